@@ -1,0 +1,90 @@
+# Everything a newcomer needs: `make demo`, `make test`. `make help` lists the rest.
+# All targets are safe to repeat, and need no network once .venv holds its packages.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMP  := $(VENV)/.stamp
+
+# What the compiled interpreter is made from; the amalgamation itself is not a source.
+SOURCES := $(shell find bt -name '*.py')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-pure soak lint guests bench build clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' \
+	  | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+demo: build  ## the embedded guest, start to finish, in all three modes
+	$(BIN)/vp demo
+
+test: build $(STAMP)-test  ## every test
+	$(BIN)/python -m pytest -q -ra
+
+test-pure: $(STAMP)-run $(STAMP)-test  ## the same tests on the uncompiled sources
+	VP_PURE=1 $(BIN)/python -m pytest -q -ra -m "not slow"
+
+soak: build $(STAMP)-test  ## boot Linux ten times in each mode; must be the same every time
+	$(BIN)/python tests/guests/soak.py $(ROUNDS)
+
+lint: $(STAMP)-lint $(STAMP)-run  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+guests:  ## fetch Debian's kernel and busybox into guests/ (through apt; installs nothing)
+	$(PYTHON) tools/fetch_guests.py
+
+bench: build $(STAMP)-bench  ## speed against the peers, cost of the monitor (BENCH=--quick: a first look)
+	$(BIN)/python -m benchmarks.run $(BENCH)
+
+build: $(if $(filter-out 0,$(VP_PURE)),$(STAMP)-run,$(STAMP)-build)  ## compile the interpreter if its sources changed
+
+clean:  ## remove what was built; keep .venv and guests/
+	rm -rf build out *.egg-info .pytest_cache .mypy_cache .ruff_cache $(STAMP)-build
+	rm -f bt/interp/_compiled.pyx bt/interp/_compiled.c bt/interp/_compiled*.so
+	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+# The virtual environment, one stamp per group of packages.
+# ----------------------------------------------------------------------------
+
+$(STAMP)-venv:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python is missing: install Python 3.10 or later (Debian: apt install python3)."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "$(PYTHON) is too old: Python 3.10 or later is needed; name one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python's venv module is missing (Debian: apt install python3-venv)."; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+define install
+@$(PIP) install --no-build-isolation $(1) || { \
+  echo "pip could not install $(1): the first time, this needs the network."; exit 1; }
+@touch $@
+endef
+
+$(STAMP)-tools: pyproject.toml | $(STAMP)-venv
+	$(call install,'setuptools>=64' wheel 'cython>=3')
+
+# The package itself, as a link to this folder; compiling is the next rule's work, where it shows.
+$(STAMP)-run: setup.cfg | $(STAMP)-tools
+	$(call install,--editable .)
+
+$(STAMP)-run: export VP_PURE = 1
+
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench: $(STAMP)-%: setup.cfg | $(STAMP)-run
+	$(call install,--editable '.[$*]')
+
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench: export VP_PURE = 1
+
+# The stamp is left out where nothing was compiled, so that a compiler installed later is noticed.
+$(STAMP)-build: $(SOURCES) setup.py | $(STAMP)-run
+	@command -v $(firstword $(or $(CC),cc)) >/dev/null || \
+	  echo "No C compiler was found (Debian: apt install gcc): the interpreter stays uncompiled."
+	@mkdir -p out
+	@$(BIN)/python setup.py -q build_ext --inplace 2>out/build.log || { cat out/build.log; exit 1; }
+	@grep '^virtual-platform:' out/build.log || true
+	@! ls bt/interp/_compiled*.so >/dev/null 2>&1 || touch $@

@@ -1,0 +1,112 @@
+"""Build the compiled interpreter, or say in plain words why there is none.
+
+The processor's sources under `bt/` are ordinary Python that Cython can compile. `bt.interp.build`
+writes one amalgamated `bt/interp/_compiled.pyx` from them, and this file turns that into the one
+extension module `bt.interp._compiled`. Without a C compiler, or with VP_PURE=1 in the
+environment, nothing is compiled and the same sources run as they are, only much slower.
+
+Everything else about the package stands in setup.cfg.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
+
+ROOT = Path(__file__).resolve().parent
+EXTENSION = "bt.interp._compiled"
+
+# -fwrapv: the interpreter's arithmetic is modulo 2**32 and may overflow.
+# -fno-strict-aliasing: guest memory is read at every width through the same pointer.
+# -foptimize-sibling-calls: one handler ends by jumping to the next.
+COMPILE_ARGS = ["-O2", "-fno-strict-aliasing", "-fwrapv", "-foptimize-sibling-calls"]
+
+
+def pure_wanted() -> bool:
+    """True when the user asks for the uncompiled sources."""
+    return os.environ.get("VP_PURE", "0") not in ("", "0")
+
+
+def say(message: str) -> None:
+    """Tell the user something that is not an error."""
+    print(f"virtual-platform: {message}", file=sys.stderr, flush=True)
+
+
+class BuildInterpreter(build_ext):
+    """`build_ext` that amalgamates and cythonizes first, and does without a compiler if it must."""
+
+    def run(self) -> None:
+        if self.extensions and not self.compiler_works():
+            say(
+                "no working C compiler with Python's headers was found, so the interpreter stays "
+                "uncompiled: everything works, only far slower. On Debian, "
+                "`apt install gcc python3-dev`, then `make build`, gives the fast one."
+            )
+            self.extensions = []
+        for extension in self.extensions:
+            self.translate_to_c(extension)
+        super().run()
+
+    def compiler_works(self) -> bool:
+        """Compile the smallest extension source there is, to probe compiler and headers."""
+        from distutils.ccompiler import new_compiler
+        from distutils.sysconfig import customize_compiler
+
+        compiler = new_compiler(compiler=self.compiler)
+        customize_compiler(compiler)
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("#include <Python.h>\n")
+            try:
+                compiler.compile(
+                    [str(source)], output_dir=folder, include_dirs=self.probe_include_dirs()
+                )
+            except (CCompilerError, CompileError, ExecError, PlatformError):
+                return False
+        return True
+
+    @staticmethod
+    def probe_include_dirs() -> list[str]:
+        """Where Python.h should be."""
+        import sysconfig
+
+        paths = sysconfig.get_paths()
+        return [paths["include"], paths["platinclude"]]
+
+    @staticmethod
+    def translate_to_c(extension: Extension) -> None:
+        """Write the amalgamation and let Cython make C of it, unless the C is newer."""
+        from Cython.Build import cythonize
+
+        from bt.interp.build import amalgamate
+
+        source = Path(amalgamate()).relative_to(ROOT)
+        probe = Extension(extension.name, [str(source)])
+        extension.sources = cythonize([probe], language_level=3)[0].sources
+
+
+def extensions() -> list[Extension]:
+    """The one extension of this package, or none for a pure build."""
+    if pure_wanted():
+        say("VP_PURE is set: the interpreter stays uncompiled.")
+        return []
+    if not (ROOT / "bt" / "interp" / "build.py").exists():
+        return []
+    sys.path.insert(0, str(ROOT))
+    from bt.interp import build
+
+    return [
+        Extension(
+            EXTENSION,
+            ["bt/interp/_compiled.pyx"],
+            extra_compile_args=[*COMPILE_ARGS, *getattr(build, "COMPILE_ARGS", [])],
+            define_macros=list(getattr(build, "MACROS", [])),
+        )
+    ]
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildInterpreter})

@@ -1,0 +1,1 @@
+"""Scripts that work on the project from outside; none of them is part of the package."""
