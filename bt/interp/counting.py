@@ -1,0 +1,24 @@
+"""Counting instructions: what time it is at an op, and interrupt shadows (SDM vol. 3, 6.8.3).
+
+Instructions are paid for a block at a time, so `c.budget` is already debited for the whole of
+the running block; `op.left` says how many of those are still to come, this one included.
+"""
+
+from __future__ import annotations
+
+from bt.interp.dialect import M64, func, i32, u64
+from bt.interp.state import Cpu, Op
+
+
+@func
+def icount_at(c: Cpu, op: Op) -> u64:
+    """Instructions completed before op."""
+    now: u64 = (c.icount_end - c.budget - op.left) & M64
+    return now
+
+
+@func
+def hold_interrupts(c: Cpu, op: Op) -> i32:
+    """No interrupt between this instruction and the next one (STI, MOV SS, POP SS)."""
+    c.shadow_at = (icount_at(c, op) + op.counted) & M64
+    return 0

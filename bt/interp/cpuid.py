@@ -1,0 +1,64 @@
+"""CPUID: a Pentium Pro (SDM vol. 2, CPUID).
+
+Family 6, model 1, stepping 9. Announced is what is implemented: no VME, PAE, APIC, SEP, MTRR, MMX.
+"""
+
+from __future__ import annotations
+
+from bt.interp.dialect import NEXT, func, i32, u32
+from bt.interp.state import EAX, EBX, ECX, EDX, Cpu, Op
+
+CPUID_SIGNATURE = 0x619
+CPUID_LAST_LEAF = 2
+
+FEATURE_FPU = 0x1
+FEATURE_DE = 0x4
+FEATURE_PSE = 0x8
+FEATURE_TSC = 0x10
+FEATURE_MSR = 0x20
+FEATURE_MCE = 0x80
+FEATURE_CX8 = 0x100
+FEATURE_PGE = 0x2000
+FEATURE_CMOV = 0x8000
+CPUID_FEATURES = (
+    FEATURE_FPU
+    | FEATURE_DE
+    | FEATURE_PSE
+    | FEATURE_TSC
+    | FEATURE_MSR
+    | FEATURE_MCE
+    | FEATURE_CX8
+    | FEATURE_PGE
+    | FEATURE_CMOV
+)
+
+# Leaf 0: "Genu" "ineI" "ntel" in EBX, EDX, ECX
+VENDOR_EBX = 0x756E6547
+VENDOR_EDX = 0x49656E69
+VENDOR_ECX = 0x6C65746E
+# Leaf 2: TLBs of 32+2 and 64+8 entries, 8 KiB caches, 256 KiB second level
+CACHES_EAX = 0x03020101
+CACHES_EDX = 0x06040A42
+
+
+@func
+def cpuid(c: Cpu, op: Op) -> i32:
+    """Leaves above the last one answer like the last one."""
+    leaf = c.regs[EAX]
+    a: u32 = CACHES_EAX
+    b: u32 = 0
+    cx: u32 = 0
+    d: u32 = CACHES_EDX
+    if leaf == 0:
+        a = CPUID_LAST_LEAF
+        b = VENDOR_EBX
+        cx = VENDOR_ECX
+        d = VENDOR_EDX
+    elif leaf == 1:
+        a = CPUID_SIGNATURE
+        d = CPUID_FEATURES
+    c.regs[EAX] = a
+    c.regs[EBX] = b
+    c.regs[ECX] = cx
+    c.regs[EDX] = d
+    return NEXT(c, op)

@@ -1,0 +1,406 @@
+"""Paging: the walk, accessed and dirty bits, the TLB, and physical memory (SDM vol. 3, ch. 4).
+
+32-bit paging with 4 KiB and (CR4.PSE) 4 MiB pages:
+
+    linear address 31..22 -> page-directory entry, 21..12 -> page-table entry, 11..0 -> byte
+
+The TLB is a `Space` for each privilege level (state.py). It caches until it is invalidated: by a
+CR3 load (all but global pages), INVLPG, or a change of CR0.PG/WP, CR4.PGE/PSE.
+
+On an *external* processor (one that serves a monitor) there is no walk: what the monitor mapped
+into the space is all there is, and a miss is a page fault for the monitor.
+"""
+
+from __future__ import annotations
+
+from bt.interp.dialect import (
+    M32,
+    M64,
+    call_read_memory,
+    call_write_memory,
+    func,
+    i32,
+    i64,
+    inline,
+    ld8,
+    ld16,
+    ld32,
+    st8,
+    st16,
+    st32,
+    u32,
+    u64,
+)
+from bt.interp.smc import code_hit, code_written, watch_hit
+from bt.interp.state import (
+    ACC_FETCH,
+    ACC_USER,
+    ACC_WRITE,
+    CR0_PG,
+    CR0_WP,
+    CR4_PGE,
+    CR4_PSE,
+    FRAME_CODE,
+    FRAME_MONITOR,
+    FRAME_RAM,
+    FRAME_WATCH,
+    PERM_EXEC,
+    PERM_GLOBAL,
+    PERM_LARGE,
+    PERM_PINNED,
+    PERM_PRESENT,
+    PERM_WRITE,
+    VEC_PF,
+    Cpu,
+    Space,
+)
+
+PTE_P = 0x1
+PTE_W = 0x2
+PTE_U = 0x4
+PTE_A = 0x20
+PTE_D = 0x40
+PTE_PS = 0x80
+PTE_G = 0x100
+PF_RSVD = 8
+MANY_CALLBACKS = 4096
+
+
+@inline
+def phys_is_ram(c: Cpu, pa: u32) -> u32:
+    """Is there memory at pa, as this processor sees it?"""
+    wanted: u32 = FRAME_RAM | FRAME_MONITOR if c.external else FRAME_RAM
+    return c.mem.frame_flags[pa >> 12] & wanted
+
+
+@func
+def count_callback(c: Cpu) -> i32:
+    """Device memory is a thousand times slower than RAM: after many accesses, let run() come back.
+
+    The instruction count stays right: what is taken from the budget is taken from its end too.
+    """
+    c.callbacks += 1
+    if c.callbacks >= MANY_CALLBACKS:
+        c.callbacks = 0
+        c.icount_end = (c.icount_end - c.budget) & M64
+        c.budget = 0
+        c.recheck = 1
+    return 0
+
+
+@func
+def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
+    """Read 1, 2 or 4 bytes of physical memory (in one page): RAM, or a device, or open bus."""
+    pa = pa & c.a20_mask
+    if phys_is_ram(c, pa):
+        host = c.mem.host + pa
+        if size == 4:
+            return ld32(c, host)
+        if size == 2:
+            return ld16(c, host)
+        if size == 1:
+            return ld8(c, host)
+        return ld8(c, host) | ld8(c, host + 1) << 8 | ld8(c, host + 2) << 16
+    count_callback(c)
+    return call_read_memory(c, pa, size) & M32
+
+
+@func
+def store_ram(c: Cpu, pa: u32, size: u32, value: u32) -> i32:
+    host = c.mem.host + pa
+    if size == 4:
+        st32(c, host, value)
+    elif size == 2:
+        st16(c, host, value)
+    else:
+        for i in range(size):
+            st8(c, host + i, (value >> (8 * i)) & 0xFF)
+    return 0
+
+
+@func
+def note_watch(c: Cpu, pa: u32) -> i32:
+    """A processor that has no monitor over it wrote a traced byte: put it in the log."""
+    m = c.mem
+    if m.watch_count < 64:
+        m.watch_log[m.watch_count] = pa
+    m.watch_count += 1
+    return 0
+
+
+@func
+def refuse_traced(c: Cpu, pa: u32, size: u32) -> i64:
+    """-1: a write (in one page) that touches traced bytes, which is the monitor's to make."""
+    pa = pa & c.a20_mask
+    if c.external == 0 or c.mem.frame_flags[pa >> 12] & FRAME_WATCH == 0:
+        return 0
+    if phys_is_ram(c, pa) == 0 or watch_hit(c.mem, pa, size) == 0:
+        return 0
+    c.fault_vector = VEC_PF
+    c.fault_error = PTE_P | PTE_W | PTE_U
+    c.traced = 1
+    c.fault_has_error = 1
+    c.exit_arg = pa
+    return -1
+
+
+@func
+def phys_write(c: Cpu, pa: u32, size: u32, value: u32) -> i64:
+    """Write 1 to 4 bytes of physical memory (in one page). -1: traced, leave it to the monitor."""
+    pa = pa & c.a20_mask
+    flags = c.mem.frame_flags[pa >> 12]
+    if phys_is_ram(c, pa) == 0:
+        count_callback(c)
+        call_write_memory(c, pa, size, value)
+        return 0
+    if flags & FRAME_WATCH and watch_hit(c.mem, pa, size):
+        if refuse_traced(c, pa, size) < 0:
+            return -1
+        note_watch(c, pa)
+    store_ram(c, pa, size, value)
+    if flags & FRAME_CODE and code_hit(c.mem, pa, size):
+        code_written(c.mem, pa, size)
+    return 0
+
+
+@func
+def page_fault(c: Cpu, la: u32, error: u32) -> i64:
+    c.fault_vector = VEC_PF
+    c.fault_error = error
+    c.fault_has_error = 1
+    c.cr2 = la
+    return -1
+
+
+@func
+def drop_page(space: Space, page: u32) -> i32:
+    """Forget what the TLB knows of a linear page (its place in the log may stay)."""
+    space.r[page] = 0
+    space.w[page] = 0
+    space.x[page] = 0
+    space.perm[page] = 0
+    return 0
+
+
+@func
+def flush_space(space: Space, keep_global: u32) -> i32:
+    """Empty a TLB, or all but its global pages."""
+    kept: u32 = 0
+    large: u32 = 0
+    for i in range(space.count):
+        page = space.log[i]
+        perm = space.perm[page]
+        if perm & PERM_PINNED or (keep_global and perm & PERM_GLOBAL):
+            space.log[kept] = page
+            kept += 1
+            large |= perm & PERM_LARGE
+        else:
+            drop_page(space, page)
+    space.count = kept
+    space.large = 1 if large else 0
+    return 0
+
+
+@func
+def drop_frame(c: Cpu, space: Space, frame: u32) -> i32:
+    """Forget every linear page that leads to a physical frame."""
+    host: u64 = c.mem.host + (frame << 12)
+    for i in range(space.count):
+        page = space.log[i]
+        entry = space.r[page]
+        if entry != 0 and ((entry + (page << 12)) & 0xFFFFFFFFFFFFFFFF) == host:
+            drop_page(space, page)
+    return 0
+
+
+@func
+def flush_tlb(c: Cpu, keep_global: u32) -> i32:
+    """Empty both TLBs, or all but their global pages."""
+    if keep_global:
+        c.flushes_local += 1
+    else:
+        c.flushes_all += 1
+    flush_space(c.user_space, keep_global)
+    flush_space(c.sup_space, keep_global)
+    return 0
+
+
+@func
+def invalidate_page(space: Space, la: u32) -> i32:
+    """Forget the page of a linear address, and all pieces of the large page that it was in."""
+    page: u32 = la >> 12
+    if space.perm[page] & PERM_PINNED == 0:
+        drop_page(space, page)
+    if space.large:
+        page &= ~0x3FF & M32
+        for i in range(1024):
+            if space.perm[page + i] & PERM_LARGE:
+                drop_page(space, page + i)
+    return 0
+
+
+@func
+def flush_page(c: Cpu, la: u32) -> i32:
+    """INVLPG: the page leaves both TLBs, global or not. Log entries left behind are harmless."""
+    c.flushes_page += 1
+    c.flushed_page = la
+    invalidate_page(c.user_space, la)
+    invalidate_page(c.sup_space, la)
+    return 0
+
+
+@func
+def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
+    """Enter a translation into a TLB. Pages that need the slow path get no entry there."""
+    page: u32 = la >> 12
+    flags = c.mem.frame_flags[pa >> 12]
+    if space.perm[page] == 0:
+        if space.count >= 0xFFFFF:  # INVLPG leaves dead log entries behind: start over
+            flush_space(space, 0)
+        space.log[space.count] = page
+        space.count += 1
+    space.perm[page] = perm
+    if perm & PERM_LARGE:
+        space.large = 1
+    if phys_is_ram(c, pa) == 0 or c.dr_armed & 2:
+        return 0
+    entry: u64 = (c.mem.host + (pa & 0xFFFFF000) - (page << 12)) & 0xFFFFFFFFFFFFFFFF
+    space.r[page] = entry
+    if perm & PERM_EXEC:
+        space.x[page] = entry
+    if perm & PERM_WRITE and flags & (FRAME_CODE | FRAME_WATCH) == 0:
+        space.w[page] = entry
+    return 0
+
+
+@func
+def refill_write(c: Cpu, space: Space, page: u32) -> i32:
+    """Give a writable page its fast path back when nothing of its frame is watched any more."""
+    entry = space.r[page]
+    if entry != 0 and space.w[page] == 0 and space.perm[page] & PERM_WRITE:
+        pa: u32 = (entry + (page << 12) - c.mem.host) & M32
+        if c.mem.frame_flags[pa >> 12] & (FRAME_CODE | FRAME_WATCH) == 0:
+            space.w[page] = entry
+    return 0
+
+
+@func
+def set_entry_bits(c: Cpu, pa: u32, entry: u32, bits: u32) -> i64:
+    """Set accessed and dirty bits in a paging entry in memory, when they are not set yet."""
+    if entry & bits != bits:
+        return phys_write(c, pa, 4, entry | bits)
+    return 0
+
+
+@func
+def walk(c: Cpu, la: u32, access: u32) -> i64:
+    """Translate by the guest's tables. Returns physical address << 8 | PERM_*, or -1 (#PF noted).
+
+    PERM_WRITE is only given when the page is dirty already, so that the first write comes back
+    here and sets the D bit.
+    """
+    user: u32 = 1 if access & ACC_USER else 0
+    write: u32 = 1 if access & ACC_WRITE else 0
+    error: u32 = access & (ACC_USER | ACC_WRITE)
+    pde_at: u32 = (c.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC)
+    pde = phys_read(c, pde_at, 4)
+    if pde & PTE_P == 0:
+        return page_fault(c, la, error)
+    large: u32 = 1 if pde & PTE_PS and c.cr4 & CR4_PSE else 0
+    entry: u32 = pde
+    entry_at: u32 = pde_at
+    rights: u32 = pde
+    if large:
+        if pde & 0x003FE000:
+            return page_fault(c, la, error | PTE_P | PF_RSVD)
+    else:
+        entry_at = (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC)
+        entry = phys_read(c, entry_at, 4)
+        if entry & PTE_P == 0:
+            return page_fault(c, la, error)
+        rights = pde & entry
+    writable: u32 = 1 if rights & PTE_W else 0
+    if user:
+        if rights & PTE_U == 0 or (write and not writable):
+            return page_fault(c, la, error | PTE_P)
+    elif write and not writable:
+        if c.cr0 & CR0_WP:
+            return page_fault(c, la, error | PTE_P)
+    if not user and c.cr0 & CR0_WP == 0:
+        writable = 1
+    if not large:
+        set_entry_bits(c, pde_at, pde, PTE_A)
+    set_entry_bits(c, entry_at, entry, PTE_A | PTE_D if write else PTE_A)
+    perm: u32 = PERM_PRESENT | PERM_EXEC
+    if large:
+        perm |= PERM_LARGE
+    if writable and (write or entry & PTE_D):
+        perm |= PERM_WRITE
+    if entry & PTE_G and c.cr4 & CR4_PGE:
+        perm |= PERM_GLOBAL
+    pa: u64 = entry & 0xFFFFF000
+    if large:
+        pa = (entry & 0xFFC00000) | (la & 0x003FF000)
+    return ((pa | (la & 0xFFF)) << 8) | perm
+
+
+@func
+def translate_external(c: Cpu, la: u32, access: u32) -> i64:
+    """Translation for a monitor's processor: what it mapped, or a page fault for it to handle."""
+    space = c.user_space if access & ACC_USER else c.sup_space
+    page: u32 = la >> 12
+    perm = space.perm[page]
+    error: u32 = access & (ACC_USER | ACC_WRITE)
+    if perm & PERM_PRESENT == 0:
+        return page_fault(c, la, error | (access & ACC_FETCH))
+    if access & ACC_WRITE and perm & PERM_WRITE == 0:
+        return page_fault(c, la, error | PTE_P)
+    if access & ACC_FETCH and perm & PERM_EXEC == 0:
+        return page_fault(c, la, error | PTE_P | ACC_FETCH)
+    refill_write(c, space, page)
+    return (space.r[page] + la - c.mem.host) & M32
+
+
+@func
+def data_breakpoint(c: Cpu, la: u32, size: u32, write: u32) -> i32:
+    """Collect the debug registers that watch any byte of an access (SDM vol. 3, 18.2.4)."""
+    dr7 = c.dr[7]
+    for i in range(4):
+        if dr7 & (3 << (2 * i)):
+            kind = (dr7 >> (16 + 4 * i)) & 3
+            span = (dr7 >> (18 + 4 * i)) & 3
+            length: u32 = 8 if span == 2 else span + 1
+            start = c.dr[i] & ~(length - 1) & M32
+            wanted: u32 = 1 if kind == 3 or (kind == 1 and write) else 0
+            if wanted and start < la + size and la < start + length:
+                c.dr_hits |= 1 << i
+    return 0
+
+
+@func
+def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
+    """Physical address of a linear one for an access of size bytes in one page; -1: #PF noted."""
+    if c.dr_armed & 2 and access & ACC_FETCH == 0:
+        data_breakpoint(c, la, size, access & ACC_WRITE)
+    if c.external:
+        return translate_external(c, la, access)
+    space = c.user_space if access & ACC_USER else c.sup_space
+    page: u32 = la >> 12
+    perm = space.perm[page]
+    entry = space.r[page]
+    if entry != 0 and (access & ACC_WRITE == 0 or perm & PERM_WRITE):
+        if access & ACC_WRITE:
+            refill_write(c, space, page)
+        return (entry + la - c.mem.host) & M32
+    if c.cr0 & CR0_PG:
+        found = walk(c, la, access)
+        if found < 0:
+            return -1
+        pa: u32 = (found >> 8) & M32
+        perm = found & 0xFF
+    else:
+        pa = la & M32
+        perm = PERM_PRESENT | PERM_EXEC | PERM_WRITE | PERM_GLOBAL
+    pa = pa & c.a20_mask
+    fill(c, space, la, pa, perm)
+    return pa

@@ -1,0 +1,125 @@
+"""IN and OUT, and who may use them (SDM vol. 1, ch. 19 "Input/Output"; vol. 3, 20.2.5).
+
+At CPL <= IOPL every port is open. Otherwise, and always in virtual-8086 mode, the I/O permission
+bitmap of a 32-bit TSS decides: one bit per port, 1 = forbidden. It starts at the offset held by
+the word at byte 102 of the TSS; the processor always reads two bytes of it, so that an access of
+several ports never needs a third.
+
+The callback that serves the port may ask where and when: c.eip is the instruction, c.io_icount
+the number of instructions completed before it. When it wants the loop it sets c.recheck, and the
+processor leaves as soon as the instruction has completed.
+"""
+
+from __future__ import annotations
+
+from bt.interp.control import leave_block
+from bt.interp.counting import icount_at
+from bt.interp.descriptors import real_mode, v86_mode
+from bt.interp.dialect import M16, M32, NEXT, call_read_port, call_write_port, func, i32, i64, u32
+from bt.interp.memory import fault, raise_error, sup_read
+from bt.interp.operands import get_reg, set_reg
+from bt.interp.state import (
+    ATTR_P,
+    ATTR_UNUSABLE,
+    EAX,
+    EDX,
+    EXIT_IO,
+    IOPL,
+    ST_EXIT,
+    TR,
+    VEC_GP,
+    Cpu,
+    Op,
+)
+
+TSS_IOMAP_BASE = 102
+TR_USABLE32 = ATTR_UNUSABLE | ATTR_P | 0x1D  # present, not null, type 9 or 11 (busy bit aside)
+
+
+@func
+def io_bitmap_allows(c: Cpu, port: u32, size: u32) -> i64:
+    """Ask the TSS; -1: #GP(0), or the page fault of reading it.
+
+    A processor that serves a monitor has no TSS of its own: its ports are closed, unless the
+    monitor has opened them for translated code of the guest's ring 0 (ports_open).
+    """
+    if (
+        c.external
+        or c.seg_attr[TR] & TR_USABLE32 != ATTR_P | 9
+        or c.seg_limit[TR] < TSS_IOMAP_BASE + 1
+    ):
+        return raise_error(c, VEC_GP, 0)
+    base = sup_read(c, (c.seg_base[TR] + TSS_IOMAP_BASE) & M32, 2)
+    if base < 0:
+        return -1
+    at: u32 = base + (port >> 3)
+    if at + 1 > c.seg_limit[TR]:
+        return raise_error(c, VEC_GP, 0)
+    bits = sup_read(c, (c.seg_base[TR] + at) & M32, 2)
+    if bits < 0:
+        return -1
+    if (bits >> (port & 7)) & ((1 << size) - 1):
+        return raise_error(c, VEC_GP, 0)
+    return 0
+
+
+@func
+def io_allowed(c: Cpu, port: u32, size: u32) -> i64:
+    """May the current program use these `size` ports? 0, or -1 with the exception noted."""
+    if c.ports_open:
+        return 0
+    if real_mode(c) or (c.cpl <= (c.eflags & IOPL) >> 12 and not v86_mode(c)):
+        return 0
+    return io_bitmap_allows(c, port, size)
+
+
+@func
+def io_done(c: Cpu, op: Op) -> i32:
+    """A port access has completed: go on, unless a device asked for the loop."""
+    if c.recheck == 0:
+        return NEXT(c, op)
+    leave_block(c, op)
+    c.eip = op.next_eip
+    c.exit_reason = EXIT_IO
+    return ST_EXIT
+
+
+@func
+def port_in(c: Cpu, op: Op, port: u32) -> i32:
+    if io_allowed(c, port, op.size) < 0:
+        return fault(c, op)
+    c.eip = op.eip
+    c.io_icount = icount_at(c, op)
+    value: u32 = call_read_port(c, port, op.size) & M32
+    set_reg(c, EAX, op.size, value)
+    return io_done(c, op)
+
+
+@func
+def port_out(c: Cpu, op: Op, port: u32) -> i32:
+    if io_allowed(c, port, op.size) < 0:
+        return fault(c, op)
+    c.eip = op.eip
+    c.io_icount = icount_at(c, op)
+    call_write_port(c, port, op.size, get_reg(c, EAX, op.size))
+    return io_done(c, op)
+
+
+@func
+def in_imm(c: Cpu, op: Op) -> i32:
+    return port_in(c, op, op.imm & 0xFF)
+
+
+@func
+def in_dx(c: Cpu, op: Op) -> i32:
+    return port_in(c, op, c.regs[EDX] & M16)
+
+
+@func
+def out_imm(c: Cpu, op: Op) -> i32:
+    return port_out(c, op, op.imm & 0xFF)
+
+
+@func
+def out_dx(c: Cpu, op: Op) -> i32:
+    return port_out(c, op, c.regs[EDX] & M16)

@@ -1,0 +1,451 @@
+"""The processor's state, and the decoded instruction (`Op`).
+
+One `Cpu` is one processor: registers, descriptor caches, control and debug registers, lazy
+flags, x87 stack, and the pointers through which it reaches memory. Names are those of the SDM.
+Everything here is C fields when compiled; nothing has behaviour.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from bt.interp.dialect import (
+    BlockArray,
+    Handler,
+    JumpArray,
+    OpArray,
+    PureOnly,
+    U8Ptr,
+    U32Ptr,
+    U64Ptr,
+    i32,
+    i64,
+    state,
+    struct,
+    u8,
+    u16,
+    u32,
+    u64,
+)
+
+# Segment register numbers, as in ModRM; LDTR and TR have descriptor caches like any other.
+ES = 0
+CS = 1
+SS = 2
+DS = 3
+FS = 4
+GS = 5
+LDTR = 6
+TR = 7
+
+# General registers
+EAX = 0
+ECX = 1
+EDX = 2
+EBX = 3
+ESP = 4
+EBP = 5
+ESI = 6
+EDI = 7
+NOREG = 8  # regs[8] is always 0: stands for "no base" and "no index"
+
+# EFLAGS
+CF = 0x1
+PF = 0x4
+AF = 0x10
+ZF = 0x40
+SF = 0x80
+TF = 0x100
+IF = 0x200
+DF = 0x400
+OF = 0x800
+IOPL = 0x3000
+NT = 0x4000
+RF = 0x10000
+VM = 0x20000
+AC = 0x40000
+VIF = 0x80000
+VIP = 0x100000
+ID = 0x200000
+ARITH = 0x8D5  # CF PF AF ZF SF OF: the flags that are kept lazily
+EFLAGS_FIXED = 0x2
+
+# Control registers
+CR0_PE = 0x1
+CR0_MP = 0x2
+CR0_EM = 0x4
+CR0_TS = 0x8
+CR0_ET = 0x10
+CR0_NE = 0x20
+CR0_WP = 0x10000
+CR0_AM = 0x40000
+CR0_NW = 0x20000000
+CR0_CD = 0x40000000
+CR0_PG = 0x80000000
+CR4_VME = 0x1
+CR4_PVI = 0x2
+CR4_TSD = 0x4
+CR4_DE = 0x8
+CR4_PSE = 0x10
+CR4_PAE = 0x20
+CR4_MCE = 0x40
+CR4_PGE = 0x80
+CR4_PCE = 0x100
+
+# Exception vectors
+VEC_DE = 0
+VEC_DB = 1
+VEC_NMI = 2
+VEC_BP = 3
+VEC_OF = 4
+VEC_BR = 5
+VEC_UD = 6
+VEC_NM = 7
+VEC_DF = 8
+VEC_TS = 10
+VEC_NP = 11
+VEC_SS = 12
+VEC_GP = 13
+VEC_PF = 14
+VEC_MF = 16
+VEC_AC = 17
+
+# What an instruction handler returns (its *status*)
+ST_NEXT = 0  # uncompiled only: c.cur is the next op
+ST_LOOKUP = 1  # c.eip is where to go on: find its block
+ST_FAULT = 2  # c.fault_* describe an exception of the instruction at c.eip
+ST_EXIT = 3  # leave the processor: c.exit_reason
+ST_BUDGET = 4  # the block at c.eip holds more instructions than the budget
+
+# Why run() came back (c.exit_reason)
+EXIT_NONE = 0
+EXIT_BUDGET = 1  # the budget of instructions is spent
+EXIT_HALT = 2  # HLT completed
+EXIT_INTERRUPT = 3  # intr is raised and can be taken now
+EXIT_EXCEPTION = 4  # external only: c.fault_vector, c.fault_error; c.cr2 for #PF
+EXIT_SOFTINT = 5  # external only: INT n, c.exit_arg = n; eip at the instruction
+EXIT_SHUTDOWN = 6  # triple fault
+EXIT_IO = 7  # a device asked for the loop (interrupt line, reset, deadline)
+EXIT_BREAKPOINT = 8  # a breakpoint of the embedder at c.eip
+EXIT_HOST_ERROR = 9  # a device callback raised: the exception is in c.host_error
+
+# Descriptor attributes as kept in seg_attr: bits 8-23 of the descriptor's second dword, >> 8.
+ATTR_TYPE = 0xF
+ATTR_ACCESSED = 0x1
+ATTR_RW = 0x2  # data: writable; code: readable
+ATTR_DC = 0x4  # data: expand-down; code: conforming
+ATTR_CODE = 0x8
+ATTR_S = 0x10
+ATTR_DPL = 0x60
+ATTR_P = 0x80
+ATTR_AVL = 0x1000
+ATTR_DB = 0x4000
+ATTR_G = 0x8000
+ATTR_UNUSABLE = 0x10000  # null selector loaded: every access faults
+
+
+# Flags of a physical frame (Memory.frame_flags)
+FRAME_RAM = 1
+FRAME_CODE = 2  # some bytes are decoded into blocks: writes take the slow path
+FRAME_MONITOR = 8  # memory that only external processors have: no guest address reaches it
+FRAME_AUDIT = 16  # external processors stop before critical instructions in this frame
+FRAME_WATCH = 4  # some bytes are traced for a monitor: writes take the slow path
+
+# Handlers that are no instruction (handlers.py numbers the table's ones after them)
+H_UNDEFINED = 0  # #UD
+H_STALE = 1  # op of a dead block: look up again
+H_FALLTHROUGH = 2  # closes a block: go on at imm
+H_LOOKUP = 3  # closes a block: look up eip
+H_TOO_LONG = 4  # more than 15 bytes: #GP(0)
+H_STOP = 5  # a breakpoint of the embedder: leave before the instruction
+H_STUB_DONE = 6  # wraps the op that ends a stub: counts it
+H_FIRST = 7
+
+# What a space allows on a linear page (Space.perm)
+PERM_PRESENT = 1
+PERM_WRITE = 2
+PERM_EXEC = 4
+PERM_GLOBAL = 8
+
+PERM_PINNED = 16  # stays through every flush: the monitor's own pages
+
+# How a guest's state can be run (transfer.py: posture)
+POSTURE_STRANGE = 0  # not in flat 32-bit protected mode, or being debugged: only by emulation
+POSTURE_USER = 1  # CPL 3 as it should be: IF set, IOPL 0
+POSTURE_USER_FLAGS = 2  # CPL 3 with IF clear or IOPL not 0
+POSTURE_KERNEL = 3  # CPL 0, IOPL 0
+POSTURE_KERNEL_IOPL = 4  # CPL 0, another IOPL
+
+# Marks of instructions in a translation cache
+MARK_COUNTS = 1  # completing it completes a guest instruction
+MARK_STUB = 2  # that was simulated by a stub
+
+PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
+
+# Interp.take_news()
+NEWS_FLUSH_ALL = 1
+NEWS_FLUSH_LOCAL = 2  # all but global pages
+NEWS_FLUSH_PAGE = 4  # c.flushed_page
+NEWS_WATCHED = 8  # traced bytes were written
+
+# Kinds of access (the page-fault error code's bits, and fetch)
+ACC_READ = 0
+ACC_WRITE = 2
+ACC_USER = 4
+ACC_FETCH = 16
+
+
+@struct
+class Space:
+    """What one privilege level sees: a TLB of 2^20 entries, so that no two pages alias.
+
+    An entry of r, w and x is the host address of the page minus its linear address (0: miss), so
+    that `entry + linear` is where the byte lives. `log` lists the pages that have an entry.
+    """
+
+    r: U64Ptr
+    w: U64Ptr
+    x: U64Ptr
+    perm: U8Ptr
+    log: U32Ptr
+    count: u32
+    large: u32  # 1: pieces of large pages may be among them
+    sibling: Space  # next space over the same Memory
+
+
+@struct
+class Memory:
+    """Guest RAM and what all processors over it share."""
+
+    host: u64  # host address of physical address 0
+    size: u64
+    frame_flags: U8Ptr  # one byte for each of 2^20 frames
+    code_bits: U8Ptr  # one bit per byte of RAM: decoded into a block (blocks.py)
+    watch_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
+    spaces: Space  # list of all spaces
+    no_entries: U64Ptr  # a TLB that misses always: lets every access be looked at (#AC)
+    watch_count: u32  # writes to watched bytes made by processors that are not external
+    watch_log: Annotated[list[u32], 64]  # their physical addresses; more than 64: see watch_count
+    blocks: Blocks
+
+
+@struct
+class Block:
+    """A run of decoded instructions inside one physical page (blocks.py)."""
+
+    first: Op
+    pa: u32  # physical address of the first byte
+    eip: u32
+    mode: u64
+    length: u32  # bytes of guest code covered
+    ops: u32  # number of Ops, the closing one included
+    straddles: u32  # 1: one instruction across two pages, compared with memory at every entry
+    raw: Annotated[list[u32], 16]  # its bytes
+    hash_next: u32  # chains of block numbers, 0 = end
+    frame_next: u32
+    live: u32
+
+
+@struct
+class Jump:
+    """One line of the jump cache: where an indirect branch to `eip` went last."""
+
+    eip: u32
+    mode: u64
+    entry: u64  # tlb_x entry of the page then
+    op: Op
+
+
+@struct
+class Blocks:
+    """The cache of decoded blocks, shared by all processors over one Memory."""
+
+    ops: OpArray
+    op_count: u32
+    op_max: u32
+    blocks: BlockArray
+    block_count: u32  # number 0 is not used
+    block_max: u32
+    hash_heads: U32Ptr
+    frame_heads: U32Ptr
+    jumps: JumpArray
+    scratch: OpArray  # room for one block that is decoded for a single run
+    flushes: u64
+    decoded: u64  # instructions decoded so far
+    invalidated: u64  # blocks dropped because their bytes were written
+
+
+@struct
+class Op:
+    """One decoded instruction, operands resolved as far as decoding can (a cache line).
+
+    `left` is the number of counted instructions from this one to the end of its block: entering
+    a block debits it from the budget, leaving early credits it back.
+    """
+
+    fn: Handler  # status = fn(c, op)
+    target: Op  # Op of the taken branch once chained
+    target_entry: u64  # TLB entry of the target's page when it was chained
+    eip: u32  # of this instruction
+    next_eip: u32
+    imm: u32  # immediate; branch target EIP; far offset
+    disp: u32
+    amask: u32  # 0xFFFF or 0xFFFFFFFF: the address size
+    left: i32
+    need: i32  # budget it takes to enter here: left, but at least 1
+    handler: u16  # index into the handler table
+    sel: u16  # far pointer's selector; ENTER's level
+    reg: u8  # ModRM.reg, or the register in the opcode; byte registers in get8() numbering
+    rm: u8  # ModRM.rm when it is a register, same numbering
+    base: u8
+    index: u8
+    scale: u8
+    seg: u8
+    size: u8  # operand size in bytes: 1, 2, 4
+    rep: u8  # 0, 0xF2 or 0xF3
+    modrm: u8  # the raw byte
+    counted: u8  # 1 if completing it counts as a guest instruction
+    opcode: u16  # 0x000-0x0FF, 0x100-0x1FF for 0F xx
+
+    succ: PureOnly  # uncompiled only: the next op
+
+
+@state
+class Cpu:
+    """One IA-32 processor."""
+
+    # --- what programs see --------------------------------------------------------------
+    regs: Annotated[list[u32], 9]
+    eip: u32
+    eflags: u32  # without the lazy arithmetic flags unless cc_op == CC_EFLAGS
+    cc_op: i32  # lazy flags (flags.py): what computed them,
+    cc_b: u32  # its source operand (or what the kind says),
+    cc_r: u32  # its result, sign-extended to 32 bits
+    seg_sel: Annotated[list[u32], 8]
+    seg_base: Annotated[list[u32], 8]
+    seg_limit: Annotated[list[u32], 8]
+    seg_attr: Annotated[list[u32], 8]
+    gdtr_base: u32
+    gdtr_limit: u32
+    idtr_base: u32
+    idtr_limit: u32
+    cr0: u32
+    cr2: u32
+    cr3: u32
+    cr4: u32
+    dr: Annotated[list[u32], 8]
+    cpl: u32
+    tsc_offset: u64  # TSC = icount + tsc_offset
+    msr_sysenter_cs: u32
+    msr_sysenter_esp: u32
+    msr_sysenter_eip: u32
+    msr_apicbase: u64
+    msr_mtrr: Annotated[list[u64], 64]  # plain storage: the Pentium Pro's MTRRs
+    msr_misc: Annotated[list[u64], 16]  # plain storage: microcode, test, performance MSRs
+
+    # --- x87 (x87.py) -------------------------------------------------------------------
+    fpr_sig: Annotated[list[u64], 8]  # physical registers R0-R7: significands
+    fpr_se: Annotated[list[u32], 8]  # sign and exponent, 16 bits
+    fpu_cw: u32
+    fpu_sw: u32  # without TOP
+    fpu_top: u32
+    fpu_tag: u32  # bit i set: physical register i is in use
+    fpu_ip: u32
+    fpu_cs: u32
+    fpu_dp: u32
+    fpu_ds: u32
+    fpu_op: u32  # 11 bits
+    ferr: u32  # 1: FERR# asserted (unmasked error with CR0.NE = 0)
+    fx: u32  # scratch (softfloat.py): what the operation in progress has to report,
+    z_se: u32  # its result,
+    z_sig: u64
+    y_se: u32  # its second result
+    y_sig: u64
+    a_se: u32  # scratch (x87_math.py): operands of call_transcendental(),
+    a_sig: u64
+    b_se: u32
+    b_sig: u64
+    z_sign: u32  # its result before rounding: z_sign, z_exp, z_sig, z_low,
+    z_exp: i32
+    z_low: u64
+    y_sign: u32  # its second result: y_sign, y_exp, y_sig, y_low
+    y_exp: i32
+    y_low: u64
+
+    # --- derived from the above, kept up to date by whoever changes it ------------------
+    seg_rend: Annotated[list[u64], 8]  # first offset that may not be read; 0: take the slow path
+    seg_wend: Annotated[list[u64], 8]  # the same for writes
+    sp_mask: u32  # 0xFFFF or 0xFFFFFFFF by SS.B
+    mode: u64  # what decoding depends on: CS.D | CS limit << 1 | external << 33
+
+    # --- execution ----------------------------------------------------------------------
+    budget: i64  # counted instructions still allowed; the running block is already debited
+    icount_end: u64  # instructions completed when the budget reaches 0
+    shadow_at: u64  # icount at which an interrupt shadow (STI, MOV SS) is in force, else ~0
+    intr: u32  # the INTR pin
+    callbacks: u32  # device memory accesses since run() began
+    recheck: u32  # a device callback wants the loop: leave after this instruction
+    external: u32  # 1: this processor serves a monitor: exceptions and interrupts leave run()
+    ports_open: u32  # external: code at the guest's CPL 0 runs, its port accesses go to the bus
+    fault_vector: u32
+    fault_error: u32
+    fault_has_error: u32
+    traced: u32  # 1: the page fault that ended run() is a write to traced bytes
+    exit_reason: i32
+    exit_arg: u32
+    stops: Annotated[list[u32], 16]  # linear addresses of the embedder's breakpoints
+    stop_count: u32
+    audit_all: u32  # 1: stop before every critical instruction, whatever the frame
+    passing: u32  # 1: the first instruction is one we stopped at: do not stop again
+    dr_armed: u32  # bit 0: an execution breakpoint is armed, bit 1: a data breakpoint
+    dr_hits: u32  # DR6 bits B0-B3 collected by data accesses of this instruction
+    singlestep: u32  # 1: TF was set when this instruction began
+    rmw_host: u64  # host address of the operand of a read-modify-write, 0: take the slow path
+    rmw_linear: u32
+    cur: PureOnly  # uncompiled only: where go() wants to continue
+    link_op: Op  # the direct branch that waits for its link
+
+    # --- instruction fetch (decode.py) --------------------------------------------------
+    fetch_host: u64  # host address of the first byte of the instruction, 0: bytes in fetch_buf
+    fetch_avail: u32  # bytes that may be read
+    fetch_short: u32  # 1: the instruction needs more
+    run_length: u32  # bytes and end of the run just decoded (blocks.py)
+    run_eip: u32
+    straddles: u32  # 1: the block just found straddles pages
+    fetch_buf: Annotated[list[u32], 16]
+
+    # --- scratch of the system instructions: no meaning between instructions ------------
+    ext: u32  # EXT of error codes: 1 while an interrupt or an exception is delivered
+    desc_lo: u32  # the descriptor fetched last (descriptors.py)
+    desc_hi: u32
+    frame_sel: u32  # the stack on which a gate builds its frame (gate_frames.py)
+    frame_lo: u32
+    frame_hi: u32
+    frame_base: u32
+    frame_limit: u32
+    frame_attr: u32
+    frame_esp: u32
+    frame_user: u32  # ACC_USER if that stack belongs to CPL 3
+    frame_error: u32  # selector for its #SS
+    tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
+    io_icount: u64  # instructions completed before the port access under way
+
+    # --- memory (memory.py, paging.py) --------------------------------------------------
+    ram: Any  # memoryview of guest RAM
+    bus: Any  # of the embedder: read_port, write_port, read_memory, write_memory
+    host_error: Any  # the exception a device callback raised
+    mem: Memory
+    a20_mask: u32
+    flushes_all: u32  # what happened to the TLB, for a monitor that shadows it
+    flushes_local: u32
+    flushes_page: u32
+    flushed_page: u32  # linear address of the last INVLPG
+    tlb_r: U64Ptr  # of the space in use: user_space at CPL 3, else sup_space
+    tlb_w: U64Ptr
+    tlb_x: U64Ptr
+    user_space: Space
+    sup_space: Space  # also for implicit accesses: descriptors, TSS, gates
+    count_base: u32  # linear region where only marked instructions count (a translation cache)
+    count_size: u32
+    count_marks: U8Ptr  # a byte per byte of that region: MARK_* of the instruction there
+    stubs_done: u64  # stubs completed

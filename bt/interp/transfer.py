@@ -1,0 +1,189 @@
+"""Handing a virtual processor's state to a deprivileged one, and back (the engine contract).
+
+Bugnion et al. 2012, section 4.2: the engine runs guest code in ring 3 on *truncated* segments, so
+that no guest access can reach the monitor's region at the top of the linear address space. What
+ring 3 cannot hold (IF, IOPL, control registers, the real selectors' privileges) stays with the
+ideal processor.
+
+Worked example: a flat data segment (base 0, limit 4 GiB) under a ceiling of 0xFF800000 gets the
+limit 0xFF7FFFFF. A segment with base 0x06C00000 (per-CPU data) gets 0xFF800000 - 1 - base =
+0xF8BFFFFF: beyond that its offsets would reach the region, or wrap around past it.
+"""
+
+from __future__ import annotations
+
+from bt.interp.dialect import M32, func, i32, ld32, st32, u32
+from bt.interp.segments import segment_changed, set_cpl
+from bt.interp.state import (
+    AC,
+    ARITH,
+    ATTR_CODE,
+    ATTR_DB,
+    ATTR_DC,
+    ATTR_DPL,
+    ATTR_P,
+    ATTR_S,
+    ATTR_UNUSABLE,
+    CR0_PE,
+    CS,
+    DF,
+    ID,
+    IF,
+    IOPL,
+    LDTR,
+    NT,
+    POSTURE_KERNEL,
+    POSTURE_KERNEL_IOPL,
+    POSTURE_STRANGE,
+    POSTURE_USER,
+    POSTURE_USER_FLAGS,
+    RF,
+    SS,
+    TF,
+    TR,
+    VM,
+    Cpu,
+)
+
+RING3_FLAGS = ARITH | DF | NT | AC | ID  # what ring 3 holds of EFLAGS itself
+FLAT_CODE = 0xC0FB  # present, DPL 3, readable code, accessed, 32-bit, 4 KiB granular
+
+
+@func
+def truncated_limit(base: u32, limit: u32, attr: u32, ceiling: u32) -> u32:
+    """The limit that keeps a segment below the ceiling; 0 also stands for "no part of it fits"."""
+    if attr & ATTR_DC and not attr & ATTR_CODE:
+        return M32  # expand-down: valid offsets lie above the limit, so this leaves none
+    if base >= ceiling:
+        return 0
+    room: u32 = ceiling - 1 - base
+    return limit if limit < room else room
+
+
+@func
+def lower_segment(c: Cpu, src: Cpu, seg: u32, ceiling: u32) -> i32:
+    """Give c the segment of src, truncated and at DPL 3."""
+    attr = src.seg_attr[seg]
+    base = src.seg_base[seg]
+    c.seg_sel[seg] = src.seg_sel[seg]
+    c.seg_base[seg] = base
+    c.seg_limit[seg] = truncated_limit(base, src.seg_limit[seg], attr, ceiling)
+    if base >= ceiling:
+        attr |= ATTR_UNUSABLE
+    c.seg_attr[seg] = attr | ATTR_DPL
+    segment_changed(c, seg)
+    return 0
+
+
+@func
+def copy_registers(c: Cpu, src: Cpu) -> i32:
+    """General registers, lazy flags and the x87 unit."""
+    for i in range(8):
+        c.regs[i] = src.regs[i]
+        c.fpr_sig[i] = src.fpr_sig[i]
+        c.fpr_se[i] = src.fpr_se[i]
+    c.cc_op = src.cc_op
+    c.cc_b = src.cc_b
+    c.cc_r = src.cc_r
+    c.fpu_cw = src.fpu_cw
+    c.fpu_sw = src.fpu_sw
+    c.fpu_top = src.fpu_top
+    c.fpu_tag = src.fpu_tag
+    c.fpu_ip = src.fpu_ip
+    c.fpu_cs = src.fpu_cs
+    c.fpu_dp = src.fpu_dp
+    c.fpu_ds = src.fpu_ds
+    c.fpu_op = src.fpu_op
+    c.ferr = src.ferr
+    return 0
+
+
+@func
+def enter_ring3(c: Cpu, src: Cpu, ceiling: u32) -> i32:
+    """Load c from src: registers, flags as ring 3 has them, every segment below the ceiling."""
+    copy_registers(c, src)
+    c.eflags = (src.eflags & RING3_FLAGS) | IF | 2
+    c.cr0 = src.cr0 | 0x80000001
+    c.cr4 = src.cr4
+    c.tsc_offset = src.tsc_offset
+    for seg in range(6):
+        lower_segment(c, src, seg, ceiling)
+    set_cpl(c, 3)
+    return 0
+
+
+@func
+def posture(c: Cpu) -> u32:
+    """How the guest's state can be run: POSTURE_* (DESIGN section 3, `decide`)."""
+    if c.cr0 & CR0_PE == 0 or c.eflags & (VM | TF | RF) or c.dr_armed:
+        return POSTURE_STRANGE
+    if c.seg_base[CS] or c.seg_limit[CS] != M32 or c.seg_attr[CS] & ATTR_DB == 0:
+        return POSTURE_STRANGE
+    if c.seg_attr[SS] & ATTR_DB == 0:
+        return POSTURE_STRANGE
+    if c.cpl == 3:
+        return POSTURE_USER if c.eflags & (IF | IOPL) == IF else POSTURE_USER_FLAGS
+    if c.cpl:
+        return POSTURE_STRANGE
+    return POSTURE_KERNEL_IOPL if c.eflags & IOPL else POSTURE_KERNEL
+
+
+@func
+def flat_code(c: Cpu) -> i32:
+    """CS for translated code: all of the linear address space, the monitor's region included."""
+    c.seg_base[CS] = 0
+    c.seg_limit[CS] = M32
+    c.seg_attr[CS] = FLAT_CODE | ATTR_S | ATTR_P | ATTR_DB
+    segment_changed(c, CS)
+    return 0
+
+
+@func
+def leave_ring3(c: Cpu, src: Cpu) -> i32:
+    """Take registers and the flags that ring 3 holds back into c."""
+    copy_registers(c, src)
+    c.eflags = (c.eflags & ~RING3_FLAGS & M32) | (src.eflags & RING3_FLAGS)
+    return 0
+
+
+# Offsets in the vCPU page that the processor fills itself: those of bt/stubs.py (a test compares)
+PAGE_VSYS = 0x1000
+PAGE_SELECTORS = 0x18
+PAGE_LDTR = 0x30
+PAGE_TR = 0x34
+PAGE_CONTROLS = 0x38
+PAGE_LIMIT = 0x81FFF
+PAGE_RIGHTS = 0xC0F3  # present, DPL 3, writable data, accessed
+
+
+@func
+def fill_vcpu_page(c: Cpu, src: Cpu, page: u32) -> i32:
+    """What stubs read: virtual IF, selectors, control registers."""
+    host = c.mem.host + page
+    st32(c, host + PAGE_VSYS, src.eflags & IF)
+    for seg in range(6):
+        st32(c, host + PAGE_SELECTORS + 4 * seg, src.seg_sel[seg])
+    st32(c, host + PAGE_LDTR, src.seg_sel[LDTR])
+    st32(c, host + PAGE_TR, src.seg_sel[TR])
+    st32(c, host + PAGE_CONTROLS, src.cr0)
+    st32(c, host + PAGE_CONTROLS + 8, src.cr2)
+    st32(c, host + PAGE_CONTROLS + 12, src.cr3)
+    st32(c, host + PAGE_CONTROLS + 16, src.cr4)
+    return 0
+
+
+@func
+def vcpu_segment(c: Cpu, seg: u32, linear: u32) -> i32:
+    """Let a reserved segment register reach the vCPU page and the landing table."""
+    c.seg_base[seg] = linear
+    c.seg_limit[seg] = PAGE_LIMIT
+    c.seg_attr[seg] = PAGE_RIGHTS
+    segment_changed(c, seg)
+    return 0
+
+
+@func
+def take_virtual_if(c: Cpu, page: u32) -> i32:
+    """IF as the stubs left it."""
+    c.eflags = (c.eflags & ~IF & M32) | (ld32(c, c.mem.host + page + PAGE_VSYS) & IF)
+    return 0
