@@ -1,0 +1,213 @@
+"""The translation cache (TC): hidden memory with translated blocks, and what is known about them.
+
+Guest code never sees these addresses: segments are truncated below them, and calls push the
+guest's own return addresses. For every TC instruction the cache knows
+
+* the guest instruction it belongs to, and how to roll back to its beginning (`undo`),
+* whether completing it completes a guest instruction (the engine counts those).
+
+Indirect branches find their block through two tables of *landings*: by the low 16 bits of the
+guest's EIP, and, for blocks that collide there, by a better hash. A landing checks that the EIP is
+really its own (stubs.py: "ret" and "landing").
+"""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from dataclasses import dataclass, field
+
+INT3 = 0xCC
+JMP_REL32 = 0xE9
+SLOT_BYTES = 5  # room of a direct jump: an exit until it is chained
+
+CONTEXT_COUNT = 4  # translate.CONTEXTS
+ENTRIES = 1 << 16  # of a table of landings
+
+# Kinds of exit
+CHAIN = "chain"  # a direct branch whose target is not chained yet
+EMULATE = "emulate"  # an instruction for the ideal processor
+INDIRECT = "indirect"  # an indirect branch that found no landing
+
+
+@dataclass(frozen=True)
+class Exit:
+    """What an INT3 in the cache means."""
+
+    kind: str
+    target: int  # CHAIN: guest EIP to go to; EMULATE: guest EIP of the instruction
+    completes: bool = False  # CHAIN: the guest's branch instruction ends here
+    jump: int | None = None  # CHAIN: address of a Jcc whose displacement leads here
+
+
+@dataclass(eq=False)
+class TranslatedBlock:
+    """Guest code at `eip`, physical address `pa`, and its translation at `start`."""
+
+    eip: int
+    pa: int
+    length: int  # guest bytes
+    start: int
+    end: int
+    context: int  # number of its Context (translate.py)
+    landings: dict[bool, int] = field(default_factory=dict)  # far? -> address
+    incoming: list[Link] = field(default_factory=list)
+    live: bool = True
+
+    def pages(self) -> range:
+        """Linear pages of the guest code."""
+        return range(self.eip >> 12, (self.eip + self.length - 1 >> 12) + 1)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A chained jump: `at` is the slot or the Jcc, `slot` where it goes when unchained."""
+
+    at: int
+    slot: int
+    conditional: bool
+
+
+class TranslationCache:
+    """`memory` holds the cache itself, and from offset `tables_at` on the landings.
+
+    Each context has two tables of 65,536 doublewords. Addresses are linear; the first byte of
+    memory is at `base`.
+    """
+
+    def __init__(self, memory: memoryview, base: int, size: int, tables_at: int) -> None:
+        self.memory = memory
+        self.base = base
+        self.size = size
+        # An anonymous map, because the host gives it memory only where it is written.
+        self.eip_map = memoryview(mmap.mmap(-1, 4 * size)).cast("I")
+        self.undo_map = bytearray(size)
+        tables = memory[tables_at:].cast("I")
+        cut = [tables[i * ENTRIES : (i + 1) * ENTRIES] for i in range(2 * CONTEXT_COUNT)]
+        self._landings = [(cut[2 * i], cut[2 * i + 1]) for i in range(CONTEXT_COUNT)]
+        self._misses = [(0, 0)] * CONTEXT_COUNT  # near and far
+        self.flushes = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop every translation."""
+        self.used = 0
+        self.exits: dict[int, Exit] = {}
+        self.blocks: list[dict[int, TranslatedBlock]] = [{} for _ in range(CONTEXT_COUNT)]
+        self.by_frame: dict[int, list[TranslatedBlock]] = {}
+        self.after_sti: set[int] = set()
+
+    @property
+    def room(self) -> int:
+        return self.size - self.used
+
+    def reserve(self, size: int) -> int:
+        """Take the next bytes; the linear address of the first."""
+        start = self.base + self.used
+        self.used += size
+        return start
+
+    def write(self, address: int, code: bytes) -> None:
+        offset = address - self.base
+        self.memory[offset : offset + len(code)] = code
+
+    def note_places(self, start: int, places: list[tuple[int, int, int, int]]) -> None:
+        """Say to which guest instructions TC instructions belong: (offset, EIP, undo, mark)."""
+        base = start - self.base
+        eips, undos = self.eip_map, self.undo_map
+        for at, eip, undo, _ in places:
+            eips[base + at] = eip
+            undos[base + at] = undo
+
+    def guest_place(self, address: int) -> tuple[int, int]:
+        """Guest EIP and undo mask (stubs.py) of a TC instruction."""
+        offset = address - self.base
+        return self.eip_map[offset], self.undo_map[offset]
+
+    # --- landings -----------------------------------------------------------------------
+
+    def clear_landings(self, context: int, near_miss: int, far_miss: int) -> None:
+        """Let every indirect branch of a context miss."""
+        self._misses[context] = (near_miss, far_miss)
+        for table, miss in zip(self._landings[context], self._misses[context], strict=True):
+            table[:] = memoryview(array("I", [miss]) * ENTRIES)
+
+    def miss(self, context: int, far: bool) -> int:
+        """Where a landing of that table sends what is not for it."""
+        return self._misses[context][far]
+
+    def near_is_free(self, block: TranslatedBlock) -> bool:
+        at = landing_index(block.eip, far=False)
+        return self._landings[block.context][0][at] == self._misses[block.context][0]
+
+    def set_landing(self, block: TranslatedBlock, far: bool) -> None:
+        table = self._landings[block.context][far]
+        table[landing_index(block.eip, far)] = block.landings[far]
+
+    def drop_landings(self, block: TranslatedBlock) -> None:
+        """Make the tables forget a block, where they still name it."""
+        for far, address in block.landings.items():
+            table = self._landings[block.context][far]
+            index = landing_index(block.eip, far)
+            if table[index] == address:
+                table[index] = self._misses[block.context][far]
+
+    # --- blocks -------------------------------------------------------------------------
+
+    def add(self, block: TranslatedBlock) -> None:
+        self.blocks[block.context][block.eip] = block
+        for frame in {block.pa >> 12, (block.pa + block.length - 1) >> 12}:
+            self.by_frame.setdefault(frame, []).append(block)
+
+    def find(self, eip: int, context: int) -> TranslatedBlock | None:
+        return self.blocks[context].get(eip)
+
+    def overlapping(self, pa: int, size: int) -> list[TranslatedBlock]:
+        """Live blocks made from any of these bytes (in one frame)."""
+        return [
+            b
+            for b in self.by_frame.get(pa >> 12, ())
+            if b.live and b.pa < pa + size and pa < b.pa + b.length
+        ]
+
+    def chain_to(self, exit_at: int, exit_: Exit, target: TranslatedBlock) -> list[int]:
+        """Make the jump behind an exit lead to a block; addresses that were changed."""
+        at = exit_at if exit_.jump is None else exit_.jump
+        target.incoming.append(Link(at, exit_at, exit_.jump is not None))
+        self._point(at, exit_.jump is not None, target.start)
+        return [at]
+
+    def unchain(self, block: TranslatedBlock) -> list[int]:
+        """Make every jump into a block an exit again; addresses that were changed."""
+        for link in block.incoming:
+            if link.conditional:
+                self._point(link.at, True, link.slot)
+            else:
+                self.write(link.at, bytes([INT3]))
+        changed = [link.at for link in block.incoming]
+        block.incoming.clear()
+        return changed
+
+    def _point(self, at: int, conditional: bool, target: int) -> None:
+        """Write a jump's displacement: of a JMP slot, or of a six-byte Jcc."""
+        if conditional:
+            self.write(at + 2, (target - at - 6 & 0xFFFFFFFF).to_bytes(4, "little"))
+        else:
+            displacement = (target - at - SLOT_BYTES & 0xFFFFFFFF).to_bytes(4, "little")
+            self.write(at, bytes([JMP_REL32]) + displacement)
+
+    def drop(self, block: TranslatedBlock) -> None:
+        """Forget a block (its code stays where it is until the cache is flushed)."""
+        block.live = False
+        table = self.blocks[block.context]
+        if table.get(block.eip) is block:
+            del table[block.eip]
+        for frame in {block.pa >> 12, (block.pa + block.length - 1) >> 12}:
+            self.by_frame[frame].remove(block)
+
+
+def landing_index(eip: int, far: bool) -> int:
+    """The hash that the stubs compute: low 16 bits of eip, or of eip + byte-swapped eip."""
+    if far:
+        eip += int.from_bytes(eip.to_bytes(4, "little"), "big")
+    return eip & 0xFFFF

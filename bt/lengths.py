@@ -1,0 +1,151 @@
+"""Where does an instruction end, and which row of the table is it? (SDM vol. 2, ch. 2)
+
+For the code scanner: no operands, only length and identity, for 16 and 32-bit code, out of the
+one instruction table.
+
+Worked example: `66 81 7C 24 08 34 12` in 32-bit code. 66 makes the operand 16 bits; 81 has a
+ModRM byte 7C = mod 1, reg 7, rm 4, so the row is "81 /7" CMP Ev,Iv; rm 4 adds a SIB byte, mod 1 a
+displacement byte, Iv two bytes. Together 7 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bt.table import TABLE, Instruction
+
+PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
+OPERAND_SIZE = 0x66
+ADDRESS_SIZE = 0x67
+LONGEST = 15  # a longer instruction is a general protection fault
+
+MODRM_OPERANDS = frozenset("EGMRSCD")
+
+
+class Located(NamedTuple):
+    """One instruction in a stream: the table's row (None: undefined there), and how long it is."""
+
+    row: Instruction | None
+    length: int
+
+
+class Tail(NamedTuple):
+    """What follows an opcode: does a ModRM byte, and how many bytes of immediate?"""
+
+    row: Instruction
+    modrm: bool
+    register_only: bool  # ModRM always names registers, whatever its mod bits say
+    memory_only: bool
+    immediate: int
+
+
+def immediate_size(row: Instruction, operand: int, address: int) -> int:
+    """Bytes of immediate, displacement or pointer for an operand and an address size."""
+    total = 0
+    for text in row.operands.split(","):
+        letter, size = text[:1], text[1:]
+        if letter in "IJ" and size:
+            total += {"b": 1, "s": 1, "w": 2, "v": operand}[size]
+        elif letter == "O":
+            total += address
+        elif letter == "P":
+            total += operand + 2
+    return total
+
+
+def tail_of(row: Instruction, operand: int, address: int) -> Tail:
+    letters = {text[:1] for text in row.operands.split(",")}
+    return Tail(
+        row,
+        bool(letters & MODRM_OPERANDS) or row.extension is not None,
+        "R" in letters,
+        "M" in letters,
+        immediate_size(row, operand, address),
+    )
+
+
+Tails = list[list[Tail | None]]  # by opcode (0x1xx: two bytes), then by ModRM.reg
+
+
+def build_tails(operand: int, address: int) -> Tails:
+    tails: Tails = [[None] * 8 for _ in range(0x200)]
+    for row in TABLE:
+        tail = tail_of(row, operand, address)
+        first = row.byte + (0x100 if row.two_byte else 0)
+        for opcode in range(first, first + (8 if row.in_opcode else 1)):
+            for reg in range(8) if row.extension is None else (row.extension,):
+                tails[opcode][reg] = tail
+    return tails
+
+
+TAILS: dict[tuple[int, int], Tails] = {
+    (operand, address): build_tails(operand, address) for operand in (2, 4) for address in (2, 4)
+}
+
+
+def modrm_size(code: bytes, at: int, address: int) -> int:
+    """Bytes of ModRM, SIB and displacement; more than is left when the code ends before."""
+    modrm = code[at]
+    mod, rm = modrm >> 6, modrm & 7
+    if mod == 3:
+        return 1
+    if address == 2:
+        return 1 + (2 if mod == 0 and rm == 6 else mod)
+    size = 1 + (0, 1, 4)[mod]
+    if rm == 4:
+        size += 1
+        rm = code[at + 1] & 7 if at + 1 < len(code) else 0
+    return size + 4 if mod == 0 and rm == 5 else size
+
+
+def operand_size(code: bytes, offset: int, bits: int = 32) -> int:
+    """2 or 4: what the instruction at an offset has for v-sized operands."""
+    for byte in code[offset : offset + LONGEST]:
+        if byte == OPERAND_SIZE:
+            return 6 - (bits >> 3)
+        if byte not in PREFIXES:
+            break
+    return bits >> 3
+
+
+def locate(code: bytes, offset: int = 0, bits: int = 32) -> Located | None:
+    """The instruction at an offset; None when the code ends inside it."""
+    operand = address = bits >> 3
+    end = len(code)
+    at = offset
+    while at < end and code[at] in PREFIXES:
+        if code[at] == OPERAND_SIZE:
+            operand = 6 - (bits >> 3)
+        elif code[at] == ADDRESS_SIZE:
+            address = 6 - (bits >> 3)
+        at += 1
+        if at - offset >= LONGEST:
+            return Located(None, LONGEST)
+    if at >= end:
+        return None
+    opcode = code[at]
+    at += 1
+    if opcode == 0x0F:
+        if at >= end:
+            return None
+        opcode = 0x100 + code[at]
+        at += 1
+    return _finish(code, offset, at, TAILS[operand, address][opcode], address)
+
+
+def _finish(
+    code: bytes, offset: int, at: int, rows: list[Tail | None], address: int
+) -> Located | None:
+    """The instruction whose opcode ends at `at`."""
+    needs_modrm = any(tail is not None and tail.modrm for tail in rows)
+    if needs_modrm and at >= len(code):
+        return None
+    tail = rows[code[at] >> 3 & 7 if needs_modrm else 0]
+    if tail is None or (tail.memory_only and code[at] >= 0xC0):
+        return Located(None, at - offset)
+    if tail.modrm:
+        at += 1 if tail.register_only else modrm_size(code, at, address)
+    at += tail.immediate
+    if at > len(code):
+        return None
+    return Located(tail.row, at - offset) if at - offset <= LONGEST else Located(None, LONGEST)
