@@ -1,0 +1,13 @@
+"""The chips of a 32-bit PC, one file per chip, named as their datasheets name them.
+
+Reading order: ``clock`` and ``timers`` (virtual time), ``irq`` and ``bus`` (how a chip meets the
+machine), ``device`` (what every chip offers), then any chip, and ``pc`` last: it plugs them in.
+
+    clock, timers        virtual time, and events in it
+    irq, bus, device     lines, ports, memory ranges; what a chip is
+    i8259 i8254 uart16550 mc146818 i8042 ...   the chips
+    pc                   a whole board: ``build_pc(bus, ...)``
+
+Nothing here knows of a CPU, an engine or a monitor. A chip sees its bus, and tells the machine
+what leaves the board (reset, A20, serial output) through callbacks given to its constructor.
+"""

@@ -1,0 +1,174 @@
+"""The board: ports, memory-mapped registers, interrupt lines and timer events.
+
+Ranges never overlap; a claim that would is a typed error when the machine is built. An access that
+nobody claims reads all ones of its width, as a bus with pull-ups does, and writes vanish. A chip
+on an 8-bit bus answers bytes; a wider access is split into bytes at consecutive ports, low byte
+first, as the ISA bus does, unless the device says in ``port_widths(offset)`` that it takes it
+whole.
+
+Handlers are bound when they are claimed: an access is one dictionary lookup and one call.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any
+
+from devices.clock import Clock
+from devices.device import MemoryDevice, PortDevice
+from devices.irq import InterruptSink, IrqLine, IrqWires
+from devices.timers import Timer, TimerQueue
+
+PORTS = 0x10000
+_BYTES_ONLY = (1,)
+
+
+class BusError(Exception):
+    """A machine that cannot be built as asked."""
+
+
+class PortOverlap(BusError):
+    pass
+
+
+class MemoryOverlap(BusError):
+    pass
+
+
+class BadRange(BusError):
+    pass
+
+
+class Bus:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.on_intr: Callable[[bool], None] | None = None
+        self._intr = False
+        self._timers = TimerQueue()
+        self._wires = IrqWires()
+        self._port_owner: dict[int, str] = {}
+        # Keyed by port << 3 | size, so that a device answers only the widths it knows.
+        self._port_reads: dict[int, tuple[Callable[[int, int], int], int]] = {}
+        self._port_writes: dict[int, tuple[Callable[[int, int, int], None], int]] = {}
+        self._memory: list[_MemoryRange] = []
+        self._memory_starts: list[int] = []
+
+    # Ports
+
+    def claim_ports(self, first: int, count: int, device: PortDevice) -> None:
+        if first < 0 or count <= 0 or first + count > PORTS:
+            raise BadRange(f"{_name(device)}: ports {first:#x}+{count} are not within 0-0xffff")
+        for port in range(first, first + count):
+            if port in self._port_owner:
+                raise PortOverlap(
+                    f"{_name(device)} claims ports {first:#x}-{first + count - 1:#x}, "
+                    f"but {port:#x} belongs to {self._port_owner[port]}"
+                )
+        widths = getattr(device, "port_widths", None)
+        for offset in range(count):
+            port = first + offset
+            self._port_owner[port] = _name(device)
+            for size in widths(offset) if widths else _BYTES_ONLY:
+                self._port_reads[port << 3 | size] = (device.read_port, offset)
+                self._port_writes[port << 3 | size] = (device.write_port, offset)
+
+    def read_port(self, port: int, size: int) -> int:
+        entry = self._port_reads.get(port << 3 | size)
+        if entry is not None:
+            return entry[0](entry[1], size)
+        if size == 1:
+            return 0xFF
+        return sum(self.read_port(port + i, 1) << 8 * i for i in range(size))
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        entry = self._port_writes.get(port << 3 | size)
+        if entry is not None:
+            entry[0](entry[1], size, value & (1 << 8 * size) - 1)
+        elif size > 1:
+            for i in range(size):
+                self.write_port(port + i, 1, value >> 8 * i & 0xFF)
+
+    # Memory-mapped registers
+
+    def claim_memory(self, first: int, size: int, device: MemoryDevice) -> None:
+        if first < 0 or size <= 0:
+            raise BadRange(f"{_name(device)}: no memory range at {first:#x}+{size:#x}")
+        at = bisect_right(self._memory_starts, first)
+        for other in self._memory[max(0, at - 1) : at + 1]:
+            if first < other.end and other.first < first + size:
+                raise MemoryOverlap(
+                    f"{_name(device)} claims memory {first:#x}-{first + size - 1:#x}, "
+                    f"but {other.first:#x}-{other.end - 1:#x} belongs to {_name(other.device)}"
+                )
+        self._memory.insert(at, _MemoryRange(first, first + size, device))
+        self._memory_starts.insert(at, first)
+
+    def memory_at(self, address: int) -> bool:
+        return self._find_memory(address) is not None
+
+    def read_memory(self, address: int, size: int) -> int:
+        found = self._find_memory(address)
+        if found is not None and address + size <= found.end:
+            return found.device.read_memory(address - found.first, size)
+        if size == 1:
+            return 0xFF
+        return sum(self.read_memory(address + i, 1) << 8 * i for i in range(size))
+
+    def write_memory(self, address: int, size: int, value: int) -> None:
+        found = self._find_memory(address)
+        if found is not None and address + size <= found.end:
+            found.device.write_memory(address - found.first, size, value & (1 << 8 * size) - 1)
+        elif size > 1:
+            for i in range(size):
+                self.write_memory(address + i, 1, value >> 8 * i & 0xFF)
+
+    def _find_memory(self, address: int) -> _MemoryRange | None:
+        at = bisect_right(self._memory_starts, address) - 1
+        if at >= 0 and address < self._memory[at].end:
+            return self._memory[at]
+        return None
+
+    # Time
+
+    def schedule(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        return self._timers.schedule(when_ns, callback)
+
+    def next_deadline(self) -> int | None:
+        return self._timers.next_deadline()
+
+    def run_due(self) -> None:
+        self._timers.run_due(self.clock.now())
+
+    # Interrupts
+
+    @property
+    def intr(self) -> bool:
+        """The INT output of the master interrupt controller."""
+        return self._intr
+
+    def irq(self, line: int) -> IrqLine:
+        return IrqLine(line, self._wires)
+
+    def connect_interrupt_controller(self, sink: InterruptSink) -> None:
+        self._wires.sink = sink
+
+    def set_intr(self, level: bool) -> None:
+        """For the interrupt controller: drive the INT pin."""
+        if level != self._intr:
+            self._intr = level
+            if self.on_intr is not None:
+                self.on_intr(level)
+
+
+class _MemoryRange:
+    __slots__ = ("device", "end", "first")
+
+    def __init__(self, first: int, end: int, device: MemoryDevice) -> None:
+        self.first = first
+        self.end = end
+        self.device = device
+
+
+def _name(device: Any) -> str:
+    return str(getattr(device, "name", type(device).__name__))

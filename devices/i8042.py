@@ -1,0 +1,271 @@
+"""Intel 8042 keyboard controller of a PC/AT and PS/2, with a keyboard and an empty mouse socket.
+
+Manual: IBM PS/2 Technical Reference, "Keyboard/auxiliary device controller"; Intel UPI-41/42
+user's manual for the chip's two ports.
+
+    0x60 read   output buffer           0x60 write  argument of a command, else to the keyboard
+    0x64 read   status                  0x64 write  command
+
+A command is done the moment it is written: IBF is never seen set. Replies of the controller appear
+at once; bytes of the keyboard need ``BYTE_NS`` on their wire, so that a guest may read the same
+byte twice in a row, as the originals allow. (The real wire is slower; guests that poll would only
+wait longer.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from devices.a20 import A20
+from devices.bus import Bus
+from devices.device import Chip, PortHandlers, check_snapshot
+from devices.ps2_keyboard import Ps2Keyboard
+from devices.scancodes import BREAK, TO_SET_1
+from devices.timers import Timer
+
+BYTE_NS = 50_000
+
+STATUS_OBF, STATUS_SYS, STATUS_COMMAND, STATUS_UNLOCKED = 0x01, 0x04, 0x08, 0x10
+STATUS_AUX, STATUS_TIMEOUT = 0x20, 0x40
+CTR_KBD_INT, CTR_AUX_INT, CTR_SYS = 0x01, 0x02, 0x04
+CTR_KBD_OFF, CTR_AUX_OFF, CTR_TRANSLATE = 0x10, 0x20, 0x40
+# As firmware leaves it: the keyboard interrupts and is translated, the mouse is off.
+CTR_DEFAULT = CTR_KBD_INT | CTR_SYS | CTR_AUX_OFF | CTR_TRANSLATE
+
+READ_RAM, WRITE_RAM = range(0x20, 0x40), range(0x60, 0x80)
+AUX_OFF, AUX_ON, AUX_TEST = 0xA7, 0xA8, 0xA9
+SELF_TEST, KBD_TEST, KBD_OFF, KBD_ON = 0xAA, 0xAB, 0xAD, 0xAE
+READ_INPUT, READ_OUTPUT, WRITE_OUTPUT = 0xC0, 0xD0, 0xD1
+WRITE_KBD_BUFFER, WRITE_AUX_BUFFER, WRITE_AUX = 0xD2, 0xD3, 0xD4
+A20_OFF, A20_ON, READ_TEST = 0xDD, 0xDF, 0xE0
+PULSE = range(0xF0, 0x100)
+WITH_ARGUMENT = frozenset((WRITE_OUTPUT, WRITE_KBD_BUFFER, WRITE_AUX_BUFFER, WRITE_AUX, *WRITE_RAM))
+
+TEST_PASSED, LINES_GOOD = 0x55, 0x00
+INPUT_PORT = 0xB0  # not locked, colour display, no manufacturing jumper
+OUT_RUN, OUT_A20, OUT_KBD_FULL, OUT_AUX_FULL = 0x01, 0x02, 0x10, 0x20
+OUTPUT_PORT = 0xCD  # every other pin of P2 idles high
+NO_MOUSE = 0xFE
+
+
+class I8042(Chip):
+    name = "i8042"
+    state = (
+        "ram",
+        "output",
+        "output_flags",
+        "replies",
+        "command",
+        "last_was_command",
+        "break_next",
+        "kbd_irq_level",
+        "aux_irq_level",
+        "byte_due",
+    )
+
+    def __init__(self, bus: Bus, a20: A20, on_reset: Callable[[], None] | None = None) -> None:
+        self._bus = bus
+        self._a20 = a20
+        self._on_reset = on_reset
+        self._kbd_irq = bus.irq(1)
+        self._aux_irq = bus.irq(12)
+        self._timer: Timer | None = None
+        self.byte_due = 0  # when the byte on the keyboard's wire is complete; 0: the wire is idle
+        self.kbd_irq_level = self.aux_irq_level = False
+        self.replies: deque[int] = deque()  # flags << 8 | byte
+        self.ram = [0] * 32  # byte 0 is the command byte
+        self.output = 0
+        self.output_flags = 0
+        self.keyboard = Ps2Keyboard(bus, self._fill)
+        self.reset()
+        bus.claim_ports(0x60, 1, PortHandlers("i8042", self._read_data, self._write_data))
+        bus.claim_ports(0x64, 1, PortHandlers("i8042", self._read_status, self._write_command))
+
+    def reset(self) -> None:
+        self.ram = [CTR_DEFAULT] + [0] * 31
+        self.output = 0
+        self.output_flags = 0  # STATUS_OBF with STATUS_AUX and STATUS_TIMEOUT, or nothing
+        self.replies.clear()
+        self.command = 0
+        self.last_was_command = False
+        self.break_next = False
+        self._stop_wire()
+        self._a20.set_keyboard_controller(True)
+        self._update_irqs()
+        self.keyboard.reset()
+
+    @property
+    def command_byte(self) -> int:
+        return self.ram[0]
+
+    # Ports
+
+    def _read_status(self, offset: int, size: int) -> int:
+        status = STATUS_UNLOCKED | self.output_flags
+        if self.command_byte & CTR_SYS:
+            status |= STATUS_SYS
+        if self.last_was_command:
+            status |= STATUS_COMMAND
+        return status
+
+    def _read_data(self, offset: int, size: int) -> int:
+        value = self.output
+        if self.output_flags:
+            self.output_flags = 0
+            self._update_irqs()
+            self._fill()
+        return value
+
+    def _write_data(self, offset: int, size: int, value: int) -> None:
+        self.last_was_command = False
+        command, self.command = self.command, 0
+        if command:
+            self._argument(command, value)
+        else:
+            self.ram[0] &= ~CTR_KBD_OFF  # talking to the keyboard switches it on
+            self.keyboard.write(value)
+        self._fill()
+
+    def _write_command(self, offset: int, size: int, value: int) -> None:
+        self.last_was_command = True
+        self.command = 0
+        if value in WITH_ARGUMENT:
+            self.command = value
+        elif value in READ_RAM:
+            self._reply(self.ram[value - READ_RAM.start])
+        elif value in PULSE:
+            self._pulse(value)
+        else:
+            self._simple_command(value)
+        self._fill()
+
+    # Commands
+
+    def _simple_command(self, value: int) -> None:
+        if value in (AUX_OFF, AUX_ON):
+            self._switch(CTR_AUX_OFF, value == AUX_OFF)
+        elif value in (KBD_OFF, KBD_ON):
+            self._switch(CTR_KBD_OFF, value == KBD_OFF)
+        elif value in (A20_OFF, A20_ON):
+            self._a20.set_keyboard_controller(value == A20_ON)
+        elif value == SELF_TEST:
+            self.ram[0] |= CTR_SYS
+            self._reply(TEST_PASSED)
+        elif value in (AUX_TEST, KBD_TEST):
+            self._reply(LINES_GOOD)
+        elif value == READ_INPUT:
+            self._reply(INPUT_PORT)
+        elif value == READ_OUTPUT:
+            self._reply(self._output_port())
+        elif value == READ_TEST:
+            self._reply(0)
+
+    def _argument(self, command: int, value: int) -> None:
+        if command in WRITE_RAM:
+            self.ram[command - WRITE_RAM.start] = value
+            self._update_irqs()
+        elif command == WRITE_OUTPUT:
+            self._a20.set_keyboard_controller(bool(value & OUT_A20))
+            if not value & OUT_RUN:
+                self._request_reset()
+        elif command == WRITE_KBD_BUFFER:
+            self._reply(value)
+        elif command == WRITE_AUX_BUFFER:
+            self._reply(value, STATUS_AUX)
+        else:
+            self._reply(NO_MOUSE, STATUS_AUX | STATUS_TIMEOUT)
+
+    def _switch(self, bit: int, off: bool) -> None:
+        self.ram[0] = self.ram[0] | bit if off else self.ram[0] & ~bit
+
+    def _output_port(self) -> int:
+        port = OUTPUT_PORT
+        if self._a20.keyboard_controller:
+            port |= OUT_A20
+        if self.output_flags:
+            port |= OUT_AUX_FULL if self.output_flags & STATUS_AUX else OUT_KBD_FULL
+        return port
+
+    def _pulse(self, value: int) -> None:
+        """The low four bits of the output port go low for 6 us where the command has zeros."""
+        if not value & OUT_RUN:
+            self._request_reset()
+
+    def _request_reset(self) -> None:
+        if self._on_reset is not None:
+            self._on_reset()
+
+    # The output buffer
+
+    def _reply(self, byte: int, flags: int = 0) -> None:
+        self.replies.append(flags << 8 | byte)
+
+    def _fill(self) -> None:
+        """Put the next byte into the output buffer, or see that it comes."""
+        if self.output_flags:
+            return
+        if self.replies:
+            reply = self.replies.popleft()
+            self._set_output(reply & 0xFF, reply >> 8)
+        elif not self.byte_due and self._keyboard_may_send():
+            self.byte_due = self._bus.clock.now() + BYTE_NS
+            self._timer = self._bus.schedule(self.byte_due, self._keyboard_byte)
+
+    def _keyboard_may_send(self) -> bool:
+        return self.keyboard.has_data() and not self.command_byte & CTR_KBD_OFF
+
+    def _keyboard_byte(self) -> None:
+        """A byte has crossed the wire, if it still may."""
+        self.byte_due = 0
+        while not self.output_flags and self._keyboard_may_send():
+            byte = self.keyboard.take()
+            if not self.command_byte & CTR_TRANSLATE:
+                self._set_output(byte)
+            elif byte == BREAK:
+                self.break_next = True
+            else:
+                release = 0x80 if self.break_next else 0
+                self.break_next = False
+                self._set_output(TO_SET_1[byte] | release)
+
+    def _stop_wire(self) -> None:
+        self.byte_due = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_output(self, byte: int, flags: int = 0) -> None:
+        self.output = byte
+        self.output_flags = STATUS_OBF | flags
+        self._update_irqs()
+
+    def _update_irqs(self) -> None:
+        aux = bool(self.output_flags & STATUS_AUX)
+        full = bool(self.output_flags)
+        kbd_level = full and not aux and bool(self.command_byte & CTR_KBD_INT)
+        aux_level = full and aux and bool(self.command_byte & CTR_AUX_INT)
+        if kbd_level != self.kbd_irq_level:
+            self.kbd_irq_level = kbd_level
+            self._kbd_irq.set(kbd_level)
+        if aux_level != self.aux_irq_level:
+            self.aux_irq_level = aux_level
+            self._aux_irq.set(aux_level)
+
+    # Snapshots
+
+    def snapshot(self) -> dict[str, Any]:
+        return {**super().snapshot(), "keyboard": self.keyboard.snapshot()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        check_snapshot(self.name, self.version, (*self.state, "keyboard"), state)
+        self.keyboard.restore(state["keyboard"])
+        super().restore(state)
+
+    def restored(self) -> None:
+        due = self.byte_due
+        self._stop_wire()
+        if due:
+            self.byte_due = due
+            self._timer = self._bus.schedule(due, self._keyboard_byte)
