@@ -1,0 +1,34 @@
+"""The monitor: machines, the virtual processor, shadow structures, the run loop, and its surfaces.
+
+    from monitor import Machine
+    machine = Machine(memory_mb=64, mode="translate")
+    machine.load_flat(code, 0x100000, esp=0x90000)
+    print(machine.run(timeout=10))
+
+Reading order: machine.py, loop.py, processor.py, bare.py, then virtual.py (decide, the ways to run,
+exits), shadow.py, code_pages.py and audit.py. `cli/` is the command `vp`, `loaders/` puts guests
+into memory, `guests/` holds the embedded one. All of it is in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monitor.machine import Machine
+    from monitor.outcome import Outcome
+
+__all__ = ["Machine", "Outcome"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the machine only when someone asks for it: `vp --help` must not wait for it."""
+    if name == "Machine":
+        from monitor.machine import Machine
+
+        return Machine
+    if name == "Outcome":
+        from monitor.outcome import Outcome
+
+        return Outcome
+    raise AttributeError(name)

@@ -1,0 +1,141 @@
+"""The virtual PC's board: the chips on their bus, the serial console, and what the guest asked for.
+
+The processor sees this object as its bus. An access may raise the interrupt line, move the next
+deadline, or end the machine; then the processor is told to leave its run loop after the
+instruction (`recheck`), so that the machine looks at the news at that very instruction.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from devices.bus import Bus
+from devices.pc import Pc, build_pc
+from monitor.clock import Clock, InstructionCounter
+from monitor.outcome import Outcome
+
+
+class Board:
+    """Bus, chips and console. `notice` is called when the processor must leave its loop."""
+
+    def __init__(
+        self, clock: Clock, counter: InstructionCounter, memory_bytes: int, start_time: int
+    ) -> None:
+        self.clock = clock
+        self.counter = counter
+        self.bus = Bus(clock)
+        self.console = bytearray()  # all that the guest sent to COM1
+        self.debug_console = bytearray()
+        self.on_serial: list[Callable[[bytes], None]] = []
+        self.ended: Outcome | None = None
+        self.notice: Callable[[], None] = _nothing
+        self.on_intr: Callable[[bool], None] = _ignore
+        self.on_a20: Callable[[bool], None] = _ignore
+        self.accesses = {"port_reads": 0, "port_writes": 0}
+        self.world_switches = 0  # requests handed to the host application: console output, input
+        self._deadline: int | None = None
+        self._awaited = b""
+        self._input: deque[bytes] = deque()
+        self._input_lock = threading.Lock()
+        self.pc: Pc = build_pc(
+            self.bus,
+            memory_bytes=memory_bytes,
+            start_time=start_time,
+            on_reset=lambda: self._end(Outcome("reset", detail="the guest reset the machine")),
+            on_a20=lambda level: self.on_a20(level),
+            on_exit=self._debug_exit,
+            on_serial=self._transmit,
+            on_debug=self.debug_console.extend,
+        )
+        self.bus.on_intr = self._interrupt_line
+
+    # --- the processor's side -----------------------------------------------------------
+
+    def read_port(self, port: int, size: int) -> int:
+        self.accesses["port_reads"] += 1
+        self.counter.in_access = True
+        try:
+            value = self.bus.read_port(port, size)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+        finally:
+            self.counter.in_access = False
+        return value
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        self.accesses["port_writes"] += 1
+        self.counter.in_access = True
+        try:
+            self.bus.write_port(port, size, value)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+        finally:
+            self.counter.in_access = False
+
+    def read_memory(self, address: int, size: int) -> int:
+        """Physical memory that is not RAM: a device, or the open bus."""
+        return self.bus.read_memory(address, size)
+
+    def write_memory(self, address: int, size: int, value: int) -> None:
+        self.bus.write_memory(address, size, value)
+
+    def has_device(self, address: int, size: int) -> bool:
+        """Does a device answer anywhere in this range of physical memory?"""
+        return any(self.bus.memory_at(at) for at in range(address, address + size, 16))
+
+    def _interrupt_line(self, level: bool) -> None:
+        self.on_intr(level)
+        self.notice()
+
+    def _debug_exit(self, status: int) -> None:
+        self._end(Outcome("exit", status, f"the guest asked to end with status {status}"))
+
+    def _end(self, outcome: Outcome) -> None:
+        if self.ended is None:
+            self.ended = outcome
+        self.notice()
+
+    def _transmit(self, data: bytes) -> None:
+        self.console += data
+        self.world_switches += 1
+        if self._awaited and self._awaited[-1] in data:
+            self.notice()
+        for listener in self.on_serial:
+            listener(bytes(data))
+
+    # --- the machine's side -------------------------------------------------------------
+
+    def next_deadline(self) -> int | None:
+        """The earliest timer; an access that moves it will be noticed."""
+        self._deadline = self.bus.next_deadline()
+        return self._deadline
+
+    def watch_text(self, wanted: bytes) -> None:
+        """Leave the processor's loop when the last byte of `wanted` goes by."""
+        self._awaited = wanted
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for the serial console's input. Safe from any thread."""
+        with self._input_lock:
+            self._input.append(bytes(data))
+        self.notice()
+
+    def take_input(self) -> bool:
+        """Hand queued input to the serial port; was there any?"""
+        with self._input_lock:
+            data = b"".join(self._input)
+            self._input.clear()
+        if data:
+            self.world_switches += 1
+            self.pc.uart.receive(data)
+        return bool(data)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _ignore(level: bool) -> None:
+    pass

@@ -1,0 +1,217 @@
+"""Run a guest in a virtual PC, its serial console here.
+
+On a terminal, Ctrl-A x leaves, Ctrl-A h lists the other keys; all else goes to the guest.
+TEXT may hold \\n, \\r, \\t, \\e, \\xNN. Addresses may be written as 0x1000.
+Exit status: 0 ended as asked (--until seen, power-off, reset, debug exit 0), 1 not as asked (time
+limit, triple fault, halted for ever, --until not seen), 2 bad usage or input; other codes written
+to the debug-exit port 0xf4 give (code << 1) | 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.cli import ending
+from monitor.cli.typist import Line
+from monitor.config import (
+    CLOCKS,
+    ENGINES,
+    KINDS,
+    MAX_MEMORY_MB,
+    MEMORY_MB,
+    MIN_MEMORY_MB,
+    MODES,
+    ImageConfig,
+    LimitConfig,
+    MachineConfig,
+    parse_flat,
+    parse_number,
+    parse_serial,
+    unescape,
+)
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from monitor import Machine
+    from monitor.cli.session import Finished
+
+NAME = "run"
+HELP = "run a guest in a virtual PC"
+
+
+class InOrder(argparse.Action):
+    """Collects --type and --type-after into one list: their order matters."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.typing = [*(namespace.typing or ()), (option_string, values)]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vp run`."""
+    _add_machine(parser.add_argument_group("the machine"))
+    _add_image(parser.add_argument_group("the guest, one of"))
+    _add_console(parser.add_argument_group("the console"))
+    _add_ending(parser.add_argument_group("the end"))
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--engine", choices=ENGINES, default="auto", help="what executes the code")
+    group.add_argument("--mode", choices=MODES, default="translate",
+                       help="whole monitor (default), no translation, or no monitor")
+    group.add_argument("--memory", type=int, default=MEMORY_MB, metavar="MB",
+                       help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
+    group.add_argument("--clock", choices=CLOCKS, default="icount",
+                       help="time is instructions, and repeats exactly (default), or real time")
+
+
+def _add_image(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--kernel", type=Path, metavar="FILE", help="a Linux bzImage")
+    group.add_argument("--multiboot", type=Path, metavar="FILE", help="a Multiboot 1 image")
+    group.add_argument("--elf", type=Path, metavar="FILE", help="a 32-bit ELF executable")
+    group.add_argument("--flat", metavar="FILE@ADDR",
+                       help="raw bytes loaded at ADDR, in flat protected mode")
+    group.add_argument("--initrd", type=Path, metavar="FILE", help="with --kernel: its initramfs")
+    group.add_argument("--append", default="", metavar="TEXT",
+                       help="with --kernel or --multiboot: the command line")
+    group.add_argument("--module", type=Path, action="append", default=[], metavar="FILE",
+                       help="with --multiboot: a module; may repeat")
+    group.add_argument("--entry", metavar="ADDR", help="with --flat: start here, not at its start")
+
+
+def _add_console(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--serial", default="stdio", metavar="stdio|file:F|null",
+                       help="where the serial console goes (default stdio)")
+    group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
+                       help="type TEXT at the guest's prompt ('# ' or '$ '); may repeat")
+    group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
+                       help="the next --type waits for this output, not for a prompt")
+
+
+def _add_ending(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
+    group.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds, status 1")
+    group.add_argument("--max-instructions", metavar="N", help="stop after N guest instructions")
+    group.add_argument("--debug-exit", action="store_true",
+                       help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
+    group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
+    group.add_argument("--quiet", action="store_true", help="no progress and no report")
+
+
+def run(args: argparse.Namespace) -> int:
+    """`vp run`: everything that can be wrong with the options is found before the guest starts."""
+    config = MachineConfig(args.memory, args.mode, args.engine, args.clock)
+    image = image_of(args)
+    limits = limits_of(args)
+    typing = typing_of(args.typing or ())
+    serial = parse_serial(args.serial)
+
+    from monitor import Machine
+    from monitor.cli.serial_output import SerialOutput
+    from monitor.cli.session import Session
+    from monitor.cli.stats_file import StatsFile
+
+    with ExitStack() as stack:
+        machine = Machine(
+            memory_mb=config.memory_mb, mode=config.mode, engine=config.engine, clock=config.clock
+        )
+        load(machine, image)
+        stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
+        output = stack.enter_context(SerialOutput(serial))
+        stdio = serial.kind == "stdio"
+        progress = not stdio and not args.quiet and sys.stderr.isatty()
+        session = Session(machine, output, stdio=stdio, progress=progress, typing=typing)
+        finished = session.run(limits)
+        if stats is not None:
+            stats.write(machine.statistics())
+        tell(machine, finished, limits, args.quiet)
+        output.check()
+    if finished.signal is not None:
+        return 128 + finished.signal
+    return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
+
+
+def image_of(args: argparse.Namespace) -> ImageConfig:
+    """The one image that was asked for."""
+    given = [kind for kind in KINDS if getattr(args, kind) is not None]
+    if len(given) != 1:
+        options = ", ".join(f"--{kind}" for kind in KINDS)
+        what = "nothing to run" if not given else "more than one guest"
+        raise UserError(f"{what}: give one of {options}")
+    kind = given[0]
+    path, address = getattr(args, kind), 0
+    if kind == "flat":
+        path, address = parse_flat(path)
+    entry = None if args.entry is None else parse_number(args.entry, "--entry")
+    modules = tuple(args.module)
+    return ImageConfig(kind, path, args.append, args.initrd, modules, address, entry)
+
+
+def limits_of(args: argparse.Namespace) -> LimitConfig:
+    """When to stop."""
+    count = args.max_instructions
+    try:
+        number = None if count is None else int(count, 0)
+    except ValueError:
+        raise UserError(f"--max-instructions {count}: not a number") from None
+    if args.until is not None:
+        unescape(args.until, "--until")
+    return LimitConfig(args.until, args.timeout, number)
+
+
+def typing_of(options: Sequence[tuple[str, str]]) -> list[Line]:
+    """Pair each --type with the --type-after before it."""
+    lines: list[Line] = []
+    cue: bytes | None = None
+    for option, text in options:
+        if option == "--type":
+            lines.append(Line(unescape(text, option), cue))
+            cue = None
+        elif cue is None:
+            cue = unescape(text, option)
+            if not cue:
+                raise UserError("--type-after needs a text to wait for")
+        else:
+            raise UserError("--type-after twice in a row: put the --type it is for between them")
+    if cue is not None:
+        raise UserError("--type-after without a --type after it: say what to type")
+    return lines
+
+
+def load(machine: Machine, image: ImageConfig) -> None:
+    """Put the guest into the machine."""
+    from monitor.loaders.source import open_image
+
+    if image.kind == "kernel":
+        machine.load_linux(image.path, initrd=image.initrd, cmdline=image.cmdline)
+    elif image.kind == "multiboot":
+        modules = [(str(path), open_image(path, "module").data) for path in image.modules]
+        machine.load_multiboot(image.path, cmdline=image.cmdline, modules=modules)
+    elif image.kind == "elf":
+        machine.load_elf(image.path)
+    else:
+        data = open_image(image.path, "flat image").data
+        machine.load_flat(data, image.address, eip=image.entry)
+
+
+def tell(machine: Machine, finished: Finished, limits: LimitConfig, quiet: bool) -> None:
+    """Say on standard error how it went."""
+    from monitor import report
+
+    if not quiet:
+        report.print_statistics(machine.statistics())
+    outcome = finished.outcome
+    if finished.signal is None and ending.wants_explanation(outcome, limits.until):
+        report.print_end(ending.sentence(outcome, limits.until), machine.where())
+    elif not quiet:
+        report.print_end(ending.sentence(outcome, limits.until))

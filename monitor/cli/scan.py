@@ -1,0 +1,197 @@
+"""Find every sensitive instruction in a file, and say whether ring 3 traps it.
+
+FILE is an ELF file, a Linux bzImage (the kernel inside is unpacked) or raw code. Each line has the
+address, the bytes, the instruction, its class after Popek and Goldberg, its name in Robin and
+Irvine's list of seventeen, and what ring 3 does with it. A linear sweep: data between functions
+may look like code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from bt.scanner import Finding
+    from monitor.loaders.images import Region
+
+NAME = "scan"
+PIPE_WIDTH = 132  # columns where the output is no terminal
+HELP = "what a scanner sees in a binary: every sensitive instruction"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="ELF file, bzImage or raw code")
+    parser.add_argument(
+        "--base", type=_number, default=0, metavar="ADDR", help="address of raw code (default 0)"
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=(16, 32), default=32, help="width of raw code (default 32)"
+    )
+    parser.add_argument(
+        "--limit", type=_number, metavar="N", help="show at most N instructions; totals count all"
+    )
+    parser.add_argument("--summary", action="store_true", help="totals only")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+
+
+def _number(text: str) -> int:
+    """Decimal, or hexadecimal with 0x."""
+    value = int(text, 0)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+_number.__name__ = "number"  # argparse's messages: "invalid number value"
+
+
+def run(args: argparse.Namespace) -> int:
+    from monitor.loaders.images import code_regions
+
+    regions = code_regions(args.file, args.base, args.bits)
+    if not regions:
+        raise UserError(f"{args.file}: no code in it; give a file with executable parts")
+    limit = 0 if args.summary else args.limit
+    if args.json:
+        _print_json(regions, limit)
+    else:
+        _print_text(regions, limit)
+    return 0
+
+
+def _findings(regions: list[Region]) -> Iterator[tuple[Region, Finding]]:
+    from bt.scanner import scan
+
+    for region in regions:
+        for finding in scan(region.code, region.address, region.bits):
+            yield region, finding
+
+
+class Totals:
+    """Counts by instruction and by class."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[tuple[str, str, str, bool, str]] = Counter()
+
+    def add(self, finding: Finding) -> None:
+        name, group, kind = finding.mnemonic, finding.group, finding.sensitivity.value
+        self.rows[(name, kind, group, finding.traps_in_ring3, finding.why)] += 1
+
+    def by_class(self) -> dict[str, int]:
+        counts = Counter(dict.fromkeys(("privileged", "critical"), 0))
+        for (_, kind, _, _, _), count in self.rows.items():
+            counts[kind] += count
+        return dict(counts)
+
+    @property
+    def untrapped(self) -> int:
+        return sum(count for (_, _, _, traps, _), count in self.rows.items() if not traps)
+
+
+def _print_json(regions: list[Region], limit: int | None) -> None:
+    totals = Totals()
+    instructions: list[dict[str, Any]] = []
+    for region, finding in _findings(regions):
+        totals.add(finding)
+        if limit is None or len(instructions) < limit:
+            instructions.append(
+                {
+                    "region": region.name,
+                    "address": finding.address,
+                    "bytes": finding.bytes.hex(),
+                    "text": finding.text,
+                    "mnemonic": finding.mnemonic,
+                    "class": finding.sensitivity.value,
+                    "group": finding.group,
+                    "traps_in_ring3": finding.traps_in_ring3,
+                    "why": finding.why,
+                }
+            )
+    document = {
+        "regions": [
+            {"name": r.name, "address": r.address, "bytes": len(r.code), "bits": r.bits}
+            for r in regions
+        ],
+        "instructions": instructions,
+        "by_class": totals.by_class(),
+        "not_trapped": totals.untrapped,
+        "totals": [
+            {
+                "mnemonic": name,
+                "class": kind,
+                "group": group,
+                "traps_in_ring3": traps,
+                "why": why,
+                "count": count,
+            }
+            for (name, kind, group, traps, why), count in totals.rows.most_common()
+        ],
+    }
+    json.dump(document, sys.stdout, indent=1)
+    print()
+
+
+def _print_text(regions: list[Region], limit: int | None) -> None:
+    """One line per instruction as it is found, in colour on a terminal; then the totals."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    totals = Totals()
+    shown = hidden = 0
+    title = ""
+    for region, finding in _findings(regions):
+        totals.add(finding)
+        if limit is not None and shown >= limit:
+            hidden += 1
+            continue
+        shown += 1
+        if region.name != title:
+            title = region.name
+            console.print(f"[bold]{escape(title)}[/] at {region.address:#x}, {region.bits} bits")
+        colour = "green" if finding.traps_in_ring3 else "red"
+        console.print(f"[{colour}]{escape(_line(finding))}[/]", soft_wrap=True)
+    if hidden and limit:
+        console.print(f"... and {hidden} more")
+    size = sum(len(region.code) for region in regions)
+    _print_totals(totals, size, len(regions))
+
+
+def _line(finding: Finding) -> str:
+    verdict = "traps" if finding.traps_in_ring3 else "does not trap"
+    return (
+        f"{finding.address:08x}  {finding.bytes.hex(' '):<24} {finding.text:<32} "
+        f"{finding.sensitivity.value:<10} {finding.group or '-':<12} {verdict}"
+    )
+
+
+def _print_totals(totals: Totals, size: int, regions: int) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    titles = ("count", "instruction", "class", "Robin-Irvine", "traps")
+    table = Table(*titles, "in ring 3 it", box=box.SIMPLE)
+    table.columns[0].justify = "right"
+    for column in table.columns[:5]:
+        column.no_wrap = True
+    for (name, kind, group, traps, why), count in totals.rows.most_common():
+        table.add_row(str(count), name, kind, group or "-", "yes" if traps else "no", why)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    if totals.rows:
+        console.print(table)
+    by_class = totals.by_class()
+    console.print(
+        f"{size} bytes of code in {regions} {'region' if regions == 1 else 'regions'}: "
+        f"{by_class['privileged']} privileged, {by_class['critical']} critical; "
+        f"{totals.untrapped} that ring 3 does not trap"
+    )

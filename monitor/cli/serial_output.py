@@ -1,0 +1,69 @@
+"""Where the guest's serial output goes: standard output, a file, or nowhere; always unbuffered.
+
+It is called from the middle of a guest instruction, where no exception may pass. So trouble (a
+reader that went away, a full disk) stops the machine and is raised afterwards, by `check`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from monitor.config import SerialConfig
+from monitor.errors import UserError
+from monitor.terminal import write_all
+
+
+class SerialOutput:
+    """A callable for Machine.on_serial. `on_trouble` is called at the first failed write."""
+
+    def __init__(self, config: SerialConfig) -> None:
+        self._config = config
+        self._descriptor: int | None = None
+        self._trouble: OSError | None = None
+        self.on_trouble: Callable[[], None] = _nothing
+
+    def __enter__(self) -> SerialOutput:
+        if self._config.kind == "stdio":
+            self._descriptor = sys.stdout.fileno()
+        elif self._config.path is not None:
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                self._descriptor = os.open(self._config.path, flags, 0o666)
+            except OSError as error:
+                raise UserError(
+                    f"cannot write --serial file:{self._config.path}: {error.strerror}"
+                ) from error
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._config.kind == "file" and self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def __call__(self, data: bytes) -> None:
+        if self._descriptor is None or self._trouble is not None:
+            return
+        try:
+            write_all(self._descriptor, data)
+        except OSError as error:
+            self._trouble = error
+            self.on_trouble()
+
+    def check(self) -> None:
+        """Raise what went wrong, if something did."""
+        if isinstance(self._trouble, BrokenPipeError):
+            raise self._trouble
+        if self._trouble is not None:
+            name = self._config.path or "standard output"
+            raise UserError(f"cannot write the serial output to {name}: {self._trouble.strerror}")
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,105 @@
+"""One run of a machine with its serial console attached to this process.
+
+Standard output and input are the console's two directions. On a terminal the input is raw, key by
+key, with Ctrl-A commands; from a pipe or a file it is fed to the guest as it comes, and its end
+ends nothing: a serial line has no end either.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor import report
+from monitor.cli.serial_output import SerialOutput
+from monitor.cli.typist import Line, Typist
+from monitor.config import LimitConfig, unescape
+from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, owns_terminal, say
+
+if TYPE_CHECKING:
+    from monitor import Machine, Outcome
+
+NO_INPUT = -1
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How the machine ended, and the signal that ended it, if one did."""
+
+    outcome: Outcome
+    signal: signal.Signals | None = None
+
+
+class Session:
+    """Attends a machine while it runs."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        output: SerialOutput,
+        *,
+        stdio: bool,
+        progress: bool,
+        typing: Sequence[Line] = (),
+    ) -> None:
+        self._machine = machine
+        self._running = report.Running(machine)
+        self._progress = progress
+        self._input = _standard_input() if stdio else NO_INPUT
+        self._raw = RawMode(self._input)
+        output.on_trouble = machine.stop
+        machine.on_serial.append(output)
+        if typing:
+            machine.on_serial.append(Typist(typing, machine.send))
+
+    def run(self, limits: LimitConfig) -> Finished:
+        """Run the machine to its end; the terminal is as before afterwards."""
+        with ExitStack() as stack:
+            signals = stack.enter_context(Signals(self._machine.stop, self._raw))
+            stack.enter_context(self._raw)
+            if self._input != NO_INPUT:
+                stack.enter_context(InputReader(self._input, self._deliver()))
+            if self._progress:
+                stack.enter_context(report.live_progress(self._running))
+            outcome = self._machine.run(
+                until=None if limits.until is None else unescape(limits.until, "--until"),
+                timeout=limits.timeout,
+                max_instructions=limits.max_instructions,
+            )
+        return Finished(outcome, signals.received)
+
+    def _deliver(self) -> Callable[[bytes], None]:
+        """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
+        if not owns_terminal(self._input):
+            return self._machine.send
+        keys = EscapeKeys(
+            {
+                ord("x"): self._machine.stop,
+                ord("h"): lambda: self._say(HELP),
+                ord("s"): lambda: self._say(report.as_text(self._running.statistics())),
+            }
+        )
+
+        def deliver(typed: bytes) -> None:
+            rest = keys.feed(typed)
+            if rest:
+                self._machine.send(rest)
+
+        return deliver
+
+    def _say(self, text: str) -> None:
+        say("\n" + text, raw=self._raw.active)
+
+
+def _standard_input() -> int:
+    """The descriptor to read, unless there is none or it belongs to a job in the foreground."""
+    if sys.stdin is None:
+        return NO_INPUT
+    descriptor = sys.stdin.fileno()
+    if sys.stdin.isatty() and not owns_terminal(descriptor):
+        return NO_INPUT
+    return descriptor

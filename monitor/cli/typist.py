@@ -1,0 +1,59 @@
+r"""`vp run --type TEXT`: typing to the guest when its console shows that it listens.
+
+Each text waits for its cue. The cue is the text of the `--type-after` before it, or else a
+shell's prompt: the output ends with "# " or "$ " there, in a line that began after the last text
+was typed (what the guest echoes is no prompt). Texts are typed in the order of the command line,
+each as soon as its cue is complete, at that very byte of output: with `--clock icount` a run with
+typing repeats exactly.
+
+    --type 'ls /\n' --type-after 'login: ' --type 'root\n'
+
+types `ls /` at the first prompt, and `root` when `login: ` shows up after that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+PROMPTS = (b"# ", b"$ ")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text to type, and the output to wait for; no cue means a prompt."""
+
+    text: bytes
+    cue: bytes | None = None
+
+
+class Typist:
+    """Listens to the console (a callable for Machine.on_serial) and types with `send`."""
+
+    def __init__(self, lines: Iterable[Line], send: Callable[[bytes], None]) -> None:
+        self._waiting = deque(lines)
+        self._send = send
+        self._heard = bytearray()  # output since the last text
+        self._typed = False
+
+    @property
+    def done(self) -> bool:
+        """Has everything been typed?"""
+        return not self._waiting
+
+    def __call__(self, output: bytes) -> None:
+        for byte in output:
+            if self.done:
+                return
+            self._heard.append(byte)
+            if self._cue_is_complete(self._waiting[0].cue):
+                self._send(self._waiting.popleft().text)
+                self._heard.clear()
+                self._typed = True
+
+    def _cue_is_complete(self, cue: bytes | None) -> bool:
+        if cue is not None:
+            return self._heard.endswith(cue)
+        on_a_new_line = not self._typed or b"\n" in self._heard
+        return on_a_new_line and self._heard.endswith(PROMPTS)

@@ -1,0 +1,127 @@
+"""Everything a program could find out about a virtual processor, as one tuple that compares fast.
+
+    state_of(machine) == state_of(other)          the same processor to any program
+    explain(state, other_state)                   [("eflags", "00000246", "00000046")]
+
+The x87 data registers are read as a program reads them: by FNSAVE (SDM vol. 1, 8.1.10). A scratch
+processor takes the state over, as the engine contract allows, and executes it; the guest's own
+unit is not touched.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import attrgetter
+
+from bt.engine import AddressSpace, Interp, Ram
+from bt.interp.state import CS, DS, EXIT_BUDGET, PERM_EXEC, PERM_WRITE
+from monitor.errors import MonitorBug
+from monitor.machine import GENERAL, Machine
+
+Value = int | bytes | str
+
+ATTRIBUTES = (
+    *("eip", "cr0", "cr2", "cr3", "cr4", "cpl", "gdtr_base", "gdtr_limit"),
+    *("idtr_base", "idtr_limit", "tsc_offset", "a20_mask", "intr"),
+    *("fpu_cw", "fpu_sw", "fpu_top", "fpu_tag", "fpu_ip", "fpu_cs"),
+    *("fpu_dp", "fpu_ds", "fpu_op", "ferr"),
+    *("msr_sysenter_cs", "msr_sysenter_esp", "msr_sysenter_eip", "msr_apicbase"),
+)
+SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
+SEGMENT_PARTS = ("selector", "base", "limit", "attributes")
+DEBUG = (0, 1, 2, 3, 6, 7)
+STACK = tuple(f"st{i}" for i in range(8))
+NAMES = (
+    *("instructions", "eflags", "interrupt shadow", "halted", "interrupts taken"),
+    *("port reads", "port writes", "console bytes"),
+    *GENERAL,
+    *(f"dr{i}" for i in DEBUG),
+    *ATTRIBUTES,
+    *(f"{segment} {part}" for segment in SEGMENTS for part in SEGMENT_PARTS),
+    *STACK,
+)
+COUNTS = frozenset({"instructions", "interrupts taken", "port reads", "port writes"})
+
+_attributes = attrgetter(*ATTRIBUTES)
+
+
+def state_of(machine: Machine) -> tuple[Value, ...]:
+    """The values of NAMES, in that order."""
+    machine.processor.sync()
+    cpu = machine.processor.ideal
+    count = machine.processor.count()
+    board, loop = machine.board, machine.loop
+    accesses = board.accesses
+    reg, segment, debug = cpu.reg, cpu.segment, cpu.debug_register
+    return (
+        count,
+        cpu.flags(),
+        cpu.shadow_at == count,
+        loop.halted,
+        loop.interrupts,
+        accesses["port_reads"],
+        accesses["port_writes"],
+        len(board.console),
+        *(reg(0), reg(1), reg(2), reg(3), reg(4), reg(5), reg(6), reg(7)),
+        *(debug(0), debug(1), debug(2), debug(3), debug(6), debug(7)),
+        *_attributes(cpu),
+        *(*segment(0), *segment(1), *segment(2), *segment(3)),
+        *(*segment(4), *segment(5), *segment(6), *segment(7)),
+        *_reader().read(cpu),
+    )
+
+
+def explain(one: tuple[Value, ...], other: tuple[Value, ...]) -> list[tuple[str, str, str]]:
+    """Name and both values, for people, of all that differs."""
+    return [
+        (name, _text(name, a), _text(name, b))
+        for name, a, b in zip(NAMES, one, other, strict=True)
+        if a != b
+    ]
+
+
+def _text(name: str, value: Value) -> str:
+    if isinstance(value, bytes):
+        return value[::-1].hex()
+    if isinstance(value, bool) or not isinstance(value, int):
+        return str(value)
+    return f"{value:,}" if name in COUNTS else f"{value:08x}"
+
+
+class X87Reader:
+    """A scratch processor whose only program is FNSAVE."""
+
+    SAVE = bytes.fromhex("dd35 00100000")  # fnsave [0x1000]
+    AREA, HEADER, REGISTER = 0x1000, 28, 10  # SDM vol. 1, figure 8-9
+    CR0 = 0x80000031  # protected, paged, and no reason for #NM
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(0x2000)
+        self._buffer[: len(self.SAVE)] = self.SAVE
+        ram = Ram(self._buffer, len(self._buffer), 4096)
+        self._cpu = Interp(ram, None, external=True)
+        self._space = AddressSpace(ram)
+        self._cpu.cr0 = self.CR0
+        self._cpu.set_privilege(3)
+        self._cpu.set_segment(CS, 0x1B, 0, 0xFFFFFFFF, 0xC0FB)
+        self._cpu.set_segment(DS, 0x23, 0, 0xFFFFFFFF, 0xC0F3)
+        self._cpu.use_spaces(self._space, self._space)
+        self._cpu.map_page(self._space, 0, 0, PERM_EXEC)
+        self._cpu.map_page(self._space, self.AREA, self.AREA, PERM_WRITE)
+
+    def read(self, source: Interp) -> tuple[bytes, ...]:
+        """ST0 to ST7 of `source`, ten bytes each."""
+        cpu = self._cpu
+        cpu.take_registers(source)
+        cpu.eip = 0
+        if cpu.run(1) != EXIT_BUDGET:
+            raise MonitorBug(f"the scratch processor's FNSAVE faulted: vector {cpu.fault_vector}")
+        first = self.AREA + self.HEADER
+        saved = bytes(self._buffer[first : first + 8 * self.REGISTER])
+        return tuple(saved[at : at + self.REGISTER] for at in range(0, len(saved), self.REGISTER))
+
+
+@lru_cache(maxsize=1)
+def _reader() -> X87Reader:
+    """One for all machines: it keeps nothing between two reads."""
+    return X87Reader()

@@ -1,0 +1,11 @@
+"""Loaders: they put a guest into memory and say where its processor starts.
+
+    linux.py      bzImage, Linux/x86 boot protocol 2.02 and later, 32-bit entry
+    multiboot.py  Multiboot 1 kernels with modules
+    elf.py        32-bit i386 executables
+    flat.py       bytes at an address
+
+Each has `load(memory, image, ...) -> StartState` (start.py). `memory` is anything with `.size`,
+`.read(address, n)` and `.write(address, data)`. A loader first plans (plan.py), checks, and only
+then writes: bad input raises UserError and leaves memory as it was.
+"""

@@ -1,0 +1,50 @@
+"""ELF executables: ELF32, little-endian, i386, ET_EXEC.
+
+Every PT_LOAD segment goes to its physical address (p_paddr), and what it has in memory beyond the
+file (.bss) is cleared. The processor starts at the entry point in flat protected mode, paging and
+interrupts off, ESP = 0x90000, every other register 0 unless the caller chooses.
+
+    start = load(memory, "kernel.elf", registers={"esp": 0x80000, "eax": 1})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.errors import UserError
+from monitor.loaders import gdt
+from monitor.loaders.elf_file import ET_EXEC, KINDS, ElfFile, parse
+from monitor.loaders.plan import Memory, Plan
+from monitor.loaders.source import Source, open_image
+from monitor.loaders.start import GENERAL, StartState, check_registers
+
+STACK_TOP = 0x90000
+
+
+def load(memory: Memory, image: Source, registers: Mapping[str, int] | None = None) -> StartState:
+    """Load an executable. `registers` are general registers to start with."""
+    chosen = check_registers(registers or {}, GENERAL)
+    file = parse(open_image(image, "executable"))
+    plan = Plan(memory.size)
+    put_segments(plan, file)
+    table = gdt.put(plan)
+    plan.commit(memory)
+    return StartState(
+        eip=chosen.pop("eip", file.physical_entry),
+        esp=chosen.pop("esp", STACK_TOP),
+        registers=chosen,
+        code_selector=gdt.CODE_SELECTOR,
+        data_selector=gdt.DATA_SELECTOR,
+        gdt=table,
+    )
+
+
+def put_segments(plan: Plan, file: ElfFile) -> None:
+    """Plan an executable's segments at their physical addresses."""
+    if file.kind != ET_EXEC:
+        kind = KINDS.get(file.kind, f"of type {file.kind}")
+        raise UserError(f"{file.name}: {kind}, not an executable; link it at a fixed address")
+    if not file.loadable:
+        raise UserError(f"{file.name}: has nothing to load (no PT_LOAD segment); link it again")
+    for segment in file.loadable:
+        plan.put(file.name, segment.paddr, file.contents(segment), segment.memory_size)

@@ -1,0 +1,165 @@
+"""Linux kernels: the Linux/x86 boot protocol (Documentation/arch/x86/boot.rst), 32-bit entry.
+
+A bzImage is a boot sector and a real-mode setup part, `(setup_sects + 1) * 512` bytes, then the
+protected-mode kernel. The setup header sits at 0x1F1 of the file; setup_header.py reads it. A
+loader that enters at 32 bits does the setup part's work itself:
+
+    0x010000  boot_params, the "zero page": screen, memory map, the setup header copied in
+    0x011000  command line
+    0x09F000  flat GDT: 0x10 code, 0x18 data
+    0x100000  protected-mode kernel (code32_start), entered with ESI = boot_params,
+              EBP = EDI = EBX = 0, interrupts and paging off
+    high      initrd, as high as initrd_addr_max and RAM allow
+
+The kernel decompresses itself to `runtime_start` and needs `init_size` bytes there before it
+reads the memory map, so no initrd may lie there.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from monitor.errors import UserError
+from monitor.loaders import gdt
+from monitor.loaders.plan import HOLE_END, HOLE_START, PAGE, Memory, Plan, mib
+from monitor.loaders.setup_header import SetupHeader, parse
+from monitor.loaders.source import Image, Source, open_image
+from monitor.loaders.start import StartState
+
+BOOT_PARAMS = 0x10000
+COMMAND_LINE = 0x11000
+STACK_TOP = 0x90000
+EBDA = 0x9FC00  # where a BIOS keeps its extended data area
+BIOS_ROM = 0xF0000
+
+RAM, RESERVED = 1, 2  # e820 types
+LOADER_UNDEFINED = 0xFF  # type_of_loader: a loader without an assigned number
+
+# Offsets in boot_params (Documentation/arch/x86/zero-page.rst)
+BP_SCREEN_INFO = 0x000
+BP_EXT_MEM_K = 0x002
+BP_ALT_MEM_K = 0x1E0
+BP_E820_ENTRIES = 0x1E8
+BP_SETUP_HEADER = 0x1F1
+BP_TYPE_OF_LOADER = 0x210
+BP_CODE32_START = 0x214
+BP_RAMDISK = 0x218
+BP_CMD_LINE_PTR = 0x228
+BP_E820_TABLE = 0x2D0
+
+
+def load(
+    memory: Memory,
+    kernel: Source,
+    initrd: Source | None = None,
+    cmdline: str = "",
+) -> StartState:
+    """Load a bzImage, its command line and perhaps an initrd."""
+    image = open_image(kernel, "kernel")
+    header = parse(image)
+    disk = None if initrd is None else open_image(initrd, "initrd")
+    plan = Plan(memory.size)
+    table = gdt.put(plan)
+    plan.put("kernel command line", COMMAND_LINE, encode_command_line(image, header, cmdline))
+    place_kernel(plan, image, header)
+    ramdisk = (0, 0) if disk is None else place_initrd(plan, disk, header)
+    plan.put("boot_params", BOOT_PARAMS, boot_params(image, header, memory.size, ramdisk))
+    plan.commit(memory)
+    return StartState(
+        eip=header.load_address,
+        esp=STACK_TOP,
+        registers={"esi": BOOT_PARAMS},
+        code_selector=gdt.CODE_SELECTOR,
+        data_selector=gdt.DATA_SELECTOR,
+        gdt=table,
+    )
+
+
+def encode_command_line(image: Image, header: SetupHeader, cmdline: str) -> bytes:
+    """The command line with its terminating zero."""
+    if "\0" in cmdline:
+        raise UserError("the kernel command line has a NUL character in it; take it out")
+    text = cmdline.encode("utf-8", "surrogateescape")
+    limit = min(header.cmdline_size, STACK_TOP - COMMAND_LINE - PAGE)
+    if len(text) > limit:
+        raise UserError(
+            f"the command line has {len(text)} bytes and {image.name} takes at most {limit}; "
+            "shorten it"
+        )
+    return text + b"\0"
+
+
+def place_kernel(plan: Plan, image: Image, header: SetupHeader) -> None:
+    """The protected-mode kernel, and the memory it decompresses itself into."""
+    code = image.data[header.setup_size : header.setup_size + header.code_size]
+    start = header.runtime_start
+    end = max(start + header.init_size, header.load_address + len(code))
+    if end > plan.memory_size:
+        raise UserError(
+            f"{image.name}: the kernel needs memory up to {end:#x} while it starts and the "
+            f"machine has {mib(plan.memory_size)}; give it at least {mib(end)} (--memory)"
+        )
+    plan.put(image.name, header.load_address, code)
+    rest = max(start, header.load_address + len(code))
+    plan.reserve(f"{image.name}'s working memory", rest, end - rest)
+
+
+def place_initrd(plan: Plan, disk: Image, header: SetupHeader) -> tuple[int, int]:
+    """Put the initrd as high as kernel and RAM allow: its address and size."""
+    size = len(disk.data)
+    address = plan.highest_room(size, header.initrd_addr_max + 1)
+    if address is None:
+        taken = max(piece.end for piece in plan.pieces)
+        if taken + size > header.initrd_addr_max:
+            raise UserError(
+                f"{disk.name}: the initrd ({mib(size)}) does not fit below "
+                f"{header.initrd_addr_max:#x}, the kernel's limit; give a smaller one"
+            )
+        raise UserError(
+            f"{disk.name}: the initrd ({mib(size)}) does not fit into {mib(plan.memory_size)} of "
+            f"memory beside the kernel; give the machine at least {mib(taken + size + PAGE)} "
+            "(--memory)"
+        )
+    plan.put(disk.name, address, disk.data)
+    return address, size
+
+
+def boot_params(
+    image: Image, header: SetupHeader, memory_size: int, ramdisk: tuple[int, int]
+) -> bytes:
+    """The zero page."""
+    page = bytearray(PAGE)
+    above = (memory_size - HOLE_END) >> 10  # KiB above 1 MiB
+    page[BP_SCREEN_INFO : BP_SCREEN_INFO + 18] = screen_info()
+    struct.pack_into("<H", page, BP_EXT_MEM_K, min(above, 0xFFFF))
+    struct.pack_into("<I", page, BP_ALT_MEM_K, above)
+    fields = image.data[BP_SETUP_HEADER : header.end]
+    page[BP_SETUP_HEADER : header.end] = fields
+    page[BP_TYPE_OF_LOADER] = LOADER_UNDEFINED
+    struct.pack_into("<I", page, BP_CODE32_START, header.load_address)
+    struct.pack_into("<II", page, BP_RAMDISK, *ramdisk)
+    struct.pack_into("<I", page, BP_CMD_LINE_PTR, COMMAND_LINE)
+    entries = memory_map(memory_size)
+    page[BP_E820_ENTRIES] = len(entries)
+    for number, entry in enumerate(entries):
+        struct.pack_into("<QQI", page, BP_E820_TABLE + 20 * number, *entry)
+    return bytes(page)
+
+
+def memory_map(memory_size: int) -> list[tuple[int, int, int]]:
+    """What INT 15h AX=E820h would say: (start, size, type)."""
+    return [
+        (0, EBDA, RAM),
+        (EBDA, HOLE_START - EBDA, RESERVED),
+        (BIOS_ROM, HOLE_END - BIOS_ROM, RESERVED),
+        (HOLE_END, memory_size - HOLE_END, RAM),
+    ]
+
+
+def screen_info() -> bytes:
+    """struct screen_info: an 80 by 25 colour text screen, cursor at the top left.
+
+    x, y, ext_mem_k (filled in elsewhere), page, mode, columns, unused, EGA memory and switches,
+    unused, lines, is VGA, scan lines of a character.
+    """
+    return struct.pack("<BBHHBBHHHBBH", 0, 0, 0, 0, 3, 80, 0, 0, 0, 25, 1, 16)

@@ -1,0 +1,378 @@
+"""One virtual PC: RAM, board, processor, and the Python API over them.
+
+    machine = Machine(memory_mb=128, mode="translate")
+    machine.load_linux("vmlinuz", initrd="initramfs.cpio.gz", cmdline="console=ttyS0")
+    outcome = machine.run(until="/ # ", timeout=120)
+    machine.send("uname -a\\n")
+
+Physical memory of the guest ends at `memory_mb`; what lies behind it in the same array is the
+monitor's (memory.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bt.engine import BUILD, Ram
+from bt.interp.state import CS, DS, ES, FRAME_MONITOR, FS, GS, SS
+from monitor.bare import BareProcessor
+from monitor.board import Board
+from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.errors import UserError
+from monitor.events import ExitEvent, Listener
+from monitor.loaders.start import StartState
+from monitor.loop import Limits, Loop
+from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
+from monitor.outcome import Outcome
+from monitor.processor import Processor
+from monitor.where import describe
+
+MODES = ("translate", "trap", "bare")
+GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+SEGMENTS = {"es": ES, "cs": CS, "ss": SS, "ds": DS, "fs": FS, "gs": GS}
+CONTROL = ("cr0", "cr2", "cr3", "cr4")
+MIN_MB, MAX_MB = 1, 2048
+MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
+
+CODE_RIGHTS = 0xC09B  # flat 32-bit code: present, DPL 0, readable, accessed, 4 KiB granular
+DATA_RIGHTS = 0xC093
+REAL_RIGHTS = 0x0093
+REAL_CODE_RIGHTS = 0x009B
+
+
+class Machine:
+    """A virtual PC. Raises UserError for settings that make no machine."""
+
+    def __init__(
+        self,
+        memory_mb: int = 128,
+        mode: str = "translate",
+        engine: str = "interp",
+        clock: str = "icount",
+        start_time: int = 0,
+    ) -> None:
+        self._check(memory_mb, mode, engine, clock)
+        self.mode = mode
+        self.engine = "interp"
+        self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
+        self.ram = self._physical_map()
+        self.clock_name = clock
+        self._count = InstructionCounter()
+        self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
+        self.board = Board(self.clock, self._count, self.memory.size, start_time)
+        self.processor = self._make_processor()
+        self._count.processor = self.processor
+        self.board.notice = self.processor.notice
+        self.board.on_intr = self.processor.set_intr
+        self.board.on_a20 = self.processor.set_a20
+        self.loop = Loop(self.board, self.processor, self.clock)
+        self.seconds = 0.0
+        self.breakpoints: set[int] = set()
+
+    @staticmethod
+    def _check(memory_mb: int, mode: str, engine: str, clock: str) -> None:
+        if not MIN_MB <= memory_mb <= MAX_MB:
+            raise UserError(f"memory of {memory_mb} MiB: choose from {MIN_MB} to {MAX_MB}")
+        if mode not in MODES:
+            raise UserError(f"mode {mode!r}: choose one of {', '.join(MODES)}")
+        if engine not in ("interp", "auto"):
+            raise UserError(f"engine {engine!r} is not in this version: choose interp or auto")
+        if clock not in ("icount", "host"):
+            raise UserError(f"clock {clock!r}: choose icount or host")
+
+    def _physical_map(self) -> Ram:
+        """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
+        ram = Ram(self.memory.buffer, self.memory.size + self.memory.extra)
+        ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
+        ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
+        return ram
+
+    def _make_processor(self) -> Processor:
+        if self.mode == "bare":
+            return BareProcessor(self.ram, self.board)
+        from monitor.virtual import VirtualProcessor
+
+        return VirtualProcessor(self.ram, self.memory, self.board, self.mode)
+
+    # --- loading ------------------------------------------------------------------------
+
+    def load_linux(
+        self, kernel: str | Path, initrd: str | Path | None = None, cmdline: str = ""
+    ) -> None:
+        """A bzImage by the Linux/x86 boot protocol, 32-bit entry."""
+        from monitor.loaders import linux
+
+        self._start(linux.load(self.memory, kernel, initrd, cmdline))
+
+    def load_multiboot(
+        self,
+        image: str | Path | bytes,
+        cmdline: str = "",
+        modules: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """A Multiboot 1 image with modules (name, bytes)."""
+        from monitor.loaders import multiboot
+
+        self._start(multiboot.load(self.memory, image, cmdline, modules))
+
+    def load_elf(self, image: str | Path | bytes, **registers: int) -> None:
+        """A 32-bit ELF executable at its physical addresses; registers by name (esp=...)."""
+        from monitor.loaders import elf
+
+        self._start(elf.load(self.memory, image, registers=registers))
+
+    def load_flat(
+        self,
+        data: bytes,
+        address: int,
+        *,
+        eip: int | None = None,
+        esp: int | None = None,
+        registers: Mapping[str, int] | None = None,
+        real_mode: bool = False,
+    ) -> None:
+        """Bytes at an address, started there (or at eip)."""
+        from monitor.loaders import flat
+
+        self._start(
+            flat.load(
+                self.memory,
+                data,
+                address,
+                eip=eip,
+                esp=esp,
+                registers=dict(registers or {}),
+                real_mode=real_mode,
+            )
+        )
+
+    def _start(self, start: StartState) -> None:
+        """Put the processor where the loader says."""
+        cpu = self.processor.ideal
+        cpu.reset()
+        cpu.cr0 = 0x10
+        for name, segment in SEGMENTS.items():
+            code = segment == CS
+            if start.protected:
+                selector = start.code_selector if code else start.data_selector
+                rights = CODE_RIGHTS if code else DATA_RIGHTS
+                cpu.set_segment(segment, selector, 0, 0xFFFFFFFF, rights)
+            else:
+                selector = start.registers.get(name, 0)
+                rights = REAL_CODE_RIGHTS if code else REAL_RIGHTS
+                cpu.set_segment(segment, selector, selector << 4, 0xFFFF, rights)
+        if start.protected:
+            cpu.cr0 = 0x11
+        if start.gdt is not None:
+            cpu.gdtr_base, cpu.gdtr_limit = start.gdt
+        for name, value in start.registers.items():
+            if name in GENERAL:
+                cpu.set_reg(GENERAL.index(name), value)
+        cpu.set_flags(start.registers.get("eflags", 0))
+        cpu.set_reg(4, start.esp)
+        cpu.eip = start.eip
+        self.processor.restarted()
+
+    # --- running ------------------------------------------------------------------------
+
+    def run(
+        self,
+        until: str | bytes | None = None,
+        timeout: float | None = None,
+        max_instructions: int | None = None,
+        until_address: int | None = None,
+        until_event: str | None = None,
+    ) -> Outcome:
+        """Run until the guest ends, or the console shows `until`, or a limit is reached.
+
+        `until_event`: the reason of an exit, as on_exit tells them ("interrupt 0x20").
+
+        `timeout` in seconds of real time; `until_address`: a linear address, reached before the
+        instruction there is executed.
+        """
+        limits = Limits(
+            deadline=None if timeout is None else time.monotonic() + timeout,
+            max_count=None if max_instructions is None else self._count() + max_instructions,
+            check=self._checks(until, until_event),
+        )
+        stops = set(self.breakpoints)
+        if until_address is not None:
+            stops.add(until_address)
+        self.processor.set_breakpoints(stops)
+        begun = time.perf_counter()
+        try:
+            return self.loop.run(limits)
+        finally:
+            self.seconds += time.perf_counter() - begun
+
+    def _checks(
+        self, until: str | bytes | None, until_event: str | None
+    ) -> Callable[[], Outcome | None] | None:
+        """What run() asks between turns: has the text or the event come?"""
+        text = self._console_check(until)
+        self._awaited_event = until_event
+        self._event: ExitEvent | None = None
+        if until_event is None:
+            return text
+        if self._watch_event not in self.on_exit:
+            self.on_exit.append(self._watch_event)
+
+        def check() -> Outcome | None:
+            if self._event is not None:
+                event = self._event
+                return Outcome("event", detail=f"{event.reason} at {event.eip:#010x}")
+            return text() if text is not None else None
+
+        return check
+
+    def _watch_event(self, event: ExitEvent) -> None:
+        if event.reason == self._awaited_event:
+            self._event = event
+            self.processor.notice()
+
+    @property
+    def on_exit(self) -> list[Listener]:
+        """Callables that are told of every exit and interrupt (ExitEvent)."""
+        return self.processor.listeners
+
+    def _console_check(self, until: str | bytes | None) -> Callable[[], Outcome | None] | None:
+        if until is None:
+            return None
+        wanted = until.encode() if isinstance(until, str) else until
+        position = len(self.board.console)
+
+        def check() -> Outcome | None:
+            start = max(0, position - len(wanted) + 1) if position else 0
+            if self.board.console.find(wanted, start) >= 0:
+                return Outcome("until", detail=f"the console shows {wanted!r}")
+            return None
+
+        self.board.watch_text(wanted)
+        return check
+
+    def step(self, count: int = 1) -> Outcome:
+        """Run `count` guest instructions."""
+        return self.run(max_instructions=count)
+
+    def stop(self) -> None:
+        """Make run() return soon, with kind "stopped". Safe from any thread."""
+        self.loop.stop()
+
+    def send(self, data: bytes | str) -> None:
+        """Type on the serial console."""
+        self.board.send(data.encode() if isinstance(data, str) else data)
+
+    @property
+    def console(self) -> bytes:
+        """All that the guest sent to its serial console."""
+        return bytes(self.board.console)
+
+    @property
+    def debug_console(self) -> bytes:
+        """All that the guest wrote to port 0xE9."""
+        return bytes(self.board.debug_console)
+
+    @property
+    def on_serial(self) -> list[Callable[[bytes], None]]:
+        return self.board.on_serial
+
+    # --- looking and changing -----------------------------------------------------------
+
+    @property
+    def registers(self) -> dict[str, int]:
+        """General and control registers, EIP, EFLAGS and selectors, as the guest has them."""
+        self.processor.sync()
+        cpu = self.processor.ideal
+        values = {name: int(cpu.reg(i)) for i, name in enumerate(GENERAL)}
+        values |= {"eip": int(cpu.eip), "eflags": int(cpu.flags())}
+        values |= {name: int(cpu.segment(i)[0]) for name, i in SEGMENTS.items()}
+        return values | {name: int(getattr(cpu, name)) for name in CONTROL}
+
+    def set_register(self, name: str, value: int) -> None:
+        """Set eax..edi, eip, eflags or a control register."""
+        self.processor.sync()
+        cpu = self.processor.ideal
+        if name in GENERAL:
+            cpu.set_reg(GENERAL.index(name), value)
+        elif name == "eip":
+            cpu.eip = value & 0xFFFFFFFF
+        elif name == "eflags":
+            cpu.set_flags(value)
+        elif name in CONTROL:
+            setattr(cpu, name, value & 0xFFFFFFFF)
+            cpu.flush()
+        else:
+            known = ", ".join((*GENERAL, "eip", "eflags", *CONTROL))
+            raise UserError(f"register {name!r} cannot be set: choose one of {known}")
+        self.processor.restarted()
+
+    def read_memory(self, linear: int, size: int) -> bytes:
+        """Bytes at a linear address, through the guest's page tables, side effects none.
+
+        UserError where nothing is mapped.
+        """
+        out = bytearray()
+        for at, n in _pages(linear, size):
+            out += self.memory.read(self._physical(at), n)
+        return bytes(out)
+
+    def write_memory(self, linear: int, data: bytes) -> None:
+        """Store bytes at a linear address, through the guest's page tables."""
+        places = [(self._physical(at), n) for at, n in _pages(linear, len(data))]
+        done = 0
+        for physical, n in places:
+            self.memory.write(physical, data[done : done + n])
+            self.processor.memory_changed(physical, n)
+            done += n
+
+    def _physical(self, linear: int) -> int:
+        self.processor.sync()
+        physical = self.processor.ideal.peek_translation(linear)
+        if physical < 0:
+            raise UserError(f"linear address {linear:#010x} is not mapped by the guest")
+        return int(physical)
+
+    def add_breakpoint(self, linear: int) -> None:
+        """run() returns with kind "address" before the instruction there is executed."""
+        self.breakpoints.add(linear)
+
+    def remove_breakpoint(self, linear: int) -> None:
+        self.breakpoints.discard(linear)
+
+    def where(self) -> str:
+        """Registers, last exits and the code around EIP, for people."""
+        return describe(self)
+
+    def statistics(self) -> dict[str, Any]:
+        """What happened so far, as JSON-able data (docs/architecture.md names the fields)."""
+        count = self.processor.count()
+        result: dict[str, Any] = {
+            "mode": self.mode,
+            "engine": self.engine,
+            "build": BUILD,
+            "clock": self.clock_name,
+            "memory_mb": self.memory.size >> 20,
+            "instructions": count,
+            "seconds": round(self.seconds, 6),
+            "guest_seconds": round(self.clock.now() / 1e9, 6),
+            "mips": round(count / self.seconds / 1e6, 3) if self.seconds else 0.0,
+            "interrupts": self.loop.interrupts,
+            "devices": dict(self.board.accesses),
+            "world_switches": self.board.world_switches,
+            "decoder": self.ram.statistics(),
+        }
+        return result | self.processor.statistics()
+
+
+def _pages(linear: int, size: int) -> list[tuple[int, int]]:
+    """A linear range cut at page boundaries."""
+    parts = []
+    while size > 0:
+        n = min(size, PAGE - (linear & (PAGE - 1)))
+        parts.append((linear & 0xFFFFFFFF, n))
+        linear += n
+        size -= n
+    return parts

@@ -1,0 +1,79 @@
+"""What the machine's loop needs of a processor, bare or virtual.
+
+`run` returns an EXIT_* reason of bt.interp.state: BUDGET, HALT, INTERRUPT (the INTR pin is up and
+can be taken), IO (a device wants the loop), SHUTDOWN, BREAKPOINT. In between, whatever a virtual
+processor does about exits is its own affair.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from bt.engine import Interp, Ram
+from monitor.events import ExitEvent, Listener
+
+
+class Processor(ABC):
+    ram: Ram
+    listeners: list[Listener]  # told of every exit; empty costs nothing
+    ideal: Interp  # holds the architectural state; see sync()
+
+    @abstractmethod
+    def run(self, budget: int) -> int:
+        """Run at most `budget` guest instructions; an EXIT_* reason."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Guest instructions completed, between instructions."""
+
+    @abstractmethod
+    def io_count(self) -> int:
+        """The same while a port access is being served."""
+
+    @abstractmethod
+    def notice(self) -> None:
+        """Leave run() after the instruction that is being executed."""
+
+    @abstractmethod
+    def set_intr(self, level: bool) -> None:
+        """The INTR pin."""
+
+    @abstractmethod
+    def set_a20(self, level: bool) -> None: ...
+
+    @abstractmethod
+    def interruptible(self) -> bool:
+        """Would an interrupt be taken now?"""
+
+    @abstractmethod
+    def interrupt(self, vector: int) -> int:
+        """Deliver an external interrupt; 0 or an EXIT_* reason."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Make `ideal` hold the guest's registers, for whoever wants to look at or change them."""
+
+    def restarted(self) -> None:
+        """The embedder changed the architectural state in `ideal`."""
+        self.ideal.flush()
+
+    def memory_changed(self, physical: int, size: int) -> None:
+        """The embedder changed RAM."""
+        self.ram.written(physical, size)
+
+    def set_breakpoints(self, stops: set[int]) -> None:
+        """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""
+        self.ideal.set_stops(sorted(stops))
+
+    def recent_exits(self) -> list[str]:
+        """The last exits in words, oldest first; a bare processor has none."""
+        return []
+
+    def tell(self, reason: str, eip: int) -> None:
+        """Let the listeners know."""
+        event = ExitEvent(reason, eip, self.count())
+        for listener in self.listeners:
+            listener(event)
+
+    @abstractmethod
+    def statistics(self) -> dict[str, object]: ...
