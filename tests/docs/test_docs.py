@@ -1,0 +1,196 @@
+"""The documentation is right: its links lead somewhere, its examples run, its names exist.
+
+A fenced block's language says what is done with it. `pycon` runs as a doctest (the blocks of one
+page share their names), and of `sh` every line has to be a command that would be accepted: a make
+target, or a `vp` command line with options that exist. Nothing of `sh` is executed.
+"""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bt.engine import AddressSpace, Interp, Ram
+from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
+from bt.translate import CONTEXTS
+from monitor import Machine
+from monitor.cli import build_parser
+from monitor.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PACKAGES = ("bt", "monitor", "devices")
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+FILE_NAME = re.compile(
+    r"[\w./-]*\w\.(?:py|asm|md|cfg|toml|pyx)|(?:bt|monitor|devices|tests)/[\w/]*"
+)
+NOT_COMMITTED = {"_compiled.pyx", "bt/interp/_compiled.pyx"}
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    fenced = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [text for kind, text in fenced if kind == language]
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading gets where Markdown is shown."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(prose(page)):
+        if "://" in target:
+            continue
+        name, _, fragment = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if fragment:
+            found = {anchor(heading) for heading in HEADING.findall(prose(file))}
+            assert fragment in found, f"{page.name} links to {target}"
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@cache
+def base_names() -> frozenset[str]:
+    folders = (*PACKAGES, "tests", "tools", "benchmarks", "docs")
+    found = {path.name for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    return frozenset(found | {path.name for path in ROOT.iterdir()})
+
+
+@pages
+def test_files_exist(page: Path) -> None:
+    for name in CODE.findall(prose(page)):
+        if not FILE_NAME.fullmatch(name) or name in NOT_COMMITTED:
+            continue
+        exists = (ROOT / name).exists() if "/" in name else name in base_names()
+        assert exists, f"{page.name} names {name}"
+
+
+@pages
+def test_names_of_the_engine_contract_exist(page: Path) -> None:
+    classes = {"Interp": Interp, "Ram": Ram, "AddressSpace": AddressSpace, "Machine": Machine}
+    for owner, name in re.findall(r"`(Interp|Ram|AddressSpace|Machine)\.(\w+)", prose(page)):
+        assert hasattr(classes[owner], name), f"{page.name} names {owner}.{name}"
+
+
+def reading_order() -> list[str]:
+    """Every module that the architecture page's tables list."""
+    rows = re.findall(r"^\| `([\w/]+\.py)` \|", prose(ARCHITECTURE), re.MULTILINE)
+    return [name for name in rows if name.split("/")[0] in PACKAGES]
+
+
+def test_the_reading_order_is_complete() -> None:
+    listed = reading_order()
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert sorted(modules - set(listed)) == [], "add a row to the reading order"
+    assert sorted(set(listed) - modules) == []
+    assert len(listed) == len(set(listed)), "a file is listed twice"
+
+
+# --- examples -------------------------------------------------------------------------------------
+
+
+@pages
+def test_python_examples_run(page: Path) -> None:
+    names: dict[str, object] = {}
+    for text in blocks(page, "pycon"):
+        test = doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0)
+        report: list[str] = []
+        runner = doctest.DocTestRunner(verbose=False)
+        runner.run(test, out=report.append, clear_globs=False)
+        assert runner.failures == 0, "".join(report)
+        names = test.globs
+
+
+def test_there_are_examples() -> None:
+    count = sum(text.count(">>>") for page in PAGES for text in blocks(page, "pycon"))
+    assert count >= 30
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    for text in blocks(page, "sh"):
+        for line in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                yield words
+
+
+@cache
+def make_targets() -> frozenset[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return frozenset(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
+@pages
+def test_commands_would_be_accepted(page: Path) -> None:
+    for words in commands(page):
+        if words[0] == "make":
+            assert set(words[1:]) <= make_targets(), f"{page.name}: {words}"
+        else:
+            assert words[0] in ("vp", ".venv/bin/vp"), f"{page.name}: {words}"
+            args = build_parser().parse_args(words[1:])  # leaves with SystemExit where it is wrong
+            assert callable(args.run)
+
+
+@pages
+def test_options_exist(page: Path) -> None:
+    known = set(re.findall(r"--[\w-]+", (ROOT / "monitor/cli/run.py").read_text(encoding="utf-8")))
+    for verb in ("scan", "demo"):
+        known |= set(re.findall(r"--[\w-]+", (ROOT / f"monitor/cli/{verb}.py").read_text("utf-8")))
+    for name in re.findall(r"`(--[\w-]+)", prose(page)):
+        assert name in known | {"--help", "--version"}, f"{page.name} names {name}"
+
+
+# --- addresses and figures ------------------------------------------------------------------------
+
+
+def test_the_map_of_the_hidden_region() -> None:
+    starts = [HIDDEN_BASE, *(vcpu_linear(context) for context in CONTEXTS)]
+    ends = [VCPU_LINEAR, *(start + VCPU_BYTES for start in starts[1:])]
+    text = prose(ARCHITECTURE)
+    for start, end in zip(starts, ends, strict=True):
+        assert f"| `{start:08X}` to `{end - 1:08X}` |" in text
+    assert f"| `{ends[-1]:08X}` to `FFFFFFFF` | not mapped |" in text
+    for offset in (0, VSYS, NEAR_LANDINGS, FAR_LANDINGS):
+        assert f"| `{offset:05x}` |" in text
+
+
+@pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
+def test_every_statistics_field_is_explained(mode: str) -> None:
+    machine = Machine(memory_mb=4, mode=mode)
+    machine.load_flat(bytes.fromhex("9c fa 58 f4"), 0x100000)
+    machine.run(timeout=30)
+    named = set(CODE.findall(prose(ARCHITECTURE)))
+    for field, value in machine.statistics().items():
+        assert field in named, f"architecture.md does not explain {field}"
+        if isinstance(value, dict) and field not in ("by_kind", "exits", "patches"):
+            assert set(value) <= named, f"architecture.md does not explain all of {field}"

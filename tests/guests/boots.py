@@ -1,0 +1,163 @@
+"""Guest boots as rows of data: image, typed commands, expected text, how it ends, a time limit.
+
+Adding a guest is adding a row to BOOTS:
+
+    Boot("name", load, ends="reset", dialogue=(("echo hello", r"^hello$"),))
+
+`load` puts the guest into a machine. Each command of the dialogue is typed at a prompt, at that
+very byte of output, so a run repeats exactly; the regular expression must be found (multi-line) in
+what the guest prints between the command and the next prompt. A callable gives an expression that
+takes work to compute. `live` boots a row and remembers the life, so that several tests look at one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from monitor import Machine, Outcome
+from monitor.cli.typist import Line, Typist
+from monitor.guests import embedded_image
+
+GUESTS = Path(__file__).parents[2] / "guests"
+KERNEL, INITRD, BUSYBOX = GUESTS / "vmlinuz", GUESTS / "initramfs.cpio.gz", GUESTS / "busybox"
+
+PLAIN = "console=ttyS0,115200 noapic nolapic nosmp acpi=off reboot=k panic=1"
+QUICK = f"{PLAIN} cryptomgr.notests noisapnp mitigations=off quiet"
+EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"
+
+PROMPT = "/ # "
+
+Answer = str | Callable[[], str]
+
+
+def linux(cmdline: str) -> Callable[[Machine], None]:
+    """Debian's kernel with our initramfs."""
+    return lambda machine: machine.load_linux(KERNEL, initrd=INITRD, cmdline=cmdline)
+
+
+def embedded(machine: Machine) -> None:
+    """The guest that comes with the package."""
+    guest = embedded_image()
+    machine.load_flat(guest.image, guest.load_address, eip=guest.entry)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One guest and what it must do. `modes` that are alike must give the same life, exactly."""
+
+    name: str
+    load: Callable[[Machine], None]
+    ends: str
+    dialogue: tuple[tuple[str, Answer], ...] = ()
+    console: str = ""  # an expression to be found in the whole console
+    until: str | None = None  # stop at this text
+    modes: tuple[str, ...] = ("bare", "translate")
+    memory_mb: int = 128
+    clock: str = "icount"
+    seconds: float = 240.0
+    files: tuple[Path, ...] = (KERNEL, INITRD, BUSYBOX)
+
+    @property
+    def missing(self) -> list[str]:
+        """The files that `make guests` has not fetched."""
+        return [path.name for path in self.files if not path.exists()]
+
+
+def _md5_of_busybox() -> str:
+    return f"^{hashlib.md5(BUSYBOX.read_bytes()).hexdigest()}  /bin/busybox$"
+
+
+# The sum 4 - 4/3 + 4/5 - ... of 1000 terms: this busybox has no mathematics library.
+AWK_PI = r"""awk 'BEGIN{for(k=0;k<1000;k++) s+=4/(2*k+1)*(k%2?-1:1); printf "%.12f\n", s}'"""
+
+YES_MD5 = hashlib.md5(b"y\n" * 50000).hexdigest()
+
+SHELL = (
+    ("ls /", r"^bin +dev +etc +init +proc +root +sbin +sys +tmp +usr +var$"),
+    ("cat /proc/cpuinfo", r"^model name\t: Pentium Pro$(?s:.*)^flags\t\t: fpu .*\bcmov\b"),
+    ("for i in 1 2 3; do echo line $((i * i)); done", r"^line 1\nline 4\nline 9$"),
+    (AWK_PI, r"^3\.140592653840$"),
+    ("md5sum /bin/busybox", _md5_of_busybox),
+    (r'seq 1 100 | awk "{s+=\$1} END{print s}"', r"^5050$"),
+    ("ls /bin | sort | wc -l", r"^2\d\d$"),
+    ("(exit 7); echo status $?; sleep 1; echo $(($(date +%s) > 0))", r"^status 7\n1$"),
+    ("yes | head -c 100000 > /tmp/y; gzip /tmp/y; zcat /tmp/y.gz | md5sum",
+     f"^{YES_MD5}  -$"),
+)  # fmt: skip
+FAREWELL = (("reboot -f", "Restarting system"),)
+
+BOOTS = (
+    Boot("embedded", embedded, "exit", console=r"150 checks, 0 wrong\n\Z", memory_mb=8, files=()),
+    Boot("linux", linux(QUICK), "reset", SHELL + FAREWELL, console=r"(?m)^VP-GUEST-READY$"),
+    Boot(
+        "linux-real-time",
+        linux(QUICK),
+        "reset",
+        (("cat /proc/uptime", r"^\d+\.\d\d \d+\.\d\d$"), *FAREWELL),
+        clock="host",
+    ),
+    Boot(
+        "embedded-trapped",
+        embedded,
+        "exit",
+        console=r"check popf-clears-if WRONG got 00000200 want 00000000\n",
+        modes=("trap",),
+        memory_mb=8,
+        files=(),
+    ),
+    # In ring 3 the kernel's PUSHF, POPF and PUSH CS answer wrongly and nobody is told. A selector
+    # that PUSH CS stored with privilege 3 comes back to an IRET as a fault, in the first moments.
+    Boot(
+        "linux-trapped",
+        linux(EARLY),
+        "until",
+        console=r"PANIC: early exception 0x0d IP 60:[0-9a-f]{8} error 60 cr2 0x0$",
+        until="cr2 0x0",
+        modes=("trap",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Life:
+    """What is left of a machine that ended."""
+
+    outcome: Outcome
+    text: str
+    registers: dict[str, int]
+    statistics: dict[str, Any]
+    memory: str  # a digest of RAM
+    where: str
+    processor_seconds: float
+
+    def answers(self) -> list[str]:
+        """What the guest printed after each prompt: the echoed command first."""
+        return self.text.split(PROMPT)[1:]
+
+
+def boot(row: Boot, mode: str) -> Life:
+    """Boot a row in a machine of its own."""
+    machine = Machine(memory_mb=row.memory_mb, mode=mode, clock=row.clock)
+    row.load(machine)
+    if row.dialogue:
+        lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]
+        machine.on_serial.append(Typist(lines, machine.send))
+    begun = time.process_time()
+    outcome = machine.run(until=row.until, timeout=row.seconds)
+    spent = time.process_time() - begun
+    text = machine.console.decode("latin-1").replace("\r\n", "\n")
+    memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()
+    figures = machine.statistics()
+    return Life(outcome, text, machine.registers, figures, memory, machine.where(), spent)
+
+
+@cache
+def live(row: Boot, mode: str) -> Life:
+    """The same, once."""
+    return boot(row, mode)

@@ -1,0 +1,8 @@
+"""The kernels of these tests stand on tests/translate/kernel_lab.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "translate"))

@@ -1,0 +1,179 @@
+"""A machine without a processor: it plays a guest that its image describes.
+
+The image is text, one step a line:
+
+    print TEXT            send TEXT and a line end to the console
+    prompt TEXT           send TEXT without a line end
+    read                  wait for a line of input, and echo it
+    end KIND [STATUS]     the outcome
+    spin                  run until stopped or out of time
+    crash                 a bug: an exception that nobody expects
+
+`python fake_machine.py ARGUMENTS` is `vp ARGUMENTS` with such a machine.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import monitor
+from monitor.outcome import Outcome
+
+WRONG_ANSWERS = [
+    {"mnemonic": "POPF", "count": 7, "first_eip": 0x100123, "got": 0x202, "want": 0x2},
+    {"mnemonic": "PUSH CS", "count": 2, "first_eip": 0x100456, "got": 0x1B, "want": 0x8},
+]
+
+
+class FakeMachine:
+    """The part of Machine that the command uses."""
+
+    made: ClassVar[list[FakeMachine]] = []
+
+    def __init__(
+        self,
+        memory_mb: int = 128,
+        mode: str = "translate",
+        engine: str = "interp",
+        clock: str = "icount",
+    ) -> None:
+        self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
+        self.mode = mode
+        self.loaded: dict[str, Any] = {}
+        self.limits: dict[str, Any] = {}
+        self.typed = bytearray()
+        self.on_serial: list[Callable[[bytes], None]] = []
+        self._console = bytearray()
+        self._input: queue.Queue[bytes] = queue.Queue()
+        self._stop = threading.Event()
+        self._steps: list[str] = []
+        self.made.append(self)
+
+    # --- loading
+
+    def load_flat(self, data: bytes, address: int, *, eip: int | None = None) -> None:
+        self.loaded = {"kind": "flat", "address": address, "eip": eip}
+        self._steps = data.decode().splitlines()
+
+    def load_linux(
+        self, kernel: Path, initrd: Path | None = None, cmdline: str = ""
+    ) -> None:
+        self.loaded = {"kind": "linux", "initrd": initrd, "cmdline": cmdline}
+        self._steps = Path(kernel).read_text().splitlines()
+
+    def load_multiboot(
+        self, image: Path, cmdline: str = "", modules: list[tuple[str, bytes]] | None = None
+    ) -> None:
+        self.loaded = {"kind": "multiboot", "cmdline": cmdline, "modules": modules}
+        self._steps = Path(image).read_text().splitlines()
+
+    def load_elf(self, image: Path) -> None:
+        self.loaded = {"kind": "elf"}
+        self._steps = Path(image).read_text().splitlines()
+
+    # --- running
+
+    def run(
+        self,
+        until: bytes | None = None,
+        timeout: float | None = None,
+        max_instructions: int | None = None,
+    ) -> Outcome:
+        self.limits = {"until": until, "timeout": timeout, "max_instructions": max_instructions}
+        end = None if timeout is None else time.monotonic() + timeout
+        for step in self._steps:
+            outcome = self._play(step, end)
+            if outcome is None and until is not None and until in self._console:
+                outcome = Outcome("until", detail="the text was seen")
+            if outcome is not None:
+                return outcome
+        return Outcome("stuck", detail="halted with interrupts off: nothing can wake the guest")
+
+    def _play(self, step: str, end: float | None) -> Outcome | None:
+        verb, _, rest = step.partition(" ")
+        if verb == "print":
+            self._output(rest.encode() + b"\r\n")
+        elif verb == "prompt":
+            self._output(rest.encode())
+        elif verb == "end":
+            kind, _, status = rest.partition(" ")
+            return Outcome(kind, int(status) if status else None, f"the guest's end: {kind}")
+        elif verb == "crash":
+            raise ZeroDivisionError("a bug")
+        else:
+            return self._wait(verb == "read", end)
+        return None
+
+    def _wait(self, for_a_line: bool, end: float | None) -> Outcome | None:
+        while end is None or time.monotonic() < end:
+            if self._stop.is_set():
+                return Outcome("stopped", detail="stopped on request")
+            try:
+                data = self._input.get(timeout=0.01)
+            except queue.Empty:
+                continue
+            self.typed += data
+            self._output(data.replace(b"\n", b"\r\n"))
+            if for_a_line and (b"\n" in data or b"\r" in data):
+                return None
+        return Outcome("timeout", detail="the time limit was reached")
+
+    def _output(self, data: bytes) -> None:
+        self._console += data
+        for listener in self.on_serial:
+            listener(data)
+
+    def send(self, data: bytes) -> None:
+        self._input.put(data)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    # --- looking
+
+    @property
+    def console(self) -> bytes:
+        return bytes(self._console)
+
+    def where(self) -> str:
+        return "eip=00100000\ncode at eip:\n  00100000  [ud2]"
+
+    def statistics(self) -> dict[str, Any]:
+        figures: dict[str, Any] = {
+            "mode": self.mode,
+            "engine": "interp",
+            "clock": "icount",
+            "instructions": 1234567,
+            "seconds": 9999.5,
+            "mips": 2.469,
+        }
+        if self.mode == "bare":
+            return figures
+        figures |= {
+            "by_kind": {"direct": 1000000, "translated": 200000, "stubs": 34000, "emulated": 567},
+            "exits": {"page fault": 12, "general protection": 4000},
+            "patches": {"POPF": 3, "CLI": 9} if self.mode == "translate" else {},
+            "tc": {"bytes": 4096, "blocks": 20, "hits": 999},
+            "shadow": {"fills": 77, "flushes": 5},
+            "world_switches": 42,
+            "wrong_answers": WRONG_ANSWERS if self.mode == "trap" else [],
+        }
+        return figures
+
+
+def install() -> None:
+    """Let `from monitor import Machine` give the fake, in this process."""
+    vars(monitor)["Machine"] = FakeMachine
+
+
+if __name__ == "__main__":
+    from monitor.cli import main
+
+    install()
+    sys.exit(main(sys.argv[1:]))

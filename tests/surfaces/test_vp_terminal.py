@@ -1,0 +1,255 @@
+"""The guest's console on a terminal (a pseudo-terminal here), and through pipes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vp_command import spawn
+
+from monitor.terminal import EscapeKeys
+
+PATIENCE = 30.0
+
+# The part of a shell that matters here: a job in a process group of its own, in the foreground,
+# can be stopped, and somebody notices. (One that nobody watches is never stopped by SIGTSTP.)
+JOB_CONTROL = """
+import os, signal, subprocess, sys
+def foreground():
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+job = subprocess.Popen(sys.argv[1:], preexec_fn=foreground)
+os.write(1, b"job %d;" % job.pid)
+while True:
+    _, status = os.waitpid(job.pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        os._exit(os.waitstatus_to_exitcode(status))
+    os.write(1, b"stopped;")
+"""
+
+
+class Terminal:
+    """A pseudo-terminal with `vp run` of a fake guest on it."""
+
+    def __init__(self, image: Path, *options: str, shell: str = "") -> None:
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.seen = b""
+        self.process = spawn(
+            "run", "--flat", f"{image}@0", *options,
+            stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            shell_program=shell, start_new_session=True, preexec_fn=self._control,
+        )
+
+    def _control(self) -> None:
+        """In the child: make this its controlling terminal, as a shell's is."""
+        import fcntl
+
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+
+    def wait_for(self, text: bytes) -> bytes:
+        """Read until the text was seen; everything seen so far."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            assert ready, f"{text!r} never came, but {self.seen!r}"
+            self.seen += os.read(self.master, 4096)
+        return self.seen
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def ends(self) -> int:
+        """Read all that comes until the process ends; its exit status."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"it never ended; seen: {self.seen!r}"
+            if select.select([self.master], [], [], 0.02)[0]:
+                self.seen += os.read(self.master, 4096)
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 4096)
+        return self.process.returncode
+
+    @property
+    def settings(self) -> list[Any]:
+        return termios.tcgetattr(self.slave)
+
+    @property
+    def raw(self) -> bool:
+        return not self.settings[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+
+    def until_raw(self, wanted: bool) -> None:
+        end = time.monotonic() + PATIENCE
+        while self.raw != wanted:
+            assert time.monotonic() < end, f"the terminal's raw mode never became {wanted}"
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def terminals(tmp_path: Path) -> Iterator[Any]:
+    opened: list[Terminal] = []
+
+    def start(steps: str, *options: str, shell: str = "") -> Terminal:
+        image = tmp_path / "guest"
+        image.write_text(steps)
+        opened.append(Terminal(image, *options, shell=shell))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()
+
+
+def test_keys_go_to_the_guest_and_output_comes_back(terminals: Any) -> None:
+    terminal = terminals("prompt login: \nread\nprint bye\nend poweroff")
+    terminal.wait_for(b"login: ")
+    assert terminal.raw
+    terminal.type(b"root\x03\x1a\n")  # Ctrl-C and Ctrl-Z are the guest's
+    terminal.wait_for(b"login: root\x03\x1a\r\nbye\r\n")
+    assert terminal.ends() == 0
+    assert terminal.settings == terminal.before
+
+
+def test_ctrl_a_x_leaves(terminals: Any) -> None:
+    terminal = terminals("prompt > \nspin")
+    terminal.wait_for(b"> ")
+    terminal.type(b"\x01x")
+    assert terminal.ends() == 0
+    assert terminal.settings == terminal.before
+    assert b"\x01" not in terminal.seen
+
+
+def test_ctrl_a_twice_is_one_for_the_guest(terminals: Any) -> None:
+    terminal = terminals("prompt > \nspin")
+    terminal.wait_for(b"> ")
+    terminal.type(b"a\x01")
+    terminal.type(b"\x01b")
+    terminal.wait_for(b"> a\x01b")
+
+
+def test_ctrl_a_h_and_s_speak_with_carriage_returns(terminals: Any) -> None:
+    terminal = terminals("prompt > \nspin")
+    terminal.wait_for(b"> ")
+    terminal.type(b"\x01h")
+    terminal.wait_for(b"\r\nCtrl-A x        leave the machine\r\n")
+    terminal.type(b"\x01s")
+    text = terminal.wait_for(b"MIPS")
+    figures = re.search(rb"1,234,567 instructions in (\d+\.\d+) s", text)
+    assert figures and float(figures[1]) < 9999  # the time until now, not that of runs before
+    assert b"\n" not in text.replace(b"\r\n", b"")
+
+
+def test_a_crash_restores_the_terminal(terminals: Any) -> None:
+    terminal = terminals("prompt > \nread\ncrash")
+    terminal.wait_for(b"> ")
+    terminal.until_raw(True)
+    terminal.type(b"\n")
+    assert terminal.ends() == 1
+    assert b"ZeroDivisionError: a bug" in terminal.seen
+    assert terminal.settings == terminal.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_run_and_restores_the_terminal(
+    terminals: Any, tmp_path: Path, number: signal.Signals
+) -> None:
+    stats = tmp_path / "stats.json"
+    terminal = terminals("prompt > \nspin", "--stats", str(stats))
+    terminal.wait_for(b"> ")
+    terminal.process.send_signal(number)
+    assert terminal.ends() == 128 + number
+    assert terminal.settings == terminal.before
+    assert stats.exists()
+
+
+def test_being_stopped_gives_the_terminal_back_for_a_while(terminals: Any) -> None:
+    terminal = terminals("prompt > \nspin", shell=JOB_CONTROL)
+    job = int(re.search(rb"job (\d+)", terminal.wait_for(b"> "))[1])
+    os.kill(job, signal.SIGTSTP)
+    terminal.wait_for(b"stopped")
+    assert terminal.settings == terminal.before
+    os.kill(job, signal.SIGCONT)
+    terminal.until_raw(True)
+    terminal.type(b"\x01x")
+    assert terminal.ends() == 0
+    assert terminal.settings == terminal.before
+
+
+def test_progress_shows_figures_and_the_last_line(terminals: Any) -> None:
+    terminal = terminals("print booting\nspin", "--serial", "null", "--timeout", "1.5")
+    terminal.wait_for(b"1,234,567 instructions")
+    terminal.wait_for(b"booting")
+    assert not terminal.raw
+    assert terminal.ends() == 1
+
+
+# --- pipes ----------------------------------------------------------------------------------------
+
+
+def piped(tmp_path: Path, steps: str, typed: bytes, *options: str) -> tuple[int, bytes]:
+    """`vp run` with pipes for standard input and output."""
+    image = tmp_path / "guest"
+    image.write_text(steps)
+    process = spawn("run", "--flat", f"{image}@0", "--quiet", *options,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, _ = process.communicate(typed, timeout=PATIENCE)
+    return process.returncode, out
+
+
+def test_a_pipe_s_bytes_go_to_the_guest_unchanged(tmp_path: Path) -> None:
+    status, out = piped(tmp_path, "read\nend poweroff", b"a\x01x\n")
+    assert (status, out) == (0, b"a\x01x\r\n")
+
+
+def test_the_end_of_the_input_ends_nothing(tmp_path: Path) -> None:
+    status, out = piped(tmp_path, "print on\nspin", b"", "--timeout", "0.5")
+    assert (status, out) == (1, b"on\r\n")
+
+
+def test_no_standard_input_at_all(tmp_path: Path) -> None:
+    image = tmp_path / "guest"
+    image.write_text("print on\nend poweroff")
+    process = spawn("run", "--flat", f"{image}@0", "--quiet", stdout=subprocess.PIPE,
+                    preexec_fn=lambda: os.close(0))
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (0, b"on\r\n")
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
+    image = tmp_path / "guest"
+    image.write_text("print one\nread\nprint two\nspin")
+    process = spawn("run", "--flat", f"{image}@0", "--quiet",
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin and process.stdout and process.stderr
+    assert process.stdout.readline() == b"one\r\n"
+    process.stdout.close()
+    process.stdin.write(b"go on\n")
+    process.stdin.flush()
+    assert process.wait(PATIENCE) == 128 + signal.SIGPIPE
+    assert process.stderr.read() == b""
+    process.stdin.close()
+    process.stderr.close()
+
+
+def test_unknown_commands_are_dropped() -> None:
+    keys = EscapeKeys({})
+    assert keys.feed(b"a\x01zb") == b"ab"

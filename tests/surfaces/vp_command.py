@@ -1,0 +1,40 @@
+"""What a `vp` command left behind, and `vp` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import fake_machine
+
+import monitor
+
+FAKE_VP = [sys.executable, fake_machine.__file__]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+def last_machine() -> fake_machine.FakeMachine:
+    """The machine that the last command made."""
+    return fake_machine.FakeMachine.made[-1]
+
+
+def spawn(
+    *arguments: object, shell_program: str = "", **options: object
+) -> subprocess.Popen[bytes]:
+    """`vp` with the fake machine, as a process of its own, or as a child of a Python program."""
+    root = Path(monitor.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "TERM": "xterm"}
+    shell = [sys.executable, "-c", shell_program] if shell_program else []
+    command = [*shell, *FAKE_VP, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, **options)  # type: ignore[call-overload,no-any-return]

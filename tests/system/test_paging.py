@@ -1,0 +1,254 @@
+"""Paging: protection, error codes, accessed and dirty bits, page sizes (SDM vol. 3, ch. 4).
+
+The first MiB is mapped 1:1 by 4 KiB pages: directory at 0x80000, its table at 0x81000. Linear
+4 MiB upwards is free for what a test needs.
+"""
+
+from __future__ import annotations
+
+import pytest
+from system_lab import (
+    CODE,
+    CODE0,
+    DATA,
+    DATA0,
+    DF,
+    EAX,
+    EBX,
+    ECX,
+    ESP,
+    EXIT_SHUTDOWN,
+    FLAG_RF,
+    HANDLERS,
+    IDT,
+    PF,
+    STACK0,
+    Lab,
+    descriptor,
+    gate,
+)
+
+DIRECTORY, TABLE = 0x80000, 0x81000
+P, W, U, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
+CR4_PSE = 0x10
+HIGH = 0x400000
+
+
+def entry(la: int) -> int:
+    """Where the page-table entry of a linear address in the first MiB is."""
+    return TABLE + (la >> 12) * 4
+
+
+@pytest.fixture
+def paged(lab: Lab) -> Lab:
+    for page in range(256):
+        lab.dword(TABLE + page * 4, page << 12 | P | W | U)
+    lab.dword(DIRECTORY, TABLE | P | W | U)
+    lab.cpu.cr3 = DIRECTORY
+    lab.cpu.cr0 |= 0x80000000
+    lab.cpu.flush()
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("rights", "cpl", "write_protect", "code", "error"),
+    [
+        (P | W | U, 3, 0, "mov [{0}], eax", None),
+        (P | W | U, 3, 0, "mov eax, [{0}]", None),
+        (P | U, 3, 0, "mov eax, [{0}]", None),
+        (P | U, 3, 0, "mov [{0}], eax", 7),
+        (P | U, 3, 0, "inc dword ptr [{0}]", 7),
+        (P | W, 3, 0, "mov eax, [{0}]", 5),
+        (P | W, 3, 0, "mov [{0}], eax", 7),
+        (W | U, 3, 0, "mov eax, [{0}]", 4),
+        (W | U, 3, 0, "mov [{0}], eax", 6),
+        (W | U, 0, 0, "mov eax, [{0}]", 0),
+        (W | U, 0, 0, "mov [{0}], eax", 2),
+        (P, 0, 0, "mov eax, [{0}]", None),
+        (P, 0, 0, "mov [{0}], eax", None),  # CR0.WP = 0: ring 0 writes everywhere
+        (P, 0, 1, "mov [{0}], eax", 3),
+        (P | U, 0, 1, "mov [{0}], eax", 3),
+        (P, 0, 1, "mov eax, [{0}]", None),
+    ],
+)
+@pytest.mark.parametrize("level", ["table", "directory"])
+def test_protection(
+    paged: Lab, level: str, rights: int, cpl: int, write_protect: int, code: str, error: int | None
+) -> None:
+    """The same rights in the table entry or, for a page of its own, in the directory entry."""
+    if level == "table":
+        paged.dword(entry(DATA), DATA | rights)
+        la = DATA
+    else:
+        paged.dword(DIRECTORY + 4, 0x82000 | rights)
+        paged.dword(0x82000, DATA | P | W | U)
+        la = HIGH
+    paged.cpu.cr0 |= 0x10000 if write_protect else 0
+    paged.ring(cpl)
+    stop = paged.run(code.format(la + 4), budget=1 if error is None else 10)
+    if error is None:
+        assert paged.cpu.eip > CODE
+        return
+    assert (stop.vector, stop.error) == (PF, error)
+    assert paged.cpu.cr2 == la + 4
+    assert stop.frame[1] == CODE
+    assert stop.frame[3] & FLAG_RF
+
+
+def test_accessed_and_dirty_bits(paged: Lab) -> None:
+    at = entry(DATA)
+    paged.run(f"nop; mov eax, [{DATA}]")
+    assert paged.peek(at) & (A | D) == A
+    assert paged.peek(DIRECTORY) & A
+    paged.run(f"mov eax, [{DATA}]; mov [{DATA}], eax")
+    assert paged.peek(at) & (A | D) == A | D
+    assert paged.peek(entry(CODE)) & (A | D) == A, "fetching only marks accessed"
+
+
+def test_a_faulting_access_sets_no_bits(paged: Lab) -> None:
+    paged.dword(entry(DATA), DATA | P | U)
+    paged.ring(3).run(f"mov [{DATA}], eax")
+    assert paged.peek(entry(DATA)) & (A | D) == 0
+
+
+def test_write_sets_dirty_though_a_read_filled_the_tlb(paged: Lab) -> None:
+    paged.run(f"mov eax, [{DATA}]; mov eax, [{DATA + 8}]; inc dword ptr [{DATA}]")
+    assert paged.peek(entry(DATA)) & D
+
+
+def test_descriptor_accessed_bit_write_goes_through_paging(paged: Lab) -> None:
+    """Loading a segment in ring 3 writes the GDT as supervisor."""
+    paged.dword(entry(0x1000), 0x1000 | P | W)
+    paged.describe(0xC0, descriptor(0, 0xFFFF, 0x40F2))
+    paged.cpu.set_reg(EAX, 0xC3)
+    paged.ring(3).run("mov ds, ax", budget=1)
+    assert paged.attr(0xC0) & 1
+    assert paged.peek(entry(0x1000)) & D
+
+
+def test_large_pages(paged: Lab) -> None:
+    paged.cpu.cr4 = CR4_PSE
+    paged.dword(DIRECTORY + 4, P | W | PS)
+    paged.dword(DATA, 0x1234)
+    paged.run(f"mov eax, [{HIGH + DATA}]; mov [{HIGH + DATA + 4}], eax")
+    assert paged.peek(DATA + 4) == 0x1234
+    assert paged.peek(DIRECTORY + 4) == P | W | PS | A | D
+
+
+def test_ps_means_nothing_without_pse(paged: Lab) -> None:
+    paged.dword(DIRECTORY + 4, 0x82000 | P | W | PS)
+    paged.dword(0x82000, DATA | P | W)
+    paged.dword(DATA, 0x5678)
+    paged.run(f"mov ebx, [{HIGH}]")
+    assert paged.reg(EBX) == 0x5678
+
+
+def test_reserved_bits_of_a_large_page(paged: Lab) -> None:
+    paged.cpu.cr4 = CR4_PSE
+    paged.dword(DIRECTORY + 4, 0x2000 | P | W | PS)
+    stop = paged.run(f"mov ebx, [{HIGH}]")
+    assert (stop.vector, stop.error) == (PF, 9)
+
+
+def test_fetch_from_an_absent_page(paged: Lab) -> None:
+    stop = paged.run(f"mov eax, {HIGH + 0x123}; jmp eax")
+    assert (stop.vector, stop.error) == (PF, 0)
+    assert stop.frame[1] == paged.cpu.cr2 == HIGH + 0x123
+
+
+def test_instruction_across_two_pages(paged: Lab) -> None:
+    """The second page is absent: CR2 names it, EIP the instruction's start."""
+    at = CODE + 0xFFE
+    paged.memory[at : at + 5] = b"\xb8\x01\x02\x03\x04"
+    paged.dword(entry(CODE + 0x1000), 0)
+    stop = paged.run(f"jmp {at}")
+    assert (stop.vector, stop.error) == (PF, 0)
+    assert (stop.frame[1], paged.cpu.cr2) == (at, CODE + 0x1000)
+    paged.dword(entry(CODE + 0x1000), (CODE + 0x1000) | P)
+    paged.memory[CODE + 0x1003] = 0xF4
+    paged.run(f"jmp {at}")
+    assert paged.reg(EAX) == 0x04030201
+
+
+def test_data_across_two_pages_moves_all_or_nothing(paged: Lab) -> None:
+    paged.dword(entry(DATA + 0x1000), 0)
+    paged.dword(DATA + 0xFFC, 0x11223344)
+    paged.cpu.set_reg(EAX, 0xFFFFFFFF)
+    stop = paged.run(f"mov [{DATA + 0xFFE}], eax")
+    assert (stop.vector, stop.error) == (PF, 2)
+    assert paged.cpu.cr2 == DATA + 0x1000
+    assert paged.peek(DATA + 0xFFC) == 0x11223344
+
+
+def test_pages_need_not_be_neighbours(paged: Lab) -> None:
+    paged.dword(DIRECTORY + 4, 0x82000 | P | W)
+    paged.dword(0x82000, 0x35000 | P | W, 0x33000 | P | W)
+    paged.run(f"mov eax, 0x44332211; mov [{HIGH + 0xFFE}], eax; mov ebx, [{HIGH + 0xFFE}]")
+    assert paged.peek(0x35FFE, 2) == 0x2211
+    assert paged.peek(0x33000, 2) == 0x4433
+    assert paged.reg(EBX) == 0x44332211
+
+
+def test_push_that_faults_leaves_esp(paged: Lab) -> None:
+    """The handler runs in ring 0 on its own stack, so the bad one may be ring 3's."""
+    paged.ring(3).cpu.set_reg(ESP, HIGH)
+    paged.dword(entry(0xFF000), 0xFF000)
+    paged.cpu.set_reg(ESP, 0x100000)
+    stop = paged.run("push eax")
+    assert (stop.vector, stop.error) == (PF, 6)
+    assert stop.frame[4] == 0x100000
+
+
+def test_page_fault_while_delivering_a_page_fault(paged: Lab) -> None:
+    """Ring 0's stack is absent: double fault, and as that needs the stack too, shutdown."""
+    paged.dword(entry(STACK0 - 4), 0)
+    stop = paged.ring(3).run(f"mov eax, [{HIGH}]")
+    assert stop.reason == EXIT_SHUTDOWN
+    assert paged.cpu.cr2 == STACK0 - 4
+
+
+def test_page_fault_on_the_idt_while_delivering_one(paged: Lab) -> None:
+    """The #PF gate lies on an absent page, that of #DF before it does not."""
+    base = 0x3F000 - PF * 8
+    paged.memory[base : base + 0x180] = paged.memory[IDT : IDT + 0x180]
+    paged.cpu.idtr_base = base
+    paged.dword(entry(0x3F000), 0)
+    stop = paged.run(f"nop; mov eax, [{HIGH}]")
+    assert (stop.vector, stop.error) == (DF, 0)
+    assert stop.frame[1:3] == [CODE + 1, CODE0]
+    assert paged.cpu.cr2 == 0x3F000
+
+
+def test_interrupted_stack_page_is_checked_as_supervisor(paged: Lab) -> None:
+    """Ring 0's stack may be on a supervisor page while ring 3 runs."""
+    paged.dword(entry(STACK0 - 4), 0x8000 | P | W)
+    paged.idt(0x20, gate(14, CODE0, HANDLERS + 0x200, dpl=3))
+    stop = paged.ring(3).run(b"\xcd\x20")
+    assert stop.vector == 0x20
+
+
+def test_linear_addresses_wrap(paged: Lab) -> None:
+    paged.dword(DIRECTORY + 0xFFC, 0x82000 | P | W)
+    paged.dword(0x82FFC, DATA | P | W)
+    paged.dword(DATA + 0xFFC, 0x11223344)
+    paged.dword(0, 0x55667788)
+    paged.cpu.set_segment(4, DATA0, 0xFFFFFF00, 0xFFFFFFFF, 0xC093)
+    paged.run("mov ebx, fs:[0xfc]; mov ecx, fs:[0xfe]")
+    assert paged.reg(EBX) == 0x11223344
+    assert paged.reg(ECX) == 0x77881122
+
+
+def test_rmw_on_a_read_only_page_faults_as_a_write(paged: Lab) -> None:
+    paged.dword(entry(DATA), DATA | P | U)
+    stop = paged.ring(3).run(f"xadd [{DATA}], eax")
+    assert (stop.vector, stop.error) == (PF, 7)
+
+
+def test_a20_gate(lab: Lab) -> None:
+    """Closed, address bit 20 is lost: 1 MiB + x is x."""
+    lab.dword(0x500, 0xA20)
+    lab.cpu.set_a20(False)
+    lab.run("mov ebx, [0x100500]")
+    lab.cpu.set_a20(True)
+    lab.run("mov ecx, [0x100500]")
+    assert (lab.reg(EBX), lab.reg(ECX)) == (0xA20, 0xFFFFFFFF)

@@ -1,0 +1,381 @@
+"""Hardware task switches (SDM vol. 3, 7.2 to 7.6)."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from system_lab import (
+    ABSENT,
+    ABSENT_CODE,
+    CODE,
+    CODE0,
+    CODE3,
+    CS,
+    DATA0,
+    DATA1,
+    DATA3,
+    DB,
+    DS,
+    EAX,
+    EBX,
+    ESP,
+    FLAG_IF,
+    FLAG_NT,
+    FLAG_RF,
+    FLAG_VM,
+    GP,
+    LDT_SEL,
+    LDTR,
+    MAIN_TSS,
+    NP,
+    SS,
+    SS_FAULT,
+    STACK3,
+    TR,
+    TS,
+    TSS16_SEL,
+    TSS_16,
+    TSS_MAIN,
+    TSS_TWO,
+    TWO_TSS,
+    UD,
+    Lab,
+    descriptor,
+    gate,
+)
+
+THERE = CODE + 0x200  # where the second task begins
+JMP, CALL = 0xEA, 0x9A
+GATE = 0xC0
+STACK_TWO = 0xD000
+
+
+def far(opcode: int, selector: int) -> bytes:
+    return struct.pack("<BIH", opcode, 0xDEAD, selector)
+
+
+def task_two(lab: Lab, **changes: int) -> None:
+    """A ring 0 task in the second TSS; every register of it has a value of its own."""
+    values = {
+        "eip": THERE, "eflags": 2, "eax": 0xA0, "ecx": 0xA1, "edx": 0xA2, "ebx": 0xA3,
+        "esp": STACK_TWO, "ebp": 0xA5, "esi": 0xA6, "edi": 0xA7,
+        "es": DATA0, "cs": CODE0, "ss": DATA0, "ds": DATA0, "fs": DATA3, "gs": 0, "ldt": LDT_SEL,
+        "trap": 0,
+    }  # fmt: skip
+    values.update(changes)
+    lab.dword(TSS_TWO + 32, *values.values())
+    lab.memory[TSS_TWO + 102 : TSS_TWO + 104] = b"\xff\xff"
+
+
+def busy(lab: Lab, selector: int) -> bool:
+    return bool(lab.attr(selector) & 2)
+
+
+@pytest.mark.parametrize("opcode", [JMP, CALL])
+def test_switch(lab: Lab, opcode: int) -> None:
+    task_two(lab)
+    lab.cpu.set_flags(FLAG_IF | 0x8D7)
+    lab.cpu.set_reg(EBX, 0x1234)
+    lab.run(far(opcode, TWO_TSS), budget=1)
+    assert lab.cpu.eip == THERE
+    assert lab.regs() == [0xA0, 0xA1, 0xA2, 0xA3, STACK_TWO, 0xA5, 0xA6, 0xA7]
+    assert lab.cpu.segment(TR) == (TWO_TSS, TSS_TWO, 0x67, 0x8B)
+    assert lab.cpu.segment(LDTR)[0] == LDT_SEL
+    assert [lab.sel(s) for s in range(6)] == [DATA0, CODE0, DATA0, DATA0, DATA3, 0]
+    assert lab.cpu.cr0 & 8, "CR0.TS"
+    assert busy(lab, TWO_TSS)
+    nested = opcode == CALL
+    assert busy(lab, MAIN_TSS) is nested
+    assert lab.cpu.flags() == (FLAG_NT | 2 if nested else 2)
+    assert lab.peek(TSS_TWO, 2) == (MAIN_TSS if nested else 0)
+    # the old task
+    assert lab.peek(TSS_MAIN + 32) == CODE + 7
+    assert lab.peek(TSS_MAIN + 36) == FLAG_IF | 0x8D7
+    assert lab.peek(TSS_MAIN + 40 + 4 * EBX) == 0x1234
+    assert lab.peek(TSS_MAIN + 40 + 4 * ESP) == 0x8000
+    assert [lab.peek(TSS_MAIN + 72 + 4 * s, 2) for s in range(6)] == [
+        DATA0, CODE0, DATA0, DATA0, DATA0, DATA0,
+    ]  # fmt: skip
+
+
+def test_there_and_back_by_iret(lab: Lab) -> None:
+    """CALL, a few instructions in the other task, IRET with NT set, and again."""
+    task_two(lab)
+    lab.memory[THERE : THERE + 4] = b"\x40\xcf\xeb\xfc"  # inc eax; iret; jmp back
+    lab.ram.written(THERE, 4)
+    lab.run(far(CALL, TWO_TSS) + far(CALL, TWO_TSS) + b"\x43", budget=3)
+    assert lab.cpu.eip == CODE + 7
+    assert lab.cpu.segment(TR)[0] == MAIN_TSS
+    assert not busy(lab, TWO_TSS) and busy(lab, MAIN_TSS)
+    assert lab.peek(TSS_TWO + 36) & FLAG_NT == 0, "NT is saved as 0"
+    assert lab.peek(TSS_TWO + 32) == THERE + 2
+    stop = lab.go_on()
+    assert stop.vector is None
+    assert lab.peek(TSS_TWO + 40) == 0xA2, "the task went on where it had stopped"
+    assert lab.reg(EBX) == 1
+
+
+def test_through_a_task_gate(lab: Lab) -> None:
+    """From ring 3: the gate's DPL counts, the TSS descriptor's does not."""
+    task_two(lab)
+    lab.describe(GATE, gate(5, TWO_TSS, 0, dpl=3))
+    lab.ring(3).run(far(CALL, GATE), budget=1)
+    assert (lab.cpu.eip, lab.cpu.cpl) == (THERE, 0)
+    assert lab.peek(TSS_MAIN + 76, 2) == CODE3
+
+
+def test_interrupt_through_a_task_gate(lab: Lab) -> None:
+    task_two(lab, eflags=2)
+    lab.idt(0x20, gate(5, TWO_TSS, 0))
+    lab.ring(3).cpu.set_flags(FLAG_IF | 2)
+    lab.run("nop", budget=1)
+    lab.cpu.interrupt(0x20)
+    assert lab.cpu.eip == THERE
+    assert lab.cpu.flags() == FLAG_NT | 2
+    assert lab.peek(TSS_TWO, 2) == MAIN_TSS
+    assert lab.peek(TSS_MAIN + 36) == FLAG_IF | 2
+
+
+def test_exception_through_a_task_gate_pushes_its_error_code(lab: Lab) -> None:
+    task_two(lab)
+    lab.idt(NP, gate(5, TWO_TSS, 0))
+    lab.cpu.set_reg(EAX, ABSENT)
+    lab.memory[THERE] = 0xF4
+    stop = lab.run("nop; mov ds, ax")
+    assert lab.cpu.eip == THERE + 1
+    assert lab.reg(ESP) == STACK_TWO - 4
+    assert stop.error == ABSENT
+    assert lab.peek(TSS_MAIN + 32) == CODE + 1
+    assert lab.peek(TSS_MAIN + 36) == FLAG_RF | 2
+
+
+def test_double_fault_task(lab: Lab) -> None:
+    """What task gates are still used for: a good stack for #DF."""
+    task_two(lab)
+    lab.memory[THERE] = 0xF4
+    lab.idt(8, gate(5, TWO_TSS, 0))
+    lab.cpu.set_reg(ESP, 0)
+    lab.describe(0xC8, descriptor(0, 0xFFF, 0x4092))
+    lab.load(SS, 0xC8)
+    lab.cpu.set_reg(ESP, 0x5000)
+    lab.run("push eax")
+    assert lab.cpu.eip == THERE + 1
+    assert lab.peek(STACK_TWO - 4) == 0
+    assert lab.peek(TSS_MAIN + 32) == CODE
+    assert lab.peek(TSS_MAIN + 40 + 4 * ESP) == 0x5000
+
+
+def test_into_a_v86_task(lab: Lab) -> None:
+    task_two(lab, eflags=FLAG_VM | 2, eip=0x10, cs=0x1234, ss=0x2000, ds=0x3000)
+    lab.run(far(JMP, TWO_TSS), budget=1)
+    assert lab.cpu.cpl == 3
+    assert lab.cpu.segment(CS) == (0x1234, 0x12340, 0xFFFF, 0xF3)
+    assert lab.cpu.segment(DS) == (0x3000, 0x30000, 0xFFFF, 0xF3)
+
+
+def test_ring_3_task(lab: Lab) -> None:
+    task_two(lab, cs=CODE3, ss=DATA3, ds=DATA3, es=DATA3, esp=STACK3)
+    lab.run(far(JMP, TWO_TSS), budget=1)
+    assert (lab.cpu.cpl, lab.sel(CS), lab.sel(SS)) == (3, CODE3, DATA3)
+
+
+def test_16_bit_tss(lab: Lab) -> None:
+    lab.word(
+        TSS_16 + 14, 0x4321, 0x0202, 1, 2, 3, 4, 0x7000, 6, 7, 8, DATA0, CODE0, DATA0, DATA0, 0
+    )
+    lab.run(far(CALL, TSS16_SEL), budget=1)
+    assert lab.cpu.eip == 0x4321
+    assert lab.regs() == [1, 2, 3, 4, 0x7000, 6, 7, 8]
+    assert lab.cpu.flags() == 0x0202 | FLAG_NT
+    assert [lab.sel(s) for s in range(6)] == [DATA0, CODE0, DATA0, DATA0, 0, 0]
+    assert lab.sel(LDTR) == 0
+    lab.memory[0x4321] = 0xCF
+    lab.go_on(1)
+    assert lab.cpu.eip == CODE + 7
+    assert lab.peek(TSS_16 + 14, 2) == 0x4322
+    assert lab.peek(TSS_16 + 16, 2) == 0x0202
+
+
+def test_debug_trap_bit(lab: Lab) -> None:
+    task_two(lab, trap=1)
+    stop = lab.run(far(JMP, TWO_TSS))
+    assert stop.vector == DB
+    assert stop.frame[0] == THERE
+    assert lab.cpu.debug_register(6) & 0x8000
+
+
+def test_local_breakpoints_are_disabled(lab: Lab) -> None:
+    task_two(lab)
+    lab.run(b"\xb8\x03\x07\x00\x00\x0f\x23\xf8" + far(JMP, TWO_TSS), budget=3)
+    assert lab.cpu.debug_register(7) == 0x602
+
+
+@pytest.mark.parametrize(
+    ("selector", "entry", "cpl", "vector", "error"),
+    [
+        (MAIN_TSS, None, 0, GP, MAIN_TSS),  # busy
+        (TWO_TSS, None, 3, GP, TWO_TSS),  # DPL
+        (TWO_TSS | 1, None, 0, GP, TWO_TSS),  # RPL
+        (GATE, descriptor(TSS_TWO, 0x67, 0x09), 0, NP, GATE),
+        (GATE, descriptor(TSS_TWO, 0x66, 0x89), 0, TS, GATE),
+        (GATE, descriptor(TSS_16, 0x2A, 0x81), 0, TS, GATE),
+        (GATE, gate(5, 0, 0), 0, GP, 0),
+        (GATE, gate(5, 0x100, 0), 0, GP, 0x100),
+        (GATE, gate(5, TWO_TSS | 4, 0), 0, GP, TWO_TSS | 4),  # a TSS must be in the GDT
+        (GATE, gate(5, MAIN_TSS, 0), 0, GP, MAIN_TSS),
+        (GATE, gate(5, DATA0, 0), 0, GP, DATA0),
+        (GATE, gate(5, TWO_TSS, 0, present=0), 0, NP, GATE),
+        (GATE, gate(5, TWO_TSS, 0), 3, GP, GATE),
+    ],
+)
+def test_bad_target(
+    lab: Lab, selector: int, entry: bytes | None, cpl: int, vector: int, error: int
+) -> None:
+    """Nothing is switched: the fault is the old task's."""
+    task_two(lab)
+    if entry is not None:
+        lab.describe(GATE, entry)
+    stop = lab.ring(cpl).run(far(CALL, selector))
+    assert (stop.vector, stop.error) == (vector, error)
+    assert stop.frame[1] == CODE
+    assert lab.sel(TR) == MAIN_TSS
+    assert not busy(lab, TWO_TSS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "vector", "error"),
+    [
+        ({"cs": 0}, TS, 0),
+        ({"cs": DATA0}, TS, DATA0),
+        ({"cs": CODE0 | 3}, TS, CODE0),
+        ({"cs": 0x100}, TS, 0x100),
+        ({"cs": ABSENT_CODE}, NP, ABSENT_CODE),
+        ({"ldt": DATA0}, TS, DATA0),
+        ({"ldt": 0x100}, TS, 0x100),
+        ({"ldt": 0x0C}, TS, 0x0C),
+        ({"ds": DATA0 | 3}, TS, DATA0),
+        ({"es": ABSENT}, NP, ABSENT),
+        ({"fs": 0xF00}, TS, 0xF00),
+        ({"eip": 0x10000, "cs": 0xC8}, GP, 0),
+    ],
+)
+def test_faults_in_the_new_task(lab: Lab, changes: dict[str, int], vector: int, error: int) -> None:
+    """The switch has happened; the exception is raised in the new task, before its first
+    instruction. (An interrupt gate needs the new task's SS, so here only what comes after it.)"""
+    lab.describe(0xC8, descriptor(0, 0xFFFF, 0x409A))
+    task_two(lab, **changes)
+    for number in (TS, NP, GP):  # handlers in a task of their own: no stack of ours is needed
+        lab.idt(number, gate(5, 0xD0, 0))
+    lab.describe(0xD0, descriptor(0x7800, 0x67, 0x89))
+    lab.dword(0x7800 + 32, THERE, 2, *([0] * 4), STACK_TWO + 0x800, 0, 0, 0)
+    lab.dword(0x7800 + 72, DATA0, CODE0, DATA0, DATA0, 0, 0, 0)
+    lab.memory[THERE] = 0xF4
+    lab.run(far(JMP, TWO_TSS))
+    assert lab.cpu.eip == THERE + 1
+    assert lab.peek(STACK_TWO + 0x800 - 4) == error
+    assert lab.peek(0x7800, 2) == TWO_TSS, "back link: the faulting task"
+    assert lab.peek(TSS_TWO + 32) == changes.get("eip", THERE)
+    assert busy(lab, TWO_TSS) and not busy(lab, MAIN_TSS)
+    assert vector in (TS, NP, GP)
+
+
+@pytest.mark.parametrize(
+    ("ss", "vector", "error"),
+    [
+        (0, TS, 0),
+        (DATA1, TS, DATA1 & ~3),
+        (CODE0, TS, CODE0),
+        (0xC8, SS_FAULT, 0xC8),
+    ],
+)
+def test_bad_stack_of_a_new_task(lab: Lab, ss: int, vector: int, error: int) -> None:
+    """The new task runs in ring 3, so the handler gets a good stack from the new TSS."""
+    lab.describe(0xC8, descriptor(0, 0xFFFF, 0x4072))
+    user = ss if ss in (0, CODE0, DATA1) else ss | 3
+    task_two(lab, cs=CODE3, ss=user, ds=0, es=0, fs=0)
+    lab.dword(TSS_TWO + 4, STACK_TWO, DATA0)
+    stop = lab.run(far(JMP, TWO_TSS))
+    assert (stop.vector, stop.error) == (vector, error)
+    assert stop.frame[1:3] == [THERE, CODE3]
+
+
+@pytest.mark.parametrize(
+    ("link", "vector", "error"),
+    [(0, TS, 0), (TWO_TSS, TS, TWO_TSS), (DATA0, TS, DATA0), (0x104, TS, 0x104)],
+)
+def test_bad_back_link(lab: Lab, link: int, vector: int, error: int) -> None:
+    """IRET with NT wants a busy TSS in the GDT."""
+    lab.word(TSS_MAIN, link)
+    lab.cpu.set_flags(FLAG_NT | 2)
+    stop = lab.run(b"\xcf")
+    assert (stop.vector, stop.error) == (vector, error)
+    assert stop.frame[1:4] == [CODE, CODE0, FLAG_NT | FLAG_RF | 2]
+
+
+def test_cr3_is_loaded_with_paging_on(lab: Lab) -> None:
+    """Identity mapping by 4 MiB pages in both directories; the new one marks what it saw."""
+    task_two(lab)
+    lab.dword(TSS_TWO + 28, 0x81000)
+    lab.dword(0x80000, 0x83)
+    lab.dword(0x81000, 0x83)
+    lab.cpu.cr4 = 0x10
+    lab.cpu.cr3 = 0x80000
+    lab.cpu.cr0 |= 0x80000000
+    lab.cpu.flush()
+    lab.run(far(JMP, TWO_TSS), budget=1)
+    assert lab.cpu.cr3 == 0x81000
+    assert lab.peek(0x81000) & 0x20
+
+
+def test_page_fault_on_the_new_tss_changes_nothing(lab: Lab) -> None:
+    task_two(lab)
+    for page in range(256):
+        lab.dword(0x81000 + page * 4, page << 12 | 3)
+    lab.dword(0x80000, 0x81003)
+    lab.dword(0x81000 + 5 * 4, 0x5002)  # the page of the second TSS
+    lab.cpu.cr3 = 0x80000
+    lab.cpu.cr0 |= 0x80000000
+    lab.cpu.flush()
+    stop = lab.run(far(JMP, TWO_TSS))
+    assert stop.vector == 14
+    assert stop.frame[:2] == [0, CODE]
+    assert lab.cpu.cr2 == TSS_TWO + 28
+    assert busy(lab, MAIN_TSS) and not busy(lab, TWO_TSS)
+
+
+def test_ltr_marks_busy_and_switches_nothing(lab: Lab) -> None:
+    stop = lab.run(f"mov ax, {TWO_TSS}; ltr ax; str ebx")
+    assert stop.vector is None
+    assert lab.reg(EBX) == TWO_TSS
+    assert busy(lab, TWO_TSS)
+    stop = lab.run(f"mov ax, {TWO_TSS}; ltr ax")
+    assert (stop.vector, stop.error) == (GP, TWO_TSS), "busy now"
+
+
+@pytest.mark.parametrize(
+    ("code", "selector", "vector", "error"),
+    [
+        ("ltr ax", 0, GP, 0),
+        ("ltr ax", DATA0, GP, DATA0),
+        ("ltr ax", TWO_TSS | 4, GP, TWO_TSS | 4),
+        ("lldt ax", DATA0, GP, DATA0),
+        ("lldt ax", 4, GP, 4),
+        ("lldt ax", 0xC8, NP, 0xC8),
+        ("lldt ax", 0x100, GP, 0x100),
+    ],
+)
+def test_bad_ltr_and_lldt(lab: Lab, code: str, selector: int, vector: int, error: int) -> None:
+    lab.describe(0xC8, descriptor(0x3000, 0xFF, 0x02))
+    lab.cpu.set_reg(EAX, selector)
+    stop = lab.run(code)
+    assert (stop.vector, stop.error) == (vector, error)
+    assert (lab.sel(TR), lab.sel(LDTR)) == (MAIN_TSS, LDT_SEL)
+
+
+def test_ltr_and_lldt_are_privileged_and_protected(lab: Lab) -> None:
+    for code in (b"\x0f\x00\xd8", b"\x0f\x00\xd0"):
+        stop = lab.ring(3).run(code)
+        assert (stop.vector, stop.error) == (GP, 0)
+    for code in (b"\x0f\x00\xd8", b"\x0f\x00\xd0", b"\x0f\x00\xc8"):
+        assert lab.ring(0).real_mode().run(code, bits=16).vector == UD
