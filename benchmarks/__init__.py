@@ -1,0 +1,1 @@
+"""Speed against peers and baselines, every figure a ratio inside one run: `make bench`."""

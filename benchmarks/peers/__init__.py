@@ -1,0 +1,1 @@
+"""The other machines that the same guests run on."""
