@@ -229,7 +229,7 @@ class VirtualProcessor(Processor):
         reason = engine.run_direct(self.ideal, HIDDEN_BASE, self.total, budget)
         self._account("direct", engine.icount())
         self.ideal.take_null_segments(engine)
-        if reason in (EXIT_BUDGET, EXIT_IO):
+        if self._not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_EXCEPTION:
             return self._engine_fault(user=True)
@@ -302,7 +302,7 @@ class VirtualProcessor(Processor):
             return self._engine_fault(context.user)
         if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
             self.ideal.shadow_at = self.total
-        return EXIT_NONE
+        return self._not_stopped(reason)
 
     def _roll_back(self, at: int) -> None:
         """EIP and spilled registers of the guest instruction that a TC address belongs to."""
@@ -401,9 +401,13 @@ class VirtualProcessor(Processor):
         news = ideal.take_news()
         if news:
             self._follow(news)
-        if reason in (EXIT_BUDGET, EXIT_IO, EXIT_INTERRUPT):
-            return EXIT_NONE
-        return reason
+        return self._not_stopped(reason)
+
+    def _not_stopped(self, reason: int) -> int:
+        """EXIT_NONE for a reason that only ends a turn."""
+        if reason == EXIT_IO:  # a device wants the machine's loop, or a REP has been going on
+            self._noticed = True
+        return EXIT_NONE if reason in (EXIT_BUDGET, EXIT_IO, EXIT_INTERRUPT) else reason
 
     def _account(self, kind: str, count: int) -> None:
         self.kinds[kind] += count - self.total
@@ -448,7 +452,7 @@ class VirtualProcessor(Processor):
         self._account("direct", engine.icount())
         self.ideal.take_registers(engine)
         self.ideal.take_null_segments(engine)
-        if reason in (EXIT_BUDGET, EXIT_IO):
+        if self._not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_BREAKPOINT:
             if self._at_stop():

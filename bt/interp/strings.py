@@ -6,9 +6,14 @@ decides whether SI, DI and CX or ESI, EDI and ECX are meant; DF whether they cou
 REP repeats while (E)CX is not 0; each iteration ends with the registers as they are between two
 iterations, so a fault in iteration k leaves what k-1 iterations did and EIP at the instruction,
 which simply goes on when it is restarted. The same is used to stop on our own account. One
-*dispatch* of a body does at most REP_SLICE iterations, one when single-stepping (TF traps after
-each), and stops after an iteration in which a device asked for the loop or a data breakpoint hit.
-Then it has not completed: it goes back to the block lookup with EIP at itself, not counted.
+*dispatch* of a body does at most REP_SLICE iterations (a slow one counts for many), one when
+single-stepping (TF traps after each), and stops after an iteration in which a device asked for the
+loop or a data breakpoint hit. Then it has not completed: it goes back to the block lookup with EIP
+at itself, not counted.
+
+An iteration that writes over the instruction itself ends the dispatch too, so that the next one
+is fetched anew. Without this rule, how far the old instruction runs on would depend on where a
+dispatch happens to end, which bare and translated is not the same place.
 
 Speed comes from *runs*. When the elements ahead lie in one page for each operand, both pages are in
 the TLB, and segment limit and address size allow them, they are handled on host addresses at once:
@@ -48,6 +53,7 @@ from bt.interp.operands import get_reg, set_reg
 from bt.interp.ports import io_allowed, io_done
 from bt.interp.probe import probe_write
 from bt.interp.state import (
+    CS,
     DF,
     EAX,
     ECX,
@@ -61,6 +67,8 @@ from bt.interp.state import (
 )
 
 REP_SLICE = 65536  # iterations in one dispatch
+SLOW = 16  # what an iteration off the fast path costs of it: the embedder must not wait for long
+SLOW_FROM = 4096  # but so many are done in any case
 REPE = 0xF3
 
 
@@ -102,6 +110,45 @@ def rep_after(c: Cpu, op: Op, done: u32, turns: u32) -> u32:
     """Count (E)CX down for iterations that are done; returns how many may still follow now."""
     advance(c, op, ECX, -done & M32)
     return 0 if c.recheck or c.dr_hits else turns - done
+
+
+@inline
+def rep_after_step(c: Cpu, op: Op, turns: u32) -> u32:
+    """rep_after() for one iteration off the fast path."""
+    left: u32 = rep_after(c, op, 1, turns)
+    return left - SLOW if left > SLOW_FROM else left
+
+
+@inline
+def bytes_before(dst: u64, size: u32, own: u64, length: u32) -> u32:
+    """Of size bytes from dst upwards, how many come before the first of length bytes at own."""
+    if dst + size <= own or dst >= own + length:
+        return size
+    return (own - dst) & M32 if dst < own else 0
+
+
+@func
+def clear_of_itself(c: Cpu, op: Op, la: u32, entry: u64, size: u32) -> u32:
+    """Of size bytes to be written at la, how many come before the instruction's own bytes.
+
+    These are looked for at their linear address and, with a TLB entry of la's page, where they lie
+    in memory: the write may go through another alias.
+    """
+    length: u32 = (op.next_eip - op.eip) & M32
+    own: u32 = (op.eip + c.seg_base[CS]) & M32
+    clear: u32 = bytes_before(la, size, own, length)
+    code = c.tlb_x[own >> 12]
+    if entry != 0 and code != 0:
+        clear = bytes_before(host_of(entry, la), clear, host_of(code, own), length)
+    return clear
+
+
+@func
+def rep_after_write(c: Cpu, op: Op, edi: u32, turns: u32) -> u32:
+    """rep_after_step() when the iteration wrote an element to ES:edi."""
+    la: u32 = (edi + c.seg_base[ES]) & M32
+    left: u32 = rep_after_step(c, op, turns)
+    return left if clear_of_itself(c, op, la, c.tlb_r[la >> 12], op.size) == op.size else 0
 
 
 @func
@@ -176,9 +223,15 @@ def source_run(c: Cpu, op: Op, seg: u32, reg: u32, turns: u32) -> u32:
 def target_run(c: Cpu, op: Op, turns: u32) -> u32:
     """Elements that can be written in a run at ES:EDI; 0: none."""
     offset = pointer(c, op, EDI)
-    if c.tlb_w[((offset + c.seg_base[ES]) & M32) >> 12] == 0:
+    la: u32 = (offset + c.seg_base[ES]) & M32
+    entry = c.tlb_w[la >> 12]
+    if entry == 0:
         return 0
-    return run_length(c, op, ES, c.seg_wend[ES], offset, turns)
+    n: u32 = run_length(c, op, ES, c.seg_wend[ES], offset, turns)
+    if n == 0:
+        return 0
+    shift: u32 = op.size >> 1
+    return clear_of_itself(c, op, la, entry, n << shift) >> shift
 
 
 @inline
@@ -248,11 +301,13 @@ def movs(c: Cpu, op: Op) -> i32:
     turns = rep_turns(c, op)
     while turns != 0:
         done: u32 = movs_run(c, op, turns)
-        if done == 0:
+        if done != 0:
+            turns = rep_after(c, op, done, turns)
+        else:
+            edi: u32 = pointer(c, op, EDI)
             if movs_step(c, op) < 0:
                 return fault(c, op)
-            done = 1
-        turns = rep_after(c, op, done, turns)
+            turns = rep_after_write(c, op, edi, turns)
     return rep_end(c, op, rep_left(c, op))
 
 
@@ -286,11 +341,13 @@ def stos(c: Cpu, op: Op) -> i32:
     turns = rep_turns(c, op)
     while turns != 0:
         done: u32 = stos_run(c, op, turns)
-        if done == 0:
+        if done != 0:
+            turns = rep_after(c, op, done, turns)
+        else:
+            edi: u32 = pointer(c, op, EDI)
             if stos_step(c, op) < 0:
                 return fault(c, op)
-            done = 1
-        turns = rep_after(c, op, done, turns)
+            turns = rep_after_write(c, op, edi, turns)
     return rep_end(c, op, rep_left(c, op))
 
 
@@ -328,11 +385,12 @@ def lods(c: Cpu, op: Op) -> i32:
     turns = rep_turns(c, op)
     while turns != 0:
         done: u32 = lods_run(c, op, turns)
-        if done == 0:
+        if done != 0:
+            turns = rep_after(c, op, done, turns)
+        else:
             if lods_step(c, op) < 0:
                 return fault(c, op)
-            done = 1
-        turns = rep_after(c, op, done, turns)
+            turns = rep_after_step(c, op, turns)
     return rep_end(c, op, rep_left(c, op))
 
 
@@ -394,11 +452,12 @@ def scas(c: Cpu, op: Op) -> i32:
     more: u32 = 0
     while turns != 0:
         done: u32 = scas_run(c, op, turns)
-        if done == 0:
+        if done != 0:
+            turns = rep_after(c, op, done, turns)
+        else:
             if scas_step(c, op) < 0:
                 return fault(c, op)
-            done = 1
-        turns = rep_after(c, op, done, turns)
+            turns = rep_after_step(c, op, turns)
         more = rep_left(c, op)
         if cc_zero(c) != wanted_zero(op):
             turns = 0
@@ -459,11 +518,12 @@ def cmps(c: Cpu, op: Op) -> i32:
     more: u32 = 0
     while turns != 0:
         done: u32 = cmps_run(c, op, turns)
-        if done == 0:
+        if done != 0:
+            turns = rep_after(c, op, done, turns)
+        else:
             if cmps_step(c, op) < 0:
                 return fault(c, op)
-            done = 1
-        turns = rep_after(c, op, done, turns)
+            turns = rep_after_step(c, op, turns)
         more = rep_left(c, op)
         if cc_zero(c) != wanted_zero(op):
             turns = 0
@@ -498,9 +558,10 @@ def ins(c: Cpu, op: Op) -> i32:
         return fault(c, op) if ins_step(c, op) < 0 else io_done(c, op)
     turns = rep_turns(c, op)
     while turns != 0:
+        edi: u32 = pointer(c, op, EDI)
         if ins_step(c, op) < 0:
             return fault(c, op)
-        turns = rep_after(c, op, 1, turns)
+        turns = rep_after_write(c, op, edi, turns)
     return rep_end(c, op, rep_left(c, op))
 
 
@@ -528,5 +589,5 @@ def outs(c: Cpu, op: Op) -> i32:
     while turns != 0:
         if outs_step(c, op) < 0:
             return fault(c, op)
-        turns = rep_after(c, op, 1, turns)
+        turns = rep_after_step(c, op, turns)
     return rep_end(c, op, rep_left(c, op))

@@ -110,7 +110,7 @@ def test_long_repetitions_agree_with_the_model(user: UserCpu, name: str, size: i
         length = user.code(encode(name, size, prefix))
         model = Model(data, eax, count, esi, edi, -size if down else size, size)
         equal = model.run(name, prefix)
-        assert user.run() is None
+        assert user.finish() is None
         assert user.cpu.eip == CODE + length
         assert user.peek(DATA, 0x8000) == bytes(model.memory)
         got = [user.reg(register) for register in ("eax", "ecx", "esi", "edi")]

@@ -17,6 +17,7 @@ from bt.interp.state import (
     CS,
     EXIT_BUDGET,
     EXIT_EXCEPTION,
+    EXIT_IO,
     PERM_EXEC,
     PERM_PRESENT,
     PERM_WRITE,
@@ -135,6 +136,13 @@ class UserCpu:
         error = self.cpu.fault_error if self.cpu.fault_has_error else 0
         vector = self.cpu.fault_vector
         return Fault(vector, error, self.cpu.cr2 if vector == 14 else None)
+
+    def finish(self) -> Fault | int | None:
+        """run() for one instruction, taken up again as often as a long REP pauses."""
+        while True:
+            end = self.run()
+            if end != EXIT_IO:
+                return end
 
 
 REGISTERS = {"eax": 0, "ecx": 1, "edx": 2, "ebx": 3, "esp": 4, "ebp": 5, "esi": 6, "edi": 7}
