@@ -21,6 +21,8 @@ INT3 = 0xCC
 JMP_REL32 = 0xE9
 SLOT_BYTES = 5  # room of a direct jump: an exit until it is chained
 
+BEGINS = 0x80  # in undo_map: a guest instruction begins here, and may be entered
+
 CONTEXT_COUNT = 4  # translate.CONTEXTS
 ENTRIES = 1 << 16  # of a table of landings
 
@@ -53,6 +55,7 @@ class TranslatedBlock:
     landings: dict[bool, int] = field(default_factory=dict)  # far? -> address
     incoming: list[Link] = field(default_factory=list)
     live: bool = True
+    inner: bool = False  # it begins in the middle of another's translation
 
     def pages(self) -> range:
         """Linear pages of the guest code."""
@@ -101,28 +104,45 @@ class TranslationCache:
     def room(self) -> int:
         return self.size - self.used
 
-    def reserve(self, size: int) -> int:
-        """Take the next bytes; the linear address of the first."""
-        start = self.base + self.used
-        self.used += size
-        return start
-
     def write(self, address: int, code: bytes) -> None:
         offset = address - self.base
         self.memory[offset : offset + len(code)] = code
 
-    def note_places(self, start: int, places: list[tuple[int, int, int, int]]) -> None:
-        """Say to which guest instructions TC instructions belong: (offset, EIP, undo, mark)."""
-        base = start - self.base
-        eips, undos = self.eip_map, self.undo_map
-        for at, eip, undo, _ in places:
-            eips[base + at] = eip
-            undos[base + at] = undo
+    def place(self, code: bytearray, undos: bytearray) -> int:
+        """Append a finished translation and its undo masks; its linear address."""
+        at = self.used
+        self.used += len(code)
+        self.memory[at : self.used] = code
+        self.undo_map[at : self.used] = undos
+        return self.base + at
 
     def guest_place(self, address: int) -> tuple[int, int]:
         """Guest EIP and undo mask (stubs.py) of a TC instruction."""
         offset = address - self.base
-        return self.eip_map[offset], self.undo_map[offset]
+        return self.eip_map[offset], self.undo_map[offset] & ~BEGINS
+
+    def entry(self, start: int, undos: bytes | bytearray, eip: int) -> int:
+        """Where the guest instruction at eip begins in TC code at start, whose masks these are.
+
+        0: no instruction of the guest begins there.
+        """
+        offset = start - self.base
+        eips = self.eip_map[offset : offset + len(undos)].tolist()
+        at = -1
+        try:
+            while True:
+                at = eips.index(eip, at + 1)
+                if undos[at] & BEGINS:  # else it is one of its other TC instructions
+                    return start + at
+        except ValueError:
+            return 0
+
+    def entry_of(self, block: TranslatedBlock, eip: int) -> int:
+        """entry() in a block."""
+        return self.entry(block.start, self.undo_map[self._span(block)], eip)
+
+    def _span(self, block: TranslatedBlock) -> slice:
+        return slice(block.start - self.base, block.end - self.base)
 
     # --- landings -----------------------------------------------------------------------
 
@@ -163,11 +183,13 @@ class TranslationCache:
         return self.blocks[context].get(eip)
 
     def overlapping(self, pa: int, size: int) -> list[TranslatedBlock]:
-        """Live blocks made from any of these bytes (in one frame)."""
+        """Live blocks made from any of these bytes."""
+        end = pa + size
         return [
-            b
-            for b in self.by_frame.get(pa >> 12, ())
-            if b.live and b.pa < pa + size and pa < b.pa + b.length
+            block
+            for frame in range(pa >> 12, (end - 1 >> 12) + 1)
+            for block in self.by_frame.get(frame, ())
+            if block.live and block.pa < end and pa < block.pa + block.length
         ]
 
     def chain_to(self, exit_at: int, exit_: Exit, target: TranslatedBlock) -> list[int]:

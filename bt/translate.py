@@ -30,7 +30,6 @@ from bt.cache import (
     CHAIN,
     EMULATE,
     INDIRECT,
-    INT3,
     SLOT_BYTES,
     Exit,
     TranslatedBlock,
@@ -38,13 +37,12 @@ from bt.cache import (
 )
 from bt.interp.state import MARK_COUNTS, MARK_STUB
 from bt.lengths import PREFIXES
+from bt.output import Output, Surveyed
 from bt.stubs import (
     CONTROLS,
     LDTR_SELECTOR,
     SELECTORS,
     TR_SELECTOR,
-    Piece,
-    Stub,
     load_slot,
     push_slot,
     stub,
@@ -52,9 +50,9 @@ from bt.stubs import (
 from bt.table import TABLE, Class, Instruction
 
 STUB_DONE = MARK_COUNTS | MARK_STUB
-NOP = b"\x90"
 LANDING_BYTES = 40  # at most
 MAX_INSTRUCTIONS = 48
+WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
 MAX_BLOCK_BYTES = 4096  # room a block may need in the cache: 48 stubs of the longest kind
 CS, FS, GS = 1, 4, 5
 NO_ACCESS = ("lea_g", "nop")  # bodies that have a memory operand and leave it alone
@@ -64,8 +62,6 @@ NO_ACCESS = ("lea_g", "nop")  # bodies that have a memory operand and leave it a
 X87_ENVIRONMENT = (0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4)
 
 FLAG_BODIES = ("pushf", "popf")
-
-Surveyed = tuple[int, ...]  # Interp.survey(): eip, length, entry, modrm, imm, size, rep, segment
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ class Translator:
         self.cache.forget()
         self.returns.clear()
         for context in CONTEXTS:
-            out = _Output(self.cache, 0)
+            out = Output(self.cache, 0)
             for piece in stub("near_miss", context.reserved).hot:
                 out.piece(piece, 0, {})
             far_miss = out.here
@@ -175,35 +171,80 @@ class Translator:
         `whole`: the last one never falls through.
         """
         eip = surveyed[0][0]
-        out = _Output(self.cache, eip)
-        table = self.policies[context.user]
+        out = Output(self.cache, eip, context.number)
         landing = self._landing(out, context, False) if eip in self.returns else None
         start = out.here
-        emulated = False
-        length = 0
-        plain, reserved = self._plain[context.user], context.reserved_number
-        for item in surveyed:
-            length = item[0] + item[1] - eip
-            raw = code[item[0] - eip : length]
-            out.guest = item[0]
-            if item[2] in plain and item[7] != CS and item[7] != reserved:
-                out.emit(raw, mark=MARK_COUNTS)  # most of them: nothing to look at
-            elif self._one(out, item, raw, table.get(item[2]), context):
-                emulated = True
-                break
-        self.instructions += len(surveyed)
-        if not emulated and not whole:
-            out.guest = eip + length
+        done = self._body(out, code, surveyed, context)
+        length = surveyed[done - 1][0] + surveyed[done - 1][1] - eip
+        self.instructions += done
+        if not out.left and (done < len(surveyed) or not whole):
+            out.begin(eip + length, entry=False)
             out.slot(Exit(CHAIN, eip + length & 0xFFFFFFFF), counts=False)
         out.place_cold()
         block = TranslatedBlock(eip, pa, length, start, out.here, context.number)
-        self._finish(out)
+        self._finish(out, block)
         self.cache.add(block)
         if landing is not None:
             block.landings[False] = landing
             if self.cache.near_is_free(block):
                 self.cache.set_landing(block, False)
         return block
+
+    def _body(
+        self, out: Output, code: bytes, surveyed: list[Surveyed], context: Context
+    ) -> int:
+        """Translate instructions one after the other; how many.
+
+        Ends at one that leaves for good (`out.left`), and where another block goes on from here.
+        """
+        first = surveyed[0][0]
+        table = self.policies[context.user]
+        plain, reserved = self._plain[context.user], context.reserved_number
+        known = self.cache.blocks[context.number]
+        count = len(surveyed)
+        index = 0
+        entry = True
+        while index < count and not out.left:
+            item = surveyed[index]
+            if index and item[0] in known and count - index >= WORTH_JUMPING:
+                break
+            out.begin(item[0], entry)
+            begun = index
+            while item[2] in plain and item[7] != CS and item[7] != reserved:
+                index += 1  # most of them: nothing to look at
+                if index == count:
+                    break
+                item = surveyed[index]
+                if item[0] in known:
+                    break
+            if index > begun:
+                run = surveyed[begun:index]
+                out.copy(code[run[0][0] - first : run[-1][0] + run[-1][1] - first], run)
+                entry = True
+                continue
+            raw = code[item[0] - first : item[0] + item[1] - first]
+            row = table.get(item[2])
+            out.left = self._one(out, item, raw, row, context)
+            entry = row is None or row[1].body != "sti"  # an interrupt shadow is not its target's
+            index += 1
+        return index
+
+    def enter_inside(self, block: TranslatedBlock, eip: int) -> TranslatedBlock | None:
+        """A block that begins in the middle of another's translation, if eip is a boundary there.
+
+        Nothing is kept in registers or flags from one guest instruction to the next, so any of
+        them will do as a beginning.
+        """
+        start = self.cache.entry_of(block, eip)
+        if start == 0:
+            return None
+        offset = eip - block.eip
+        inner = TranslatedBlock(
+            eip, block.pa + offset, block.length - offset, start, block.end, block.context
+        )
+        inner.inner = True
+        self.cache.add(inner)
+        return inner
 
     def land(self, block: TranslatedBlock) -> None:
         """Let indirect branches find a block: near if that place is free, else far.
@@ -214,13 +255,13 @@ class Translator:
             return
         far = not self.cache.near_is_free(block)
         if far not in block.landings:
-            out = _Output(self.cache, block.eip)
+            out = Output(self.cache, block.eip)
             block.landings[far] = self._landing(out, CONTEXTS[block.context], far)
             out.jump(block.start)
             self._finish(out)
         self.cache.set_landing(block, far)
 
-    def _landing(self, out: _Output, context: Context, far: bool) -> int:
+    def _landing(self, out: Output, context: Context, far: bool) -> int:
         """Write a landing for the guest EIP at hand; the body must follow. Its address."""
         eip = out.guest
         out.keep_together(LANDING_BYTES)
@@ -233,22 +274,21 @@ class Translator:
             out.piece(piece, eip - 1, {"back": before})
         return start
 
-    def _finish(self, out: _Output) -> None:
-        cache = self.cache
-        start = cache.reserve(len(out.code))
+    def _finish(self, out: Output, block: TranslatedBlock | None = None) -> None:
+        """Put what was emitted into the cache. `block`: what it is the translation of, if any."""
+        start = self.cache.place(out.code, out.undos)
         assert start == out.start
-        cache.write(start, bytes(out.code))
-        marks = bytearray(len(out.code))
-        for at, _, _, mark in out.places:
-            marks[at] = mark
-        cache.note_places(start, out.places)
-        self.mark(start, bytes(marks))
+        self.mark(start, bytes(out.marks))
+        for link, target in out.links:
+            target = target or block
+            assert target is not None
+            target.incoming.append(link)
 
     # --- one instruction ----------------------------------------------------------------
 
     def _one(
         self,
-        out: _Output,
+        out: Output,
         item: Surveyed,
         raw: bytes,
         found: tuple[str, Instruction] | None,
@@ -296,7 +336,7 @@ class Translator:
         if row is not None and row.sensitivity is not Class.INNOCUOUS:
             self.patches[row.mnemonic] += 1
 
-    def _emulate(self, out: _Output, item: Surveyed, row: Instruction | None) -> bool:
+    def _emulate(self, out: Output, item: Surveyed, row: Instruction | None) -> bool:
         self._note(row)
         out.exit(Exit(EMULATE, item[0]))
         return True
@@ -316,20 +356,20 @@ class Translator:
         return item[7] == context.reserved_number and _has_prefix(raw, context.override)
 
     def _push_segment(
-        self, out: _Output, item: Surveyed, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, row: Instruction, context: Context
     ) -> bool:
         if item[5] != 4:
             return False
         out.emit(push_slot(SELECTORS + 4 * row.args[0], context.reserved), mark=STUB_DONE)
         return True
 
-    def _read(self, out: _Output, slot: int, item: Surveyed, context: Context) -> bool:
+    def _read(self, out: Output, slot: int, item: Surveyed, context: Context) -> bool:
         """A register takes a doubleword of the vCPU page."""
         out.emit(load_slot(item[3] & 7, slot, context.reserved, item[5] == 4), mark=STUB_DONE)
         return True
 
     def _read_system(
-        self, out: _Output, item: Surveyed, row: Instruction, memory: bool, context: Context
+        self, out: Output, item: Surveyed, row: Instruction, memory: bool, context: Context
     ) -> bool:
         if row.body == "mov_rc":
             number = item[3] >> 3 & 7
@@ -346,7 +386,7 @@ class Translator:
     # --- control transfers --------------------------------------------------------------
 
     def _do_jcc(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         if item[5] != 4:
             return self._emulate(out, item, row)
@@ -354,7 +394,7 @@ class Translator:
         return False
 
     def _do_loop(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         """LOOP and JCXZ only come short: over a jump that is taken when they are not."""
         if item[5] != 4:
@@ -365,11 +405,10 @@ class Translator:
         out.emit(bytes([0xEB, SLOT_BYTES]))
         out.guest = item[4]
         out.slot(Exit(CHAIN, item[4]), counts=False)
-        out.guest = item[0]
         return False
 
     def _do_jmp_near(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         if item[5] != 4:
             return self._emulate(out, item, row)
@@ -377,7 +416,7 @@ class Translator:
         return True
 
     def _do_call_near(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         if item[5] != 4:
             return self._emulate(out, item, row)
@@ -388,7 +427,7 @@ class Translator:
         return True
 
     def _do_ret_near(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         if item[5] != 4:
             return self._emulate(out, item, row)
@@ -397,18 +436,18 @@ class Translator:
         return True
 
     def _do_call_e(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         return self._indirect(out, "call_indirect", item, raw, row, context)
 
     def _do_jmp_e(
-        self, out: _Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         return self._indirect(out, "jmp_indirect", item, raw, row, context)
 
     def _indirect(
         self,
-        out: _Output,
+        out: Output,
         name: str,
         item: Surveyed,
         raw: bytes,
@@ -447,121 +486,3 @@ def _plain_entries(policies: dict[int, tuple[str, Instruction]]) -> frozenset[in
 
 
 _BRANCHES = ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e")
-
-
-class _Output:
-    """A translation under construction: bytes, and for each what the cache records."""
-
-    def __init__(self, cache: TranslationCache, guest: int) -> None:
-        self.cache = cache
-        self.start = cache.base + cache.used
-        self.guest = guest  # guest EIP of what is being emitted
-        self.code = bytearray()
-        self.places: list[tuple[int, int, int, int]] = []  # offset, guest EIP, undo, mark
-        self._cold: list[tuple[list[int], tuple[Piece, ...], Exit, int]] = []
-        self._branches: list[tuple[int, int]] = []  # Jcc address, guest target
-
-    @property
-    def here(self) -> int:
-        return self.start + len(self.code)
-
-    def emit(self, code: bytes, undo: int = 0, mark: int = 0) -> None:
-        """Append one instruction; `undo`: what a rollback from it restores; `mark`: MARK_*."""
-        if (self.here & 0xFFF) + len(code) > 0x1000:
-            self.keep_together(len(code))
-        self.places.append((len(self.code), self.guest & 0xFFFFFFFF, undo, mark))
-        self.code += code
-
-    def keep_together(self, size: int) -> None:
-        """Pad so that the next `size` bytes lie in one page.
-
-        The engine has to look twice at an instruction across two pages, every time; and the short
-        jumps of a stub need its pieces where they were assembled.
-        """
-        room = 0x1000 - (self.here & 0xFFF)
-        if size > room:
-            for _ in range(room):
-                self.places.append((len(self.code), self.guest & 0xFFFFFFFF, 0, 0))
-                self.code += NOP
-
-    def exit(self, exit_: Exit, undo: int = 0) -> None:
-        self.cache.exits[self.here] = exit_
-        self.emit(bytes([INT3]), undo)
-
-    def slot(self, exit_: Exit, counts: bool) -> None:
-        """A direct jump that is an exit until it is chained."""
-        self.keep_together(SLOT_BYTES)
-        self.cache.exits[self.here] = exit_
-        code = bytes([INT3]) + NOP * (SLOT_BYTES - 1)
-        self.emit(code, mark=MARK_COUNTS if counts else 0)
-
-    def jump(self, target: int) -> None:
-        """A jump within the cache that is no guest instruction."""
-        displacement = target - self.here - 5 & 0xFFFFFFFF
-        self.emit(b"\xe9" + displacement.to_bytes(4, "little"))
-
-    def branch(self, opcode: bytes, target: int) -> None:
-        """A conditional branch to a slot at the end of the block."""
-        self.keep_together(len(opcode) + 4)
-        self._branches.append((self.here, target))
-        self.emit(opcode + bytes(4), mark=MARK_COUNTS)
-
-    def piece(
-        self, piece: Piece, immediate: int, places: dict[str, int], mark: int = MARK_COUNTS
-    ) -> None:
-        """One instruction of a stub."""
-        code = piece.code
-        if piece.immediate is not None:
-            at = piece.immediate
-            value = -immediate if piece.negative else immediate
-            code = code[:at] + (value & 0xFFFFFFFF).to_bytes(4, "little") + code[at + 4 :]
-        if piece.kind == "back":
-            code = code[:-1] + bytes([places["back"] - self.here - len(code) & 0xFF])
-        elif piece.kind in places:
-            displacement = places[piece.kind] - self.here - len(code) & 0xFFFFFFFF
-            code = code[:-4] + displacement.to_bytes(4, "little")
-        self.emit(code, piece.undo, mark=mark if piece.done else 0)
-
-    def stub(
-        self,
-        stub_: Stub,
-        exit_: Exit | None,
-        immediate: int = 0,
-        guest_code: bytes = b"",
-        mark: int = MARK_COUNTS,
-    ) -> None:
-        """A stub; its slow part is kept for the end of the block."""
-        self.keep_together(len(guest_code) + sum(len(piece.code) for piece in stub_.hot))
-        to_slow = []
-        for piece in stub_.hot:
-            if piece.kind == "guest":
-                self.emit(guest_code, piece.undo)
-                continue
-            if piece.kind == "slow":
-                to_slow.append(self.here)
-            self.piece(piece, immediate, {}, mark)
-        if stub_.slow and exit_ is not None:
-            self._cold.append((to_slow, stub_.slow, exit_, self.guest))
-
-    def place_cold(self) -> None:
-        """The out-of-line parts: slots of conditional branches, slow parts of stubs."""
-        for at, target in self._branches:
-            self._aim(at, self.here)
-            self.guest = target
-            self.slot(Exit(CHAIN, target, jump=at), counts=False)
-        for jumps, pieces, exit_, guest in self._cold:
-            self.guest = guest
-            for at in jumps:
-                self._aim(at, self.here)
-            for piece in pieces:
-                if piece.kind == "exit":
-                    self.exit(exit_, piece.undo)
-                else:
-                    self.piece(piece, 0, {})
-
-    def _aim(self, at: int, target: int) -> None:
-        """Point the jump at TC address `at` (Jcc or JMP with a 32-bit displacement) to target."""
-        offset = at - self.start
-        size = 6 if self.code[offset] == 0x0F else 5
-        displacement = target - at - size & 0xFFFFFFFF
-        self.code[offset + size - 4 : offset + size] = displacement.to_bytes(4, "little")

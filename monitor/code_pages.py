@@ -16,7 +16,8 @@ from bt.cache import TranslatedBlock, TranslationCache
 from bt.engine import Interp, Ram
 from bt.interp.paging import PTE_A, PTE_G, PTE_U
 from bt.interp.state import PERM_GLOBAL, PERM_LARGE
-from bt.translate import CONTEXTS, MAX_INSTRUCTIONS, Surveyed
+from bt.output import Surveyed
+from bt.translate import CONTEXTS, MAX_INSTRUCTIONS
 
 PAGE = 4096
 LONGEST = 15
@@ -69,9 +70,20 @@ class CodePages:
         code = self.ram.bytes_at(pa, length)
         return Survey(code, pa, items, bool(items[-1][8]))
 
+    def around(self, eip: int, context: int) -> list[TranslatedBlock]:
+        """Blocks of a context that begin before eip and reach beyond it."""
+        return [
+            block
+            for block in self._blocks.get(eip >> 12, ())
+            if block.eip < eip < block.eip + block.length
+            and block.context == context
+            and not block.inner
+        ]
+
     def translated(self, block: TranslatedBlock) -> None:
         """Trace the bytes of a new block and remember where its pages are."""
-        self._watch(block, True)
+        if not block.inner:  # else they are traced already
+            self._watch(block, True)
         for index, page in enumerate(block.pages()):
             frame = (block.pa >> 12) + index
             if self._frames.setdefault(page, frame) != frame:

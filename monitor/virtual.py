@@ -353,6 +353,11 @@ class VirtualProcessor(Processor):
             self.ram.written(self.shadow.physical(address - HIDDEN_BASE), 6)
 
     def _translate(self, eip: int, context: Context) -> TranslatedBlock | None:
+        for block in self.code_pages.around(eip, context.number):
+            inner = self.translator.enter_inside(block, eip)
+            if inner is not None:
+                self.code_pages.translated(inner)
+                return inner
         if self.cache.room < 2 * MAX_BLOCK_BYTES:
             self._flush_cache()
         found = self.code_pages.survey(eip, context.user, self._stops)
@@ -437,8 +442,8 @@ class VirtualProcessor(Processor):
         if written is None:
             self._flush_cache()
             return
-        for pa in written:
-            self._drop(self.cache.overlapping(pa, 4))
+        for pa, size in written:
+            self._drop(self.cache.overlapping(pa, size))
 
     # --- trap mode ----------------------------------------------------------------------
 

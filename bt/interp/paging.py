@@ -63,6 +63,8 @@ PTE_D = 0x40
 PTE_PS = 0x80
 PTE_G = 0x100
 PF_RSVD = 8
+WATCH_RANGES = 64  # of traced bytes written that are told one by one
+WATCH_GAP = 256  # bytes between two writes that are told as one range
 MANY_CALLBACKS = 4096
 
 
@@ -119,12 +121,23 @@ def store_ram(c: Cpu, pa: u32, size: u32, value: u32) -> i32:
 
 
 @func
-def note_watch(c: Cpu, pa: u32) -> i32:
-    """A processor that has no monitor over it wrote a traced byte: put it in the log."""
+def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
+    """A processor that has no monitor over it wrote traced bytes: put them in the log.
+
+    A write not far above the last one extends its range: a string instruction makes one.
+    """
     m = c.mem
-    if m.watch_count < 64:
-        m.watch_log[m.watch_count] = pa
-    m.watch_count += 1
+    count = m.watch_count
+    if count != 0 and count <= WATCH_RANGES:
+        last: u32 = count - 1
+        if m.watch_from[last] <= pa and pa <= m.watch_to[last] + WATCH_GAP:
+            if pa + size > m.watch_to[last]:
+                m.watch_to[last] = pa + size
+            return 0
+    if count < WATCH_RANGES:
+        m.watch_from[count] = pa
+        m.watch_to[count] = pa + size
+    m.watch_count = count + 1
     return 0
 
 
@@ -156,7 +169,7 @@ def phys_write(c: Cpu, pa: u32, size: u32, value: u32) -> i64:
     if flags & FRAME_WATCH and watch_hit(c.mem, pa, size):
         if refuse_traced(c, pa, size) < 0:
             return -1
-        note_watch(c, pa)
+        note_watch(c, pa, size)
     store_ram(c, pa, size, value)
     if flags & FRAME_CODE and code_hit(c.mem, pa, size):
         code_written(c.mem, pa, size)

@@ -47,6 +47,7 @@ from bt.interp.paging import (
     PTE_PS,
     PTE_U,
     PTE_W,
+    WATCH_RANGES,
     drop_frame,
     drop_page,
     fill,
@@ -330,14 +331,17 @@ class Ram:
         else:
             self.memory.frame_flags[frame] &= ~FRAME_AUDIT & 0xFF
 
-    def take_watch_log(self) -> list[int] | None:
-        """Physical addresses of traced bytes written since last time; None: too many to tell."""
+    def take_watch_log(self) -> list[tuple[int, int]] | None:
+        """Where traced bytes were written since last time: (physical address, bytes).
+
+        None: in too many places to tell.
+        """
         m = self.memory
         count = m.watch_count
         m.watch_count = 0
-        if count > 64:
+        if count > WATCH_RANGES:
             return None
-        return [m.watch_log[i] for i in range(count)]
+        return [(m.watch_from[i], m.watch_to[i] - m.watch_from[i]) for i in range(count)]
 
     def statistics(self) -> dict[str, int]:
         cache = self.memory.blocks

@@ -224,8 +224,9 @@ class Memory:
     watch_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
     spaces: Space  # list of all spaces
     no_entries: U64Ptr  # a TLB that misses always: lets every access be looked at (#AC)
-    watch_count: u32  # writes to watched bytes made by processors that are not external
-    watch_log: Annotated[list[u32], 64]  # their physical addresses; more than 64: see watch_count
+    watch_count: u32  # ranges of watched bytes written by processors that are not external
+    watch_from: Annotated[list[u32], 64]  # their first physical addresses (of the first 64)
+    watch_to: Annotated[list[u32], 64]  # and the ends
     blocks: Blocks
 
 

@@ -84,7 +84,7 @@ class Listing:
             mark = self.marks.get(here, 0)
             notes += ["done"] * bool(mark & MARK_COUNTS) + ["stub"] * bool(mark & MARK_STUB)
             text = f"{mnemonic:<6}{self._operands(operands)}"
-            if exit_ is not None:
+            if exit_ is not None and mnemonic == "int3":
                 at += 5 if exit_.kind == CHAIN else 1
                 goes = "" if exit_.kind != CHAIN else f" to {self._place(exit_.target)}"
                 text = f"int3  {exit_.kind}{goes}{', completes' if exit_.completes else ''}"
