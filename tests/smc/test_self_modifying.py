@@ -323,9 +323,9 @@ def test_dropped_blocks_do_not_fill_the_cache_for_ever() -> None:
         mov  ecx, 9000
     again:
         inc  dword ptr [patch + 1]
+        {body}
     patch:
         mov  eax, 1
-        {body}
         dec  ecx
         jnz  again
         int  0x31
