@@ -7,6 +7,9 @@ The guest EIP of every TC instruction is written to the cache's map at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from bt.cache import (
     BEGINS,
     CHAIN,
@@ -18,9 +21,10 @@ from bt.cache import (
     TranslationCache,
 )
 from bt.interp.state import MARK_COUNTS
-from bt.stubs import Piece, Stub
+from bt.stubs import Run, Stub
 
 NOP = b"\x90"
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 BEGINS_OF_MARK = bytes([0, BEGINS]) + bytes(254)
 
 Surveyed = tuple[int, ...]  # Interp.survey(): eip, length, entry, modrm, imm, size, rep, segment
@@ -41,7 +45,8 @@ class Output:
         self._known = cache.blocks[context]
         self._begins = 0
         self._last = guest  # the last guest instruction begun
-        self._cold: list[tuple[list[int], tuple[Piece, ...], Exit, int]] = []
+        self._cold: list[tuple[list[int], tuple[Run, ...], Exit, int]] = []
+        self._to_slow: list[int] = []  # jumps of the stub at hand to its slow part
         self._branches: list[tuple[int, int]] = []  # Jcc address, guest target
 
     @property
@@ -146,21 +151,35 @@ class Output:
         self._branches.append((self.here, target))
         self.emit(opcode + bytes(4), mark=MARK_COUNTS)
 
-    def piece(
-        self, piece: Piece, immediate: int, places: dict[str, int], mark: int = MARK_COUNTS
+    def run(
+        self,
+        run: Run,
+        immediate: int = 0,
+        places: Mapping[str, int] = NOWHERE,
+        mark: int = MARK_COUNTS,
     ) -> None:
-        """One instruction of a stub."""
-        code = piece.code
-        if piece.immediate is not None:
-            at = piece.immediate
-            value = -immediate if piece.negative else immediate
-            code = code[:at] + (value & 0xFFFFFFFF).to_bytes(4, "little") + code[at + 4 :]
-        if piece.kind == "back":
-            code = code[:-1] + bytes([places["back"] - self.here - len(code) & 0xFF])
-        elif piece.kind in places:
-            displacement = places[piece.kind] - self.here - len(code) & 0xFFFFFFFF
-            code = code[:-4] + displacement.to_bytes(4, "little")
-        self.emit(code, piece.undo, mark=mark if piece.done else 0)
+        """Instructions of a stub; `places`: where those of its jumps lead that leave it."""
+        size = len(run.code)
+        self.keep_together(size)
+        at = self.start + len(self.code)
+        offset = at - self.cache.base
+        for place in run.places:
+            self.cache.eip_map[offset + place] = self.guest & 0xFFFFFFFF
+        code = bytearray(run.code)
+        for place, sign, more in run.values:
+            value = sign * immediate + more & 0xFFFFFFFF
+            code[place : place + 4] = value.to_bytes(4, "little")
+        for end, goal in run.jumps:
+            if goal in places:
+                displacement = places[goal] - at - end & 0xFFFFFFFF
+                code[end - 4 : end] = displacement.to_bytes(4, "little")
+            else:
+                self._to_slow.append(at + end - 6)
+        self.code += code
+        self.marks += run.done if mark == MARK_COUNTS else run.done.replace(b"\1", bytes([mark]))
+        self.undos += run.undos
+        self.undos[offset + self.cache.base - self.start] |= self._begins
+        self._begins = 0
 
     def stub(
         self,
@@ -171,17 +190,15 @@ class Output:
         mark: int = MARK_COUNTS,
     ) -> None:
         """A stub; its slow part is kept for the end of the block."""
-        self.keep_together(len(guest_code) + sum(len(piece.code) for piece in stub_.hot))
-        to_slow = []
-        for piece in stub_.hot:
-            if piece.kind == "guest":
-                self.emit(guest_code, piece.undo)
-                continue
-            if piece.kind == "slow":
-                to_slow.append(self.here)
-            self.piece(piece, immediate, {}, mark)
+        self.keep_together(len(guest_code) + stub_.size)
+        self._to_slow = []
+        for run in stub_.hot:
+            if run.kind == "guest":
+                self.emit(guest_code, run.undos[0])
+            else:
+                self.run(run, immediate, mark=mark)
         if stub_.slow and exit_ is not None:
-            self._cold.append((to_slow, stub_.slow, exit_, self.guest))
+            self._cold.append((self._to_slow, stub_.slow, exit_, self.guest))
 
     def place_cold(self) -> None:
         """The out-of-line parts: slots of conditional branches, slow parts of stubs."""
@@ -189,15 +206,19 @@ class Output:
             self._aim(at, self.here)
             self.guest = target
             self.slot(Exit(CHAIN, target, jump=at), counts=False)
-        for jumps, pieces, exit_, guest in self._cold:
+        for jumps, runs, exit_, guest in self._cold:
             self.guest = guest
             for at in jumps:
                 self._aim(at, self.here)
-            for piece in pieces:
-                if piece.kind == "exit":
-                    self.exit(exit_, piece.undo)
-                else:
-                    self.piece(piece, 0, {})
+            self.runs(runs, exit_)
+
+    def runs(self, runs: tuple[Run, ...], exit_: Exit) -> None:
+        """Instructions of a stub, with the exit that they lead to."""
+        for run in runs:
+            if run.kind == "exit":
+                self.exit(exit_, run.undos[0])
+            else:
+                self.run(run)
 
     def _aim(self, at: int, target: int) -> None:
         """Point the jump at TC address `at` (Jcc or JMP with a 32-bit displacement) to target."""

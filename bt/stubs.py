@@ -13,7 +13,8 @@ Each line of a template may say after a bar
     target        the guest's EIP is in the TARGET slot; target_ecx: it is in ECX
 
 and `slow:` begins the part that stands out of line, at the end of the block. `exit` leaves for
-the monitor, which emulates the instruction from the start.
+the monitor, which emulates the instruction from the start. IMMEDIATE is a value that the translator
+fills in; GUEST an instruction of its own.
 
 Worked example: `CLI` becomes `mov dword ptr gs:[VSYS], 0`: IF lives in VSYS, the guest's real IF
 stays 1.
@@ -22,7 +23,8 @@ stays 1.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 # The vCPU pages: offsets of their doublewords
 SAVE_EAX = 0x00
@@ -111,18 +113,15 @@ slow:
     GUEST
 """
     + GOES_INDIRECT,
-    # Where an indirect branch arrives: is it really for this guest EIP? LOOP counts ECX, which is
-    # 1 then, down to 0 and falls through. The block's body follows, or a jump to it. What is not
-    # for it goes back to where "not_here" stands, just before.
+    # Where an indirect branch arrives, at `enter`: is it for this guest EIP? LOOP counts ECX,
+    # which is 1 then, down to 0 and falls through, to the block's body or a jump to it.
     "landing": """
-    lea ecx, [ecx - IMMEDIATE]        | eax, ecx, target_ecx
+not_here: lea ecx, [ecx + IMMEDIATE]
+    jmp MISS
+enter: lea ecx, [ecx - IMMEDIATE + 1] | eax, ecx, target_ecx
     loop not_here
     mov ecx, dword ptr gs:[SAVE_ECX]
     mov eax, dword ptr gs:[SAVE_EAX]
-""",
-    "not_here": """
-    lea ecx, [ecx + IMMEDIATE]
-    jmp MISS
 """,
     # No near landing, or another block's.
     "near_miss": """
@@ -138,87 +137,118 @@ slow:
 """,
 }
 
-SHORT_JUMPS = {"jecxz": b"\xe3", "jnz": b"\x75"}
+SHORT_JUMPS = {"jecxz": b"\xe3\0", "jnz": b"\x75\0", "loop": b"\xe2\0"}
+LONG_JUMPS = {"jnz": b"\x0f\x85\0\0\0\0", "jmp": b"\xe9\0\0\0\0"}
+OUTSIDE = ("slow", "MISS")  # where a stub may jump to besides its own labels
 SLOTS = ("SAVE_EAX", "SAVE_ECX", "TARGET", "VSYS", "STI_BEFORE", "NEAR_LANDINGS", "FAR_LANDINGS")
 MARKER = 0x11223344  # what IMMEDIATE is assembled as, to be found again
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One instruction of an assembled template."""
+class Run:
+    """Consecutive instructions of a stub, assembled, and what is to be filled in."""
 
+    kind: str  # "code"; or "guest", "exit": one instruction that the translator makes
     code: bytes
-    undo: int
-    done: bool
-    kind: str  # "plain", "slow" (jump to the slow part), "exit", "guest", "MISS", "BODY"
-    immediate: int | None = None  # offset of the doubleword that stands for IMMEDIATE
-    negative: bool = False  # for its negative
+    places: tuple[int, ...]  # where the instructions begin
+    undos: bytes  # for each byte: what a rollback from the instruction that begins there restores
+    done: bytes  # 1 where an instruction begins that completes the guest's
+    values: tuple[tuple[int, int, int], ...]  # IMMEDIATE: offset, its sign, what is added to it
+    jumps: tuple[tuple[int, str], ...]  # offset behind a displacement, and where it leads
 
 
 @dataclass(frozen=True)
 class Stub:
     """A template, assembled for one reserved segment register."""
 
-    hot: tuple[Piece, ...]
-    slow: tuple[Piece, ...]
+    hot: tuple[Run, ...]
+    slow: tuple[Run, ...]
+    size: int  # of the hot part, without guest code
+    enter: int  # offset of the label `enter`, if there is one
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a template."""
+
+    code: bytes
+    kind: str
+    undo: int
+    done: bool
+    value: tuple[int, int, int] | None = None
+    goal: str | None = None  # label that it jumps to
 
 
 @functools.cache
 def stub(name: str, reserved: str) -> Stub:
     """Assemble a template; `reserved` is the segment register that reaches the vCPU page."""
     hot_text, _, slow_text = TEMPLATES[name].partition("slow:\n")
-    return Stub(_assemble(hot_text, reserved), _assemble(slow_text, reserved))
+    hot, labels = _assemble(hot_text, reserved)
+    slow, _ = _assemble(slow_text, reserved)
+    return Stub(hot, slow, sum(len(run.code) for run in hot), labels.get("enter", 0))
 
 
-def _assemble(text: str, reserved: str) -> tuple[Piece, ...]:
-    """Assemble line by line; short jumps to a label in the template are resolved here."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    pieces: list[Piece] = []
+def _assemble(text: str, reserved: str) -> tuple[tuple[Run, ...], dict[str, int]]:
+    """Assemble line by line; jumps to labels in the template are resolved here."""
+    lines: list[_Line] = []
     labels: dict[str, int] = {}
-    jumps: list[tuple[int, str]] = []
-    for line in lines:
-        code, _, tags = line.partition("|")
+    at = 0
+    for row in filter(str.strip, text.splitlines()):
+        code, _, tags = row.partition("|")
         label, colon, rest = code.partition(":")
-        if colon and label.strip().isidentifier() and " " not in label.strip():
-            labels[label.strip()] = len(pieces)
+        if colon and label.strip().isidentifier():
+            labels[label.strip()] = at
             code = rest
-        words = [tag.strip() for tag in tags.split(",")]
-        piece, short = _piece(code.strip(), words, reserved)
-        if short:
-            jumps.append((len(pieces), short))
-        pieces.append(piece)
-    for index, label in jumps:
-        distance = sum(len(p.code) for p in pieces[index + 1 : labels[label]])
-        old = pieces[index]
-        pieces[index] = Piece(old.code[:-1] + bytes([distance]), old.undo, old.done, "plain")
-    return tuple(pieces)
+        lines.append(_line(code.strip(), [tag.strip() for tag in tags.split(",")], reserved))
+        at += len(lines[-1].code)
+    at = 0
+    for index, line in enumerate(lines):
+        at += len(line.code)
+        if line.goal in labels:
+            distance = (labels[line.goal] - at).to_bytes(1, "little", signed=True)
+            lines[index] = replace(line, code=line.code[:-1] + distance, goal=None)
+    groups = groupby(lines, key=lambda line: line.kind)
+    return tuple(_join(kind, list(group)) for kind, group in groups), labels
 
 
-def _piece(code: str, words: list[str], reserved: str) -> tuple[Piece, str | None]:
-    """One line: the piece, and the label of a short jump that is still to be resolved."""
+def _join(kind: str, lines: list[_Line]) -> Run:
+    code, undos, done = bytearray(), bytearray(), bytearray()
+    places, values, jumps = [], [], []
+    for line in lines:
+        at, size = len(code), len(line.code)
+        places.append(at)
+        code += line.code
+        undos += line.undo.to_bytes(max(size, 1), "little")
+        done += line.done.to_bytes(max(size, 1), "little")
+        if line.value is not None:
+            values.append((at + line.value[0], *line.value[1:]))
+        if line.goal is not None:
+            jumps.append((len(code), line.goal))
+    return Run(
+        kind, bytes(code), tuple(places), bytes(undos), bytes(done), tuple(values), tuple(jumps)
+    )
+
+
+def _line(code: str, words: list[str], reserved: str) -> _Line:
     undo = UNDO_EAX * ("eax" in words) | UNDO_ECX * ("ecx" in words)
     undo |= UNDO_TARGET * ("target" in words) | UNDO_TARGET_ECX * ("target_ecx" in words)
     done = "done" in words
     verb, _, operand = code.partition(" ")
+    goal = operand.strip()
     if code == "GUEST":
-        return Piece(b"", undo, done, "guest"), None
+        return _Line(b"", "guest", undo, done)
     if code == "exit":
-        return Piece(b"\xcc", undo, done, "exit"), None
-    if verb in SHORT_JUMPS and operand.strip() != "slow":
-        return Piece(SHORT_JUMPS[verb] + b"\0", undo, done, "plain"), operand.strip()
-    if verb == "loop":
-        return Piece(b"\xe2\0", undo, done, "back"), None
-    if verb == "jnz" and operand.strip() == "slow":
-        return Piece(b"\x0f\x85\0\0\0\0", undo, done, "slow"), None
-    if verb == "jmp" and operand.strip() in ("slow", "MISS", "BODY"):
-        return Piece(b"\xe9\0\0\0\0", undo, done, operand.strip()), None
+        return _Line(b"\xcc", "exit", undo, done)
+    if goal in OUTSIDE:
+        return _Line(LONG_JUMPS[verb], "code", undo, done, goal=goal)
+    if verb in SHORT_JUMPS:
+        return _Line(SHORT_JUMPS[verb], "code", undo, done, goal=goal)
     encoded = _encode(code.replace("gs:", f"{reserved}:"))
-    for negative in (False, True):
-        marker = -MARKER if negative else MARKER
-        at = encoded.find((marker & 0xFFFFFFFF).to_bytes(4, "little"))
+    for sign, more in ((1, 0), (-1, 0), (-1, 1)):
+        at = encoded.find((sign * MARKER + more & 0xFFFFFFFF).to_bytes(4, "little"))
         if at >= 0:
-            return Piece(encoded, undo, done, "plain", at, negative), None
-    return Piece(encoded, undo, done, "plain"), None
+            return _Line(encoded, "code", undo, done, (at, sign, more))
+    return _Line(encoded, "code", undo, done)
 
 
 def _encode(code: str) -> bytes:

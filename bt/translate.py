@@ -50,7 +50,7 @@ from bt.stubs import (
 from bt.table import TABLE, Class, Instruction
 
 STUB_DONE = MARK_COUNTS | MARK_STUB
-LANDING_BYTES = 40  # at most
+NO_BLOCK = Exit(INDIRECT, 0)  # an indirect branch to what is not translated
 MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
 MAX_BLOCK_BYTES = 4096  # room a block may need in the cache: 48 stubs of the longest kind
@@ -152,14 +152,9 @@ class Translator:
         self.returns.clear()
         for context in CONTEXTS:
             out = Output(self.cache, 0)
-            for piece in stub("near_miss", context.reserved).hot:
-                out.piece(piece, 0, {})
+            out.runs(stub("near_miss", context.reserved).hot, NO_BLOCK)
             far_miss = out.here
-            for piece in stub("far_miss", context.reserved).hot:
-                if piece.kind == "exit":
-                    out.exit(Exit(INDIRECT, 0), piece.undo)
-                else:
-                    out.piece(piece, 0, {})
+            out.runs(stub("far_miss", context.reserved).hot, NO_BLOCK)
             self._finish(out)
             self.cache.clear_landings(context.number, out.start, far_miss)
 
@@ -263,15 +258,11 @@ class Translator:
 
     def _landing(self, out: Output, context: Context, far: bool) -> int:
         """Write a landing for the guest EIP at hand; the body must follow. Its address."""
-        eip = out.guest
-        out.keep_together(LANDING_BYTES)
-        before = out.here
+        landing = stub("landing", context.reserved)
+        out.keep_together(landing.size)
+        start = out.here + landing.enter
         miss = {"MISS": self.cache.miss(context.number, far)}
-        for piece in stub("not_here", context.reserved).hot:
-            out.piece(piece, eip, miss)
-        start = out.here
-        for piece in stub("landing", context.reserved).hot:
-            out.piece(piece, eip - 1, {"back": before})
+        out.run(landing.hot[0], out.guest, miss)
         return start
 
     def _finish(self, out: Output, block: TranslatedBlock | None = None) -> None:
