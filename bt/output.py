@@ -142,6 +142,7 @@ class Output:
 
     def jump(self, target: int) -> None:
         """A jump within the cache that is no guest instruction."""
+        self.keep_together(SLOT_BYTES)
         displacement = target - self.here - 5 & 0xFFFFFFFF
         self.emit(b"\xe9" + displacement.to_bytes(4, "little"))
 

@@ -43,6 +43,7 @@ class Listing:
     context: Context
     code: bytes
     marks: dict[int, int] = field(default_factory=dict)
+    translated: bool = True  # at once, from the beginning
 
     def __post_init__(self) -> None:
         memory = bytearray(1 << 20)
@@ -54,10 +55,17 @@ class Listing:
         self.cache = TranslationCache(memoryview(hidden), BASE, SIZE, SIZE)
         self.hidden = hidden
         self.translator = Translator(self.cache, self._mark)
-        items = cpu.survey(ORIGIN, ORIGIN, len(self.code), MAX_INSTRUCTIONS)
+        self.cpu = cpu
+        if self.translated:
+            self.block = self.translate_from(0)
+
+    def translate_from(self, offset: int) -> TranslatedBlock:
+        """Translate the guest code from an offset on."""
+        at, size = ORIGIN + offset, len(self.code) - offset
+        items = self.cpu.survey(at, at, size, MAX_INSTRUCTIONS)
         whole = bool(items[-1][8])
-        code = self.code[: items[-1][0] + items[-1][1] - ORIGIN]
-        self.block = self.translator.translate(code, ORIGIN, items, self.context, whole)
+        code = self.code[offset : items[-1][0] + items[-1][1] - ORIGIN]
+        return self.translator.translate(code, at, items, self.context, whole)
 
     def _mark(self, address: int, marks: bytes) -> None:
         self.marks.update((address + i, mark) for i, mark in enumerate(marks) if mark)
