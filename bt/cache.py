@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmap
 from array import array
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 INT3 = 0xCC
 JMP_REL32 = 0xE9
@@ -32,8 +33,7 @@ EMULATE = "emulate"  # an instruction for the ideal processor
 INDIRECT = "indirect"  # an indirect branch that found no landing
 
 
-@dataclass(frozen=True)
-class Exit:
+class Exit(NamedTuple):
     """What an INT3 in the cache means."""
 
     kind: str
@@ -42,7 +42,7 @@ class Exit:
     jump: int | None = None  # CHAIN: address of a Jcc whose displacement leads here
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class TranslatedBlock:
     """Guest code at `eip`, physical address `pa`, and its translation at `start`."""
 
@@ -62,8 +62,7 @@ class TranslatedBlock:
         return range(self.eip >> 12, (self.eip + self.length - 1 >> 12) + 1)
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A chained jump: `at` is the slot or the Jcc, `slot` where it goes when unchained."""
 
     at: int

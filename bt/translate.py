@@ -24,7 +24,6 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bt.cache import (
     CHAIN,
@@ -64,30 +63,17 @@ X87_ENVIRONMENT = (0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4)
 FLAG_BODIES = ("pushf", "popf")
 
 
-@dataclass(frozen=True)
 class Context:
     """What a translation depends on besides the bytes. Blocks of different contexts never mix."""
 
-    user: bool = False
-    stubs: bool = True  # CLI, STI, PUSHF, POPF may be simulated (kernel) or copied (user): IOPL 0
-
-    @property
-    def number(self) -> int:
-        """0 to 3: its place in tables of contexts."""
-        return self.user + 2 * (not self.stubs)
-
-    @property
-    def reserved(self) -> str:
-        return "fs" if self.user else "gs"
-
-    @property
-    def reserved_number(self) -> int:
-        return FS if self.user else GS
-
-    @property
-    def override(self) -> int:
-        """The prefix that names the reserved segment register."""
-        return 0x64 if self.user else 0x65
+    def __init__(self, user: bool = False, stubs: bool = True) -> None:
+        """`stubs`: CLI, STI, PUSHF, POPF may be simulated (kernel) or copied (user): IOPL is 0."""
+        self.user = user
+        self.stubs = stubs
+        self.number = user + 2 * (not stubs)  # 0 to 3: its place in tables of contexts
+        self.reserved = "fs" if user else "gs"  # the segment register that reaches the vCPU page
+        self.reserved_number = FS if user else GS
+        self.override = 0x64 if user else 0x65  # the prefix that names it
 
 
 CONTEXTS = (

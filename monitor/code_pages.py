@@ -72,6 +72,9 @@ class CodePages:
 
     def around(self, eip: int, context: int) -> list[TranslatedBlock]:
         """Blocks of a context that begin before eip and reach beyond it."""
+        frame = self._frames.get(eip >> 12, MIXED)
+        if frame == MIXED or not self.ram.is_watched(frame << 12 | eip & PAGE - 1):
+            return []  # most often: nothing was translated here
         return [
             block
             for block in self._blocks.get(eip >> 12, ())

@@ -40,7 +40,6 @@ from bt.interp.state import (
     NEWS_WATCHED,
     POSTURE_KERNEL,
     POSTURE_KERNEL_IOPL,
-    POSTURE_STRANGE,
     POSTURE_USER,
     POSTURE_USER_FLAGS,
     VEC_PF,
@@ -70,14 +69,6 @@ VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "
                 11: "#NP", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC"}  # fmt: skip
 
 
-CONTEXT_OF = {
-    POSTURE_KERNEL: CONTEXTS[0],
-    POSTURE_USER: CONTEXTS[1],
-    POSTURE_KERNEL_IOPL: CONTEXTS[2],
-    POSTURE_USER_FLAGS: CONTEXTS[3],
-}
-
-
 class How(Enum):
     """How the next guest code runs."""
 
@@ -87,12 +78,28 @@ class How(Enum):
     DEPRIVILEGED = "deprivileged"
 
 
+# The published rule (DESIGN section 3) for the translating monitor: how a posture runs, and in
+# which context it is translated. What is not here is emulated.
+RULE = {
+    POSTURE_KERNEL: (How.TRANSLATED, CONTEXTS[0]),
+    POSTURE_USER: (How.DIRECT, CONTEXTS[1]),
+    POSTURE_KERNEL_IOPL: (How.TRANSLATED, CONTEXTS[2]),
+    POSTURE_USER_FLAGS: (How.TRANSLATED, CONTEXTS[3]),
+}
+TRAP_RULE = {
+    posture: (How.DIRECT if context.user else How.DEPRIVILEGED, context)
+    for posture, (_, context) in RULE.items()
+}
+OTHERWISE = (How.EMULATED, CONTEXTS[0])
+
+
 class VirtualProcessor(Processor):
     def __init__(self, ram: Ram, memory: GuestMemory, board: Board, mode: str) -> None:
         self.ram = ram
         self.listeners = []
         self.memory = memory
         self.translating = mode == "translate"
+        self._rule = RULE if self.translating else TRAP_RULE
         self.ideal = Interp(ram, board)
         self.board = board
         self.engine = Interp(ram, board, external=True)
@@ -122,12 +129,6 @@ class VirtualProcessor(Processor):
         self._noticed = False
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
         self._in_engine = False  # translated code is running, which may use ports
-        self._ways = {
-            How.DIRECT: self._run_direct,
-            How.TRANSLATED: self._run_translated,
-            How.EMULATED: self._run_emulated,
-            How.DEPRIVILEGED: self._run_deprivileged,
-        }
 
     # --- what the machine's loop asks ---------------------------------------------------
 
@@ -205,17 +206,18 @@ class VirtualProcessor(Processor):
         if self._stops and self._at_stop():
             self._passed = self.total
             return EXIT_BREAKPOINT
-        return self._ways[self.decide()](budget)
+        how, context = self.decide()
+        if how is How.TRANSLATED:
+            return self._run_translated(budget, context)
+        if how is How.DIRECT:
+            return self._run_direct(budget)
+        if how is How.EMULATED:
+            return self._run_emulated(budget)
+        return self._run_deprivileged(budget)
 
-    def decide(self) -> How:
-        """The published rule (DESIGN section 3)."""
-        posture = self.ideal.posture()
-        if posture == POSTURE_STRANGE:
-            return How.EMULATED
-        user = posture in (POSTURE_USER, POSTURE_USER_FLAGS)
-        if not self.translating:
-            return How.DIRECT if user else How.DEPRIVILEGED
-        return How.DIRECT if posture == POSTURE_USER else How.TRANSLATED
+    def decide(self) -> tuple[How, Context]:
+        """How the guest can go on, and the context of what is translated for it."""
+        return self._rule.get(self.ideal.posture(), OTHERWISE)
 
     def _at_stop(self) -> bool:
         linear = self.ideal.segment(CS)[1] + self.ideal.eip & 0xFFFFFFFF
@@ -258,9 +260,8 @@ class VirtualProcessor(Processor):
 
     # --- translated execution -----------------------------------------------------------
 
-    def _run_translated(self, budget: int) -> int:
+    def _run_translated(self, budget: int, context: Context) -> int:
         cpu = self.ideal
-        context = CONTEXT_OF[cpu.posture()]
         block = self.cache.find(cpu.eip, context.number) or self._translate(cpu.eip, context)
         if block is None:
             return self._emulate("cannot be translated")

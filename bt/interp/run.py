@@ -313,6 +313,10 @@ class Ram:
         """Trace writes to these bytes (in one page), or stop tracing them."""
         watch_bytes(self.memory, pa, size, 1 if on else 0)
 
+    def is_watched(self, pa: int) -> bool:
+        """Are writes to this byte of RAM traced?"""
+        return self.memory.watch_bits[pa >> 3] & (1 << (pa & 7)) != 0
+
     def forget_blocks(self) -> None:
         """Drop every decoded block."""
         forget_blocks(self.memory)
