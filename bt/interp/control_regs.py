@@ -11,6 +11,7 @@ What a change of them does to the TLB (SDM vol. 3, 4.10.4):
 
 from __future__ import annotations
 
+from bt.interp.debug_regs import debug_changed
 from bt.interp.dialect import M16, M32, NEXT, func, i32, i64, u32
 from bt.interp.memory import ea, fault, raise_error, store
 from bt.interp.operands import set_reg
@@ -33,7 +34,9 @@ from bt.interp.state import (
     CR4_PCE,
     CR4_PGE,
     CR4_PSE,
+    CR4_PVI,
     CR4_TSD,
+    CR4_VME,
     VEC_GP,
     Cpu,
     Op,
@@ -42,7 +45,7 @@ from bt.interp.system import look_up_next, ring0_only
 
 CR0_VALID = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 CR0_TRANSLATION = CR0_PE | CR0_PG | CR0_WP
-CR4_VALID = CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
+CR4_VALID = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
 CR4_TRANSLATION = CR4_PSE | CR4_PGE
 
 
@@ -75,6 +78,8 @@ def set_cr4(c: Cpu, value: u32) -> i64:
         return raise_error(c, VEC_GP, 0)
     changed: u32 = value ^ c.cr4
     c.cr4 = value
+    if changed & CR4_DE:
+        debug_changed(c)
     if changed & CR4_TRANSLATION:
         flush_tlb(c, 0)
     return 0

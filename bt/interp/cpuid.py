@@ -1,6 +1,6 @@
 """CPUID: a Pentium Pro (SDM vol. 2, CPUID).
 
-Family 6, model 1, stepping 9. Announced is what is implemented: no VME, PAE, APIC, SEP, MTRR, MMX.
+Family 6, model 1, stepping 9. Announced is what is implemented: no PAE, APIC, SEP, MTRR, MMX.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ CPUID_SIGNATURE = 0x619
 CPUID_LAST_LEAF = 2
 
 FEATURE_FPU = 0x1
+FEATURE_VME = 0x2
 FEATURE_DE = 0x4
 FEATURE_PSE = 0x8
 FEATURE_TSC = 0x10
@@ -22,6 +23,7 @@ FEATURE_PGE = 0x2000
 FEATURE_CMOV = 0x8000
 CPUID_FEATURES = (
     FEATURE_FPU
+    | FEATURE_VME
     | FEATURE_DE
     | FEATURE_PSE
     | FEATURE_TSC

@@ -1,8 +1,11 @@
 """Debug registers: MOV to and from DR0-DR7, and what is armed (SDM vol. 3, 17.2).
 
 c.dr_armed tells the rest of the processor what to look for: bit 0 if an execution breakpoint is
-enabled, bit 1 if a data breakpoint is. With bit 1 set no TLB entry has a fast path (paging.py),
-so arming and disarming data breakpoints empties the TLB.
+enabled, bit 1 if a data breakpoint is, bit 2 if an I/O breakpoint is. With bit 1 set no TLB entry
+has a fast path (paging.py), so arming and disarming data breakpoints empties the TLB.
+
+I/O breakpoints (R/W = 2) exist only with CR4.DE set. Without it that encoding is undefined (the
+386 and 486 had none); here it then matches nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from bt.interp.descriptors import v86_mode
 from bt.interp.dialect import M32, NEXT, func, i32, u32
 from bt.interp.memory import fault, raise_error, raise_plain
 from bt.interp.paging import flush_tlb
-from bt.interp.state import CR4_DE, ST_LOOKUP, VEC_DB, VEC_GP, VEC_UD, Cpu, Op
+from bt.interp.state import CR4_DE, RF, ST_LOOKUP, VEC_DB, VEC_GP, VEC_UD, Cpu, Op
 
 DR6_FIXED = 0xFFFF0FF0
 DR6_WRITABLE = 0x0000E00F
@@ -21,21 +24,26 @@ DR6_BT = 0x8000  # task switch
 DR7_FIXED = 0x400
 DR7_WRITABLE = 0xFFFF2BFF
 DR7_GD = 0x2000
+ARMED_CODE = 1
+ARMED_DATA = 2
+ARMED_IO = 4
 DR7_LOCAL = 0x155  # L0-L3, LE: cleared by a task switch
 
 
 @func
 def debug_changed(c: Cpu) -> i32:
-    """Recompute c.dr_armed from DR7."""
+    """Recompute c.dr_armed from DR7 and CR4.DE."""
     armed: u32 = 0
     for i in range(4):
         if c.dr[7] & (3 << (2 * i)):
             kind = (c.dr[7] >> (16 + 4 * i)) & 3
             if kind == 0:
-                armed |= 1
-            elif kind != 2:  # I/O breakpoints are not implemented
-                armed |= 2
-    changed: u32 = (armed ^ c.dr_armed) & 2
+                armed |= ARMED_CODE
+            elif kind != 2:
+                armed |= ARMED_DATA
+            elif c.cr4 & CR4_DE:
+                armed |= ARMED_IO
+    changed: u32 = (armed ^ c.dr_armed) & ARMED_DATA
     c.dr_armed = armed
     if changed:
         flush_tlb(c, 0)
@@ -59,6 +67,7 @@ def debug_reg(c: Cpu, op: Op) -> i32:
         return -1
     if c.dr[7] & DR7_GD:
         c.dr[6] |= DR6_BD
+        c.eflags |= RF  # of the faults that are #DB only the code breakpoint pushes RF as it is
         raise_plain(c, VEC_DB)
         return -1
     return number

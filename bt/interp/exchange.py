@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bt.interp.dialect import M8, M32, NEXT, func, get8, i32, i64, inline, set8, set16, u32, u64
 from bt.interp.flags import CC_ADD, CC_SUB, set_cc, settle_flags, size_mask
-from bt.interp.memory import ea, fault, load, rmw_begin, rmw_end, segment_allows
+from bt.interp.memory import check_whole, ea, fault, load, rmw_begin, rmw_end, segment_allows
 from bt.interp.operands import begin_e, end_e, get_reg, set_reg
 from bt.interp.state import EAX, EBX, ECX, EDX, ZF, Cpu, Op
 
@@ -77,6 +77,8 @@ def cmpxchg8b(c: Cpu, op: Op) -> i32:
     """If EDX:EAX equals the 8 bytes: they become ECX:EBX, else EDX:EAX becomes them. Only ZF."""
     at = ea(c, op)
     if segment_allows(c, op.seg, at, 8, 1) < 0:
+        return fault(c, op)
+    if check_whole(c, op.seg, at, 8, 8) < 0:
         return fault(c, op)
     low = rmw_begin(c, op.seg, at, 4)
     if low < 0:

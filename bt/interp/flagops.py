@@ -8,14 +8,13 @@
 | virtual-8086, IOPL < 3 | #GP(0)    | #GP(0)                       | #GP(0)      |
 
 The third line is why x86 cannot be virtualized by trapping alone: POPF ignores IF, silently.
-(VME and PVI, which soften the last line, came with the Pentium and are not announced here.)
+What VME and PVI make of the last two lines stands in virtual_if.py.
 """
 
 from __future__ import annotations
 
 from bt.interp.control import leave_block
 from bt.interp.counting import hold_interrupts
-from bt.interp.descriptors import v86_mode
 from bt.interp.dialect import M16, M32, NEXT, func, get8, i32, i64, inline, set8, u32
 from bt.interp.flags import cc_carry, get_eflags, set_eflags, settle_flags
 from bt.interp.memory import fault, raise_error
@@ -48,6 +47,15 @@ from bt.interp.state import (
     Cpu,
     Op,
 )
+from bt.interp.virtual_if import (
+    check_virtual_flags,
+    has_virtual_if,
+    in_virtual_flags,
+    set_virtual_if,
+    sti_virtual,
+    v86_flags_check,
+    virtual_flags,
+)
 
 POPF_ANY = ARITH | TF | DF | NT | AC | ID  # what POPF loads at every privilege level
 
@@ -55,14 +63,6 @@ POPF_ANY = ARITH | TF | DF | NT | AC | ID  # what POPF loads at every privilege 
 @inline
 def iopl_of(c: Cpu) -> u32:
     return (c.eflags & IOPL) >> 12
-
-
-@func
-def v86_iopl_check(c: Cpu) -> i64:
-    """PUSHF, POPF, INT n and IRET are IOPL-sensitive in virtual-8086 mode."""
-    if v86_mode(c) and iopl_of(c) != 3:
-        return raise_error(c, VEC_GP, 0)
-    return 0
 
 
 @func
@@ -80,14 +80,17 @@ def flags_loaded(c: Cpu, op: Op) -> i32:
 @func
 def pushf(c: Cpu, op: Op) -> i32:
     """PUSHF, PUSHFD: VM and RF are pushed as 0."""
-    if v86_iopl_check(c) < 0 or push(c, op.size, get_eflags(c) & ~(VM | RF) & M32) < 0:
+    if v86_flags_check(c, op.size) < 0:
+        return fault(c, op)
+    image: u32 = virtual_flags(c) if in_virtual_flags(c) else get_eflags(c) & ~(VM | RF) & M32
+    if push(c, op.size, image) < 0:
         return fault(c, op)
     return NEXT(c, op)
 
 
 @func
 def popf(c: Cpu, op: Op) -> i32:
-    if v86_iopl_check(c) < 0:
+    if v86_flags_check(c, op.size) < 0:
         return fault(c, op)
     before = c.regs[ESP]
     value = pop(c, op.size)
@@ -97,6 +100,11 @@ def popf(c: Cpu, op: Op) -> i32:
         c.regs[ESP] = before
         raise_error(c, VEC_GP, 0)
         return fault(c, op)
+    if in_virtual_flags(c):
+        if check_virtual_flags(c, value & M32) < 0:
+            c.regs[ESP] = before
+            return fault(c, op)
+        set_virtual_if(c, value & IF)
     allowed: u32 = POPF_ANY
     cleared: u32 = RF
     if c.cpl <= iopl_of(c):
@@ -114,8 +122,8 @@ def popf(c: Cpu, op: Op) -> i32:
 
 @func
 def if_privilege(c: Cpu) -> i64:
-    """CLI and STI need CPL <= IOPL."""
-    if c.cpl > iopl_of(c):
+    """CLI and STI need CPL <= IOPL, or else a virtual IF."""
+    if c.cpl > iopl_of(c) and not has_virtual_if(c):
         return raise_error(c, VEC_GP, 0)
     return 0
 
@@ -124,7 +132,10 @@ def if_privilege(c: Cpu) -> i64:
 def cli(c: Cpu, op: Op) -> i32:
     if if_privilege(c) < 0:
         return fault(c, op)
-    c.eflags &= ~IF & M32
+    if has_virtual_if(c):
+        set_virtual_if(c, 0)
+    else:
+        c.eflags &= ~IF & M32
     return NEXT(c, op)
 
 
@@ -133,6 +144,8 @@ def sti(c: Cpu, op: Op) -> i32:
     """STI: interrupts are taken after the *next* instruction, if IF was clear."""
     if if_privilege(c) < 0:
         return fault(c, op)
+    if has_virtual_if(c):
+        return fault(c, op) if sti_virtual(c) < 0 else NEXT(c, op)
     if c.eflags & IF == 0:
         c.eflags |= IF
         hold_interrupts(c, op)

@@ -19,7 +19,7 @@ from bt.interp.descriptors import (
     selector_error,
 )
 from bt.interp.dialect import M16, M32, func, i32, i64, u32, u64
-from bt.interp.memory import sup_read, user_access, write_linear
+from bt.interp.memory import misaligned, sup_read, user_access, write_linear
 from bt.interp.segments import check_stack_segment, set_segment
 from bt.interp.state import (
     ACC_USER,
@@ -106,7 +106,10 @@ def frame_push(c: Cpu, size: u32, value: u32) -> i64:
     at: u32 = (c.frame_esp - size) & mask
     if not frame_fits(c, at, size):
         return selector_error(c, VEC_SS, c.frame_error)
-    if write_linear(c, (c.frame_base + at) & M32, size, value, c.frame_user) < 0:
+    la: u32 = (c.frame_base + at) & M32
+    if c.frame_user and misaligned(c, la, size):
+        return -1
+    if write_linear(c, la, size, value, c.frame_user) < 0:
         return -1
     c.frame_esp = (c.frame_esp & ~mask & M32) | at
     return 0

@@ -39,7 +39,7 @@ from bt.interp.descriptors import (
     selector_error,
     v86_mode,
 )
-from bt.interp.dialect import M16, M32, NEXT, func, i32, i64, sx16, sx32, u32
+from bt.interp.dialect import M16, M32, M64, NEXT, func, i32, i64, sx16, sx32, u32
 from bt.interp.flags import cc_overflow, get_eflags
 from bt.interp.gate_frames import frame_commit_inner, frame_from_tss, frame_here, frame_push
 from bt.interp.memory import ea, fault, load, raise_error, raise_plain, sup_read
@@ -47,6 +47,7 @@ from bt.interp.segments import load_real_segment, set_cpl, set_null_segment, set
 from bt.interp.stack import push
 from bt.interp.state import (
     AC,
+    CR4_VME,
     CS,
     DS,
     ES,
@@ -81,6 +82,7 @@ from bt.interp.state import (
     Op,
 )
 from bt.interp.tasks import LATE, TASK_INT, available_tss, task_switch
+from bt.interp.virtual_if import int_8086, redirected
 
 # What is delivered (`kind`)
 EVENT_HARDWARE = 0  # an external interrupt, NMI
@@ -220,6 +222,8 @@ def deliver_protected(c: Cpu, vector: u32, error: i64, kind: u32) -> i64:
     image = get_eflags(c)
     if kind == EVENT_EXCEPTION and vector != VEC_DB:  # faults are restarted past a breakpoint
         image |= RF
+    if kind == EVENT_HARDWARE and c.rep_at == (c.icount_end - c.budget) & M64:
+        image |= RF  # and so is a repeated string instruction
     if gate == TYPE_TASK_GATE:
         return enter_task_gate(c, lo >> 16, image, error)
     return enter_handler(c, lo, hi, image, error)
@@ -236,6 +240,10 @@ def deliver(c: Cpu, vector: u32, error: u32, has_error: u32, kind: u32) -> i64:
         code: i64 = error
         status = deliver_protected(c, vector, code if has_error else -1, kind)
     c.ext = 0
+    if status == 0:  # what was in force before the next instruction is not before the handler
+        c.shadow_at = M64
+        c.ss_loaded_at = M64
+        c.rep_at = M64
     if status == 0 and vector == VEC_DB and kind != EVENT_INT_N:
         c.dr[7] &= ~DR7_GD & M32
     return status
@@ -292,10 +300,27 @@ def software_event(c: Cpu, op: Op, vector: u32, kind: u32) -> i32:
 
 
 @func
-def int_n(c: Cpu, op: Op) -> i32:
-    if v86_mode(c) and c.eflags & IOPL != IOPL:
-        raise_error(c, VEC_GP, 0)
+def int_redirected(c: Cpu, op: Op) -> i32:
+    """INT n of an 8086 program to its own handler (VME)."""
+    if int_8086(c, op.imm & 0xFF, op.next_eip) < 0:
         return fault(c, op)
+    leave_block(c, op)
+    c.singlestep = 0
+    return ST_LOOKUP
+
+
+@func
+def int_n(c: Cpu, op: Op) -> i32:
+    if v86_mode(c):
+        if c.cr4 & CR4_VME:
+            to_8086 = redirected(c, op.imm & 0xFF)
+            if to_8086 < 0:
+                return fault(c, op)
+            if to_8086:
+                return int_redirected(c, op)
+        if c.eflags & IOPL != IOPL:
+            raise_error(c, VEC_GP, 0)
+            return fault(c, op)
     return software_event(c, op, op.imm & 0xFF, EVENT_INT_N)
 
 

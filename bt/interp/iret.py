@@ -65,6 +65,12 @@ from bt.interp.state import (
     Op,
 )
 from bt.interp.tasks import task_return
+from bt.interp.virtual_if import (
+    check_virtual_flags,
+    in_virtual_flags,
+    set_virtual_if,
+    v86_flags_check,
+)
 
 EFLAGS_ANY_CPL = ARITH | TF | DF | NT | RF | AC | ID  # what IRET loads at every privilege level
 
@@ -97,7 +103,7 @@ def iret_flag_mask(c: Cpu) -> u32:
 
 @func
 def iret_simple(c: Cpu, size: u32, allowed: u32) -> i64:
-    """Real and virtual-8086 mode."""
+    """Real and virtual-8086 mode. Without IF among the allowed flags, IF is the virtual one."""
     eip = popped(c, 0, size)
     if eip < 0:
         return -1
@@ -109,6 +115,10 @@ def iret_simple(c: Cpu, size: u32, allowed: u32) -> i64:
         return -1
     if eip > c.seg_limit[CS]:
         return raise_error(c, VEC_GP, 0)
+    if allowed & IF == 0:
+        if check_virtual_flags(c, image & M32) < 0:
+            return -1
+        set_virtual_if(c, image & IF)
     set_esp(c, stack_at(c, 3 * size))
     load_real_or_v86(c, CS, cs & M16)
     load_iret_flags(c, image & M32, size, allowed)
@@ -227,9 +237,10 @@ def iret_any(c: Cpu, op: Op) -> i64:
     if real_mode(c):
         return iret_simple(c, op.size, EFLAGS_ANY_CPL | IF | IOPL)
     if v86_mode(c):
-        if c.eflags & IOPL != IOPL:
-            return raise_error(c, VEC_GP, 0)
-        return iret_simple(c, op.size, EFLAGS_ANY_CPL | IF)
+        if v86_flags_check(c, op.size) < 0:
+            return -1
+        loaded: u32 = EFLAGS_ANY_CPL if in_virtual_flags(c) else EFLAGS_ANY_CPL | IF
+        return iret_simple(c, op.size, loaded)
     if c.eflags & NT:
         c.eip = op.next_eip
         return task_return(c, get_eflags(c))

@@ -32,7 +32,6 @@ from bt.interp.dialect import (
 )
 from bt.interp.paging import phys_read, phys_write, refuse_traced, translate
 from bt.interp.state import (
-    AC,
     ACC_READ,
     ACC_USER,
     ACC_WRITE,
@@ -42,7 +41,6 @@ from bt.interp.state import (
     ATTR_P,
     ATTR_RW,
     ATTR_UNUSABLE,
-    CR0_AM,
     SS,
     ST_FAULT,
     VEC_AC,
@@ -116,10 +114,23 @@ def segment_allows(c: Cpu, seg: u32, offset: u32, size: u32, write: u32) -> i64:
 @func
 def misaligned(c: Cpu, la: u32, size: u32) -> u32:
     """Alignment checking (SDM vol. 3, 6.15, interrupt 17): notes #AC(0) and returns 1."""
-    if c.cpl == 3 and c.cr0 & CR0_AM and c.eflags & AC and la & (size - 1):
+    if c.align_check and la & (size - 1):
         raise_error(c, VEC_AC, 0)
         return 1
     return 0
+
+
+@func
+def check_whole(c: Cpu, seg: u32, offset: u32, size: u32, align: u32) -> i64:
+    """Before an operand that is accessed in parts: its alignment is that of the whole.
+
+    Segment limits are checked first, as they are for any access; -1: faulted.
+    """
+    if c.align_check == 0:
+        return 0
+    if segment_allows(c, seg, offset, size, 0) < 0:
+        return -1
+    return -1 if misaligned(c, (offset + c.seg_base[seg]) & M32, align) else 0
 
 
 @inline

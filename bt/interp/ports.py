@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from bt.interp.control import leave_block
 from bt.interp.counting import icount_at
+from bt.interp.debug_regs import ARMED_IO
 from bt.interp.descriptors import real_mode, v86_mode
 from bt.interp.dialect import M16, M32, NEXT, call_read_port, call_write_port, func, i32, i64, u32
 from bt.interp.memory import fault, raise_error, sup_read
@@ -74,6 +75,28 @@ def io_allowed(c: Cpu, port: u32, size: u32) -> i64:
 
 
 @func
+def io_breakpoint(c: Cpu, port: u32, size: u32) -> i32:
+    """Collect the debug registers that watch any of these ports (SDM vol. 3, 17.2.4 and 17.3.1)."""
+    for i in range(4):
+        if c.dr[7] & (3 << (2 * i)) and (c.dr[7] >> (16 + 4 * i)) & 3 == 2:
+            span: u32 = (c.dr[7] >> (18 + 4 * i)) & 3
+            start: u32 = c.dr[i] & ~span & M32
+            if start < port + size and port <= start + span:
+                c.dr_hits |= 1 << i
+    return 0
+
+
+@func
+def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
+    """The access will happen: where and when it does, and who watches."""
+    c.eip = op.eip
+    c.io_icount = icount_at(c, op)
+    if c.dr_armed & ARMED_IO:
+        io_breakpoint(c, port, size)
+    return 0
+
+
+@func
 def io_done(c: Cpu, op: Op) -> i32:
     """A port access has completed: go on, unless a device asked for the loop."""
     if c.recheck == 0:
@@ -88,8 +111,7 @@ def io_done(c: Cpu, op: Op) -> i32:
 def port_in(c: Cpu, op: Op, port: u32) -> i32:
     if io_allowed(c, port, op.size) < 0:
         return fault(c, op)
-    c.eip = op.eip
-    c.io_icount = icount_at(c, op)
+    io_access(c, op, port, op.size)
     value: u32 = call_read_port(c, port, op.size) & M32
     set_reg(c, EAX, op.size, value)
     return io_done(c, op)
@@ -99,8 +121,7 @@ def port_in(c: Cpu, op: Op, port: u32) -> i32:
 def port_out(c: Cpu, op: Op, port: u32) -> i32:
     if io_allowed(c, port, op.size) < 0:
         return fault(c, op)
-    c.eip = op.eip
-    c.io_icount = icount_at(c, op)
+    io_access(c, op, port, op.size)
     call_write_port(c, port, op.size, get_reg(c, EAX, op.size))
     return io_done(c, op)
 

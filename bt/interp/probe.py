@@ -7,7 +7,7 @@ asks at its final stack pointer, where it writes nothing.
 from __future__ import annotations
 
 from bt.interp.dialect import M32, func, i64, u32
-from bt.interp.memory import segment_allows, user_access
+from bt.interp.memory import misaligned, segment_allows, user_access
 from bt.interp.paging import translate
 from bt.interp.state import ACC_WRITE, Cpu
 
@@ -28,7 +28,10 @@ def probe_write(c: Cpu, seg: u32, offset: u32, size: u32) -> i64:
     """-1 with the fault noted if storing there would fault. Nothing is written or reported."""
     if segment_allows(c, seg, offset, size, 1) < 0:
         return -1
+    la: u32 = (offset + c.seg_base[seg]) & M32
+    if misaligned(c, la, size):
+        return -1
     hits = c.dr_hits  # a data breakpoint waits for the access itself
-    found = probe_pages(c, (offset + c.seg_base[seg]) & M32, size)
+    found = probe_pages(c, la, size)
     c.dr_hits = hits
     return -1 if found < 0 else 0

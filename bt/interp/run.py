@@ -16,6 +16,7 @@ from typing import Any
 
 from bt.interp.blocks import MAX_OPS, find_block, forget_blocks, scratch_block
 from bt.interp.control import JUMP_LINES
+from bt.interp.debug_regs import ARMED_CODE
 from bt.interp.decode import SH_MODRM, decode, op_ends, op_shape
 from bt.interp.dialect import (
     M32,
@@ -92,6 +93,7 @@ from bt.interp.state import (
     EXIT_BREAKPOINT,
     EXIT_BUDGET,
     EXIT_EXCEPTION,
+    EXIT_HALT,
     EXIT_INTERRUPT,
     EXIT_IO,
     EXIT_NONE,
@@ -166,9 +168,27 @@ def debug_trap(c: Cpu, bits: u32) -> i32:
 
 
 @func
+def step_interrupted(c: Cpu, status: i32, held: u32, resume: u32) -> i32:
+    """The watched instruction has not completed: it faulted, or REP has iterations left.
+
+    A trap between two iterations returns with RF set (SDM vol. 3, 17.3.1.1).
+    """
+    if status == ST_FAULT:
+        c.singlestep = 0
+        reason = settle_fault(c)
+        return debug_trap(c, held) if held and reason == EXIT_NONE else reason
+    bits: u32 = c.dr_hits | held
+    if c.singlestep:
+        bits |= DR6_BS
+    c.singlestep = 0
+    c.eflags |= RF if bits else resume
+    return debug_trap(c, bits) if bits else EXIT_NONE
+
+
+@func
 def step_watched(c: Cpu) -> i32:
     """One instruction with everything looked at: TF, debug registers, interrupt shadow."""
-    if c.dr_armed & 1 and c.eflags & RF == 0:
+    if c.dr_armed & ARMED_CODE and c.eflags & RF == 0 and c.ss_loaded_at != icount_now(c):
         hits = code_breakpoint(c)
         if hits:
             c.dr[6] |= hits
@@ -176,28 +196,38 @@ def step_watched(c: Cpu) -> i32:
             return settle_fault(c)
     c.singlestep = 1 if c.eflags & TF else 0
     c.dr_hits = 0
+    held = c.dr_held
+    c.dr_held = 0
     op = scratch_block(c, 1)
     c.passing = 0
     if is_null(op):
-        return settle_fault(c)
+        return step_interrupted(c, ST_FAULT, held, 0)
     resume: u32 = c.eflags & RF
+    c.eflags &= ~RF & M32  # for this instruction; IRET and task switches may set it anew
+    count = icount_now(c)
     rest = c.budget - op.left  # kept aside: a branch must not run on into a block it finds
     c.icount_end -= rest
     c.budget = 0
     status = start(c, op)
     c.budget += rest
     c.icount_end += rest
-    if status == ST_FAULT:
-        c.singlestep = 0
-        return settle_fault(c)
-    if resume:
-        c.eflags &= ~RF & M32
-    if status == ST_EXIT and c.exit_reason != EXIT_IO:
+    unfinished: u32 = 1 if status == ST_LOOKUP and icount_now(c) == count else 0
+    if status == ST_FAULT or unfinished:
+        return step_interrupted(c, status, held, resume)
+    if status == ST_EXIT and c.exit_reason != EXIT_IO and c.exit_reason != EXIT_HALT:
+        c.eflags |= resume
+        c.dr_held = held
         return c.exit_reason
     bits: u32 = c.dr_hits
+    if c.ss_loaded_at == icount_now(c):
+        c.dr_held = bits
+        bits = 0
+    bits |= held
     if c.singlestep:
         bits |= DR6_BS
     c.singlestep = 0
+    if status == ST_EXIT and c.exit_reason == EXIT_HALT and not bits:
+        return EXIT_HALT
     if bits:
         return debug_trap(c, bits)
     return EXIT_NONE
@@ -238,7 +268,7 @@ def run_loop(c: Cpu) -> i32:
             reason = EXIT_BUDGET
         elif c.intr and c.eflags & IF and c.shadow_at != icount_now(c):
             reason = EXIT_INTERRUPT
-        elif c.eflags & (TF | RF) or c.dr_armed & 3 or c.passing or (c.intr and c.eflags & IF):
+        elif c.eflags & (TF | RF) or c.dr_armed or c.passing or (c.intr and c.eflags & IF):
             c.link_op = op_null()
             reason = step_watched(c)
         else:
@@ -457,6 +487,9 @@ class Interp(Cpu):
         self.idtr_base = 0
         self.idtr_limit = 0xFFFF
         self.shadow_at = M64
+        self.ss_loaded_at = M64
+        self.rep_at = M64
+        self.dr_held = 0
         self.fpu_cw = 0x40
         self.fpu_sw = 0
         self.fpu_top = 0
@@ -488,6 +521,7 @@ class Interp(Cpu):
 
     def set_flags(self, value: int) -> None:
         set_eflags(self, value & M32)
+        set_cpl(self, self.cpl)  # AC may have changed
 
     def segment(self, i: int) -> tuple[int, int, int, int]:
         """Selector, base, limit and attributes of a descriptor cache."""

@@ -80,10 +80,11 @@ def push_seg(c: Cpu, op: Op, seg: u32) -> i32:
 
 @func
 def loaded_segment(c: Cpu, op: Op, seg: u32) -> i32:
-    """End of MOV and POP to a segment register: loading SS holds off interrupts and the
-    single-step trap, so that the stack pointer can follow (SDM vol. 3, 6.8.3)."""
+    """End of MOV and POP to a segment register: loading SS holds off interrupts and debug
+    exceptions, so that the stack pointer can follow (SDM vol. 3, 6.8.3)."""
     if seg == SS:
         hold_interrupts(c, op)
+        c.ss_loaded_at = c.shadow_at
         c.singlestep = 0
     return NEXT(c, op)
 

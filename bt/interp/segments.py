@@ -83,7 +83,8 @@ def set_cpl(c: Cpu, cpl: u32) -> i32:
     c.tlb_r = space.r
     c.tlb_w = space.w
     c.tlb_x = space.x
-    if cpl == 3 and c.cr0 & CR0_AM and c.eflags & AC:
+    c.align_check = 1 if cpl == 3 and c.cr0 & CR0_AM and c.eflags & AC else 0
+    if c.align_check:
         c.tlb_r = c.mem.no_entries
         c.tlb_w = c.mem.no_entries
     return 0

@@ -171,10 +171,10 @@ PERM_PINNED = 16  # stays through every flush: the monitor's own pages
 
 # How a guest's state can be run (transfer.py: posture)
 POSTURE_STRANGE = 0  # not in flat 32-bit protected mode, or being debugged: only by emulation
-POSTURE_USER = 1  # CPL 3 as it should be: IF set, IOPL 0
-POSTURE_USER_FLAGS = 2  # CPL 3 with IF clear or IOPL not 0
-POSTURE_KERNEL = 3  # CPL 0, IOPL 0
-POSTURE_KERNEL_IOPL = 4  # CPL 0, another IOPL
+POSTURE_USER = 1  # CPL 3 as it should be: IF set, IOPL 0, no VIF or VIP
+POSTURE_USER_FLAGS = 2  # CPL 3 with any of these otherwise
+POSTURE_KERNEL = 3  # CPL 0, IOPL 0, no VIF or VIP
+POSTURE_KERNEL_IOPL = 4  # CPL 0 with any of these otherwise
 
 # Marks of instructions in a translation cache
 MARK_COUNTS = 1  # completing it completes a guest instruction
@@ -377,12 +377,15 @@ class Cpu:
     seg_rend: Annotated[list[u64], 8]  # first offset that may not be read; 0: take the slow path
     seg_wend: Annotated[list[u64], 8]  # the same for writes
     sp_mask: u32  # 0xFFFF or 0xFFFFFFFF by SS.B
+    align_check: u32  # 1: alignment checking is in force (CR0.AM, EFLAGS.AC, CPL 3)
     mode: u64  # what decoding depends on: CS.D | CS limit << 1 | external << 33
 
     # --- execution ----------------------------------------------------------------------
     budget: i64  # counted instructions still allowed; the running block is already debited
     icount_end: u64  # instructions completed when the budget reaches 0
     shadow_at: u64  # icount at which an interrupt shadow (STI, MOV SS) is in force, else ~0
+    ss_loaded_at: u64  # icount right after MOV SS or POP SS: debug exceptions are held too
+    rep_at: u64  # icount at which a REP was left between two iterations, else ~0
     intr: u32  # the INTR pin
     callbacks: u32  # device memory accesses since run() began
     recheck: u32  # a device callback wants the loop: leave after this instruction
@@ -398,8 +401,9 @@ class Cpu:
     stop_count: u32
     audit_all: u32  # 1: stop before every critical instruction, whatever the frame
     passing: u32  # 1: the first instruction is one we stopped at: do not stop again
-    dr_armed: u32  # bit 0: an execution breakpoint is armed, bit 1: a data breakpoint
-    dr_hits: u32  # DR6 bits B0-B3 collected by data accesses of this instruction
+    dr_armed: u32  # breakpoints armed: bit 0 execution, bit 1 data, bit 2 I/O
+    dr_hits: u32  # DR6 bits B0-B3 collected by accesses of this instruction
+    dr_held: u32  # those of a MOV SS or POP SS, which trap after the next instruction
     singlestep: u32  # 1: TF was set when this instruction began
     rmw_host: u64  # host address of the operand of a read-modify-write, 0: take the slow path
     rmw_linear: u32

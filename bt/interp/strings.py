@@ -50,7 +50,7 @@ from bt.interp.dialect import (
 from bt.interp.flags import CC_SUB, cc_zero, set_cc, size_mask
 from bt.interp.memory import fault, host_of, load, store
 from bt.interp.operands import get_reg, set_reg
-from bt.interp.ports import io_allowed, io_done
+from bt.interp.ports import io_access, io_allowed, io_done
 from bt.interp.probe import probe_write
 from bt.interp.state import (
     CS,
@@ -155,9 +155,10 @@ def rep_after_write(c: Cpu, op: Op, edi: u32, turns: u32) -> u32:
 def rep_end(c: Cpu, op: Op, more: u32) -> i32:
     """End of a dispatch: completed, or (more) to be restarted with the count that is left."""
     if more:
+        c.rep_at = icount_at(c, op)
         c.budget += op.left
         c.eip = op.eip
-        if c.singlestep == 0:
+        if c.singlestep == 0 and c.dr_hits == 0:
             c.recheck = 1  # four thousand million iterations must not keep the embedder waiting
         return ST_LOOKUP
     return io_done(c, op)
@@ -543,8 +544,7 @@ def ins_step(c: Cpu, op: Op) -> i64:
         return -1
     if probe_write(c, ES, pointer(c, op, EDI), size) < 0:
         return -1
-    c.eip = op.eip
-    c.io_icount = icount_at(c, op)
+    io_access(c, op, port, size)
     value: u32 = call_read_port(c, port, size) & size_mask(size)
     if store(c, ES, pointer(c, op, EDI), size, value) < 0:
         return -1
@@ -574,8 +574,7 @@ def outs_step(c: Cpu, op: Op) -> i64:
     v = load(c, op.seg, pointer(c, op, ESI), size)
     if v < 0:
         return -1
-    c.eip = op.eip
-    c.io_icount = icount_at(c, op)
+    io_access(c, op, port, size)
     call_write_port(c, port, size, v & M32)
     advance(c, op, ESI, element_step(c, op))
     return 0

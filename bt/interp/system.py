@@ -21,7 +21,7 @@ from bt.interp.descriptors import (
     selector_error,
 )
 from bt.interp.dialect import M16, M32, M64, NEXT, func, i32, i64, u32, u64
-from bt.interp.memory import ea, fault, load, raise_error, store
+from bt.interp.memory import check_whole, ea, fault, load, raise_error, store
 from bt.interp.paging import flush_page
 from bt.interp.segment_ops import read_word, undefined_opcode, write_word
 from bt.interp.state import (
@@ -69,7 +69,15 @@ def store_table(c: Cpu, op: Op, base: u32, limit: u32) -> i32:
     if op.modrm >= 0xC0:
         return undefined_opcode(c, op)
     at = ea(c, op)
-    if store(c, op.seg, (at + 2) & op.amask, 4, base) < 0 or store(c, op.seg, at, 2, limit) < 0:
+    if check_whole(c, op.seg, at, 6, 4) < 0:
+        return fault(c, op)
+    checked = c.align_check
+    c.align_check = 0  # the base lies two bytes into an operand that is aligned as a whole
+    status = store(c, op.seg, (at + 2) & op.amask, 4, base)
+    if status == 0:
+        status = store(c, op.seg, at, 2, limit)
+    c.align_check = checked
+    if status < 0:
         return fault(c, op)
     return NEXT(c, op)
 

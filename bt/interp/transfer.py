@@ -24,7 +24,10 @@ from bt.interp.state import (
     ATTR_P,
     ATTR_S,
     ATTR_UNUSABLE,
+    CR0_AM,
     CR0_PE,
+    CR4_PVI,
+    CR4_VME,
     CS,
     DF,
     ID,
@@ -41,11 +44,14 @@ from bt.interp.state import (
     SS,
     TF,
     TR,
+    VIF,
+    VIP,
     VM,
     Cpu,
 )
 
 RING3_FLAGS = ARITH | DF | NT | AC | ID  # what ring 3 holds of EFLAGS itself
+NOT_RING3 = IF | IOPL | VIF | VIP  # what it shows in an image, and does not hold
 FLAT_CODE = 0xC0FB  # present, DPL 3, readable code, accessed, 32-bit, 4 KiB granular
 
 
@@ -104,7 +110,9 @@ def enter_ring3(c: Cpu, src: Cpu, ceiling: u32) -> i32:
     copy_registers(c, src)
     c.eflags = (src.eflags & RING3_FLAGS) | IF | 2
     c.cr0 = src.cr0 | 0x80000001
-    c.cr4 = src.cr4
+    if src.cpl != 3:
+        c.cr0 &= ~CR0_AM & M32  # alignment is checked at the guest's CPL 3 only
+    c.cr4 = src.cr4 & ~(CR4_VME | CR4_PVI) & M32  # CLI and STI shall trap
     c.tsc_offset = src.tsc_offset
     for seg in range(6):
         lower_segment(c, src, seg, ceiling)
@@ -122,10 +130,10 @@ def posture(c: Cpu) -> u32:
     if c.seg_attr[SS] & ATTR_DB == 0:
         return POSTURE_STRANGE
     if c.cpl == 3:
-        return POSTURE_USER if c.eflags & (IF | IOPL) == IF else POSTURE_USER_FLAGS
+        return POSTURE_USER if c.eflags & NOT_RING3 == IF else POSTURE_USER_FLAGS
     if c.cpl:
         return POSTURE_STRANGE
-    return POSTURE_KERNEL_IOPL if c.eflags & IOPL else POSTURE_KERNEL
+    return POSTURE_KERNEL_IOPL if c.eflags & (IOPL | VIF | VIP) else POSTURE_KERNEL
 
 
 @func
@@ -142,7 +150,10 @@ def flat_code(c: Cpu) -> i32:
 def leave_ring3(c: Cpu, src: Cpu) -> i32:
     """Take registers and the flags that ring 3 holds back into c."""
     copy_registers(c, src)
+    changed: u32 = c.eflags ^ src.eflags
     c.eflags = (c.eflags & ~RING3_FLAGS & M32) | (src.eflags & RING3_FLAGS)
+    if changed & AC:
+        set_cpl(c, c.cpl)
     return 0
 
 

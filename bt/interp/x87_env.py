@@ -16,7 +16,15 @@ bytes each. Reserved upper halves of doublewords are written as ones.
 from __future__ import annotations
 
 from bt.interp.dialect import M16, M32, func, i32, i64, inline, u32
-from bt.interp.memory import ea, load, read_linear, segment_allows, store, user_access
+from bt.interp.memory import (
+    ea,
+    load,
+    misaligned,
+    read_linear,
+    segment_allows,
+    store,
+    user_access,
+)
 from bt.interp.softfloat import FX_ALL
 from bt.interp.state import CR0_PE, VM, Cpu, Op
 from bt.interp.x87_memory import can_write, load64, store80
@@ -163,11 +171,13 @@ def load_env(c: Cpu, op: Op) -> i32:
 
 
 @func
-def can_read(c: Cpu, seg: u32, offset: u32, size: u32) -> i64:
+def can_read(c: Cpu, seg: u32, offset: u32, size: u32, align: u32) -> i64:
     """Check a read that is done in parts: 0, or -1 with the fault noted."""
     if segment_allows(c, seg, offset, size, 0) < 0:
         return -1
     la: u32 = (offset + c.seg_base[seg]) & M32
+    if misaligned(c, la, align):
+        return -1
     if read_linear(c, la, 1, user_access(c)) < 0:
         return -1
     return -1 if read_linear(c, (la + size - 1) & M32, 1, user_access(c)) < 0 else 0
@@ -175,7 +185,7 @@ def can_read(c: Cpu, seg: u32, offset: u32, size: u32) -> i64:
 
 @func
 def fldenv(c: Cpu, op: Op) -> i32:
-    if can_read(c, op.seg, ea(c, op), ENV_WORDS * op.size) < 0:
+    if can_read(c, op.seg, ea(c, op), ENV_WORDS * op.size, op.size) < 0:
         return X87_FAULT
     load_env(c, op)
     return X87_CONTROL
@@ -184,7 +194,9 @@ def fldenv(c: Cpu, op: Op) -> i32:
 @func
 def fstenv(c: Cpu, op: Op) -> i32:
     """FNSTENV: and then all exceptions are masked."""
-    if can_write(c, op.seg, ea(c, op), ENV_WORDS * op.size) < 0 or store_env(c, op) < 0:
+    if can_write(c, op.seg, ea(c, op), ENV_WORDS * op.size, op.size) < 0:
+        return X87_FAULT
+    if store_env(c, op) < 0:
         return X87_FAULT
     c.fpu_cw |= FX_ALL
     update_summary(c)
@@ -195,16 +207,33 @@ def fstenv(c: Cpu, op: Op) -> i32:
 def frstor(c: Cpu, op: Op) -> i32:
     at: u32 = ea(c, op)
     size: u32 = ENV_WORDS * op.size
-    if can_read(c, op.seg, at, size + 8 * SE_BYTES) < 0:
+    if can_read(c, op.seg, at, size + 8 * SE_BYTES, op.size) < 0:
         return X87_FAULT
     load_env(c, op)
+    checked = c.align_check
+    c.align_check = 0  # the area as a whole was looked at: its registers lie at any even address
     for i in range(8):
         place = st_place(c, i)
         from_here: u32 = (at + size + SE_BYTES * i) & M32
         load64(c, op.seg, from_here)
         c.fpr_sig[place] = c.z_sig
         c.fpr_se[place] = load(c, op.seg, (from_here + 8) & M32, 2) & M16
+    c.align_check = checked
     return X87_CONTROL
+
+
+@func
+def store_registers(c: Cpu, op: Op, at: u32) -> i64:
+    """ST(0) to ST(7) from `at` on, at any alignment; -1: faulted."""
+    checked = c.align_check
+    c.align_check = 0
+    status: i64 = 0
+    for i in range(8):
+        if status == 0:
+            to_here: u32 = (at + SE_BYTES * i) & M32
+            status = store80(c, op.seg, to_here, st_se(c, i), st_sig(c, i))
+    c.align_check = checked
+    return status
 
 
 @func
@@ -212,12 +241,10 @@ def fsave(c: Cpu, op: Op) -> i32:
     """FNSAVE: and then FNINIT."""
     at: u32 = ea(c, op)
     size: u32 = ENV_WORDS * op.size
-    if can_write(c, op.seg, at, size + 8 * SE_BYTES) < 0 or store_env(c, op) < 0:
+    if can_write(c, op.seg, at, size + 8 * SE_BYTES, op.size) < 0 or store_env(c, op) < 0:
         return X87_FAULT
-    for i in range(8):
-        to_here: u32 = (at + size + SE_BYTES * i) & M32
-        if store80(c, op.seg, to_here, st_se(c, i), st_sig(c, i)) < 0:
-            return X87_FAULT
+    if store_registers(c, op, (at + size) & M32) < 0:
+        return X87_FAULT
     fpu_init(c)
     return X87_CONTROL
 

@@ -21,7 +21,16 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
-from bt.interp.memory import ea, host_of, load, segment_allows, store, user_access
+from bt.interp.memory import (
+    check_whole,
+    ea,
+    host_of,
+    load,
+    misaligned,
+    segment_allows,
+    store,
+    user_access,
+)
 from bt.interp.paging import translate
 from bt.interp.softfloat import (
     FX_C1,
@@ -63,11 +72,13 @@ FX_NO_STORE = FX_IE | FX_OE | FX_UE  # unmasked, these leave the memory operand 
 
 
 @func
-def can_write(c: Cpu, seg: u32, offset: u32, size: u32) -> i64:
+def can_write(c: Cpu, seg: u32, offset: u32, size: u32, align: u32) -> i64:
     """Check a write that is done in parts: 0, or -1 with the fault noted."""
     if segment_allows(c, seg, offset, size, 1) < 0:
         return -1
     la: u32 = (offset + c.seg_base[seg]) & M32
+    if misaligned(c, la, align):
+        return -1
     access = user_access(c) | ACC_WRITE
     head: u32 = 0x1000 - (la & 0xFFF)
     if size <= head:
@@ -79,6 +90,8 @@ def can_write(c: Cpu, seg: u32, offset: u32, size: u32) -> i64:
 
 @func
 def load64_slow(c: Cpu, seg: u32, offset: u32) -> i64:
+    if check_whole(c, seg, offset, 8, 8) < 0:
+        return -1
     low = load(c, seg, offset, 4)
     if low < 0:
         return -1
@@ -127,7 +140,7 @@ def put64(c: Cpu, seg: u32, offset: u32, value: u64) -> i64:
             st32(c, host, value & M32)
             st32(c, host + 4, value >> 32)
             return 0
-    if can_write(c, seg, offset, 8) < 0:
+    if can_write(c, seg, offset, 8, 8) < 0:
         return -1
     return store64(c, seg, offset, value)
 
@@ -176,6 +189,8 @@ def load80(c: Cpu, op: Op) -> i64:
     """10 bytes into z; -1: faulted."""
     at: u32 = ea(c, op)
     c.fx = 0
+    if check_whole(c, op.seg, at, 10, 8) < 0:
+        return -1
     se = load(c, op.seg, (at + 8) & M32, 2)
     if load64(c, op.seg, at) < 0 or se < 0:
         return -1
@@ -228,7 +243,7 @@ def no_store(c: Cpu, op: Op, size: u32) -> i32:
     """
     if c.fx & ~c.fpu_cw & FX_NO_STORE == 0:
         return 0
-    if can_write(c, op.seg, ea(c, op), size) < 0:
+    if can_write(c, op.seg, ea(c, op), size, 8 if size == 10 else size) < 0:
         return X87_FAULT
     c.fx &= ~(FX_PE | FX_C1)
     settle(c)
@@ -282,7 +297,7 @@ def fstp80(c: Cpu, op: Op) -> i32:
     if kept != 0:
         return kept
     at: u32 = ea(c, op)
-    if can_write(c, op.seg, at, 10) < 0 or store80(c, op.seg, at, se, sig) < 0:
+    if can_write(c, op.seg, at, 10, 8) < 0 or store80(c, op.seg, at, se, sig) < 0:
         return X87_FAULT
     return store_end(c, 1)
 
@@ -319,6 +334,6 @@ def fbstp(c: Cpu, op: Op) -> i32:
     if kept != 0:
         return kept
     at: u32 = ea(c, op)
-    if can_write(c, op.seg, at, 10) < 0 or store80(c, op.seg, at, c.z_se, c.z_sig) < 0:
+    if can_write(c, op.seg, at, 10, 8) < 0 or store80(c, op.seg, at, c.z_se, c.z_sig) < 0:
         return X87_FAULT
     return store_end(c, 1)

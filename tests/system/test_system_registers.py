@@ -68,11 +68,10 @@ def test_privileged(lab: Lab, name: str, where: str) -> None:
         ("cr0", 0x40000001, 0x40000011),
         ("cr2", 0xDEADBEEF, 0xDEADBEEF),
         ("cr3", 0x12345018, 0x12345018),
-        ("cr4", 0x000001DC, 0x000001DC),
+        ("cr4", 0x000001DF, 0x000001DF),
         ("cr0", 0x80000000, None),  # PG without PE
         ("cr0", 0x20000001, None),  # NW without CD
         ("cr4", 0x00000020, None),  # PAE
-        ("cr4", 0x00000001, None),  # VME
         ("cr4", 0x00000200, None),  # OSFXSR
         ("cr4", 0x80000000, None),
     ],
@@ -265,7 +264,7 @@ def test_cpuid(lab: Lab) -> None:
     assert (lab.reg(EAX), text) == (2, b"GenuineIntel")
     lab.run("mov eax, 1; cpuid")
     assert lab.reg(EAX) == 0x619
-    assert lab.reg(EDX) == 0x0000A1BD
+    assert lab.reg(EDX) == 0x0000A1BF
     lab.run("mov eax, 2; cpuid")
     leaf2 = lab.regs()[:4]
     lab.run("mov eax, 0x80000000; cpuid")

@@ -265,6 +265,7 @@ class Kernel:
     flags: int | None = None
     paging: bool = False
     wp: bool = False
+    am: bool = False  # CR0.AM
     cr4: int = 0
     esp: int | None = None
     gdt: dict[int, bytes] = field(default_factory=dict)  # selector -> descriptor
@@ -283,7 +284,7 @@ class Kernel:
         parts[START] = self._start()
         if self.paging:
             parts |= self._tables()
-        parts |= {at: data for at, data in self.memory.items() if at < HOLE_START}
+        parts |= {at: data for at, data in self.memory.items() if BASE <= at < HOLE_START}
         end = max(at + len(data) for at, data in parts.items())
         image = bytearray(end - BASE)
         for at, data in parts.items():
@@ -302,6 +303,7 @@ class Kernel:
         flags = self.flags if self.flags is not None else 0x202 if self.ring == 3 else 0x002
         esp = self.esp if self.esp is not None else STACK3 if self.ring == 3 else STACK0
         paging = (0x80010000 if self.wp else 0x80000000) if self.paging else 0
+        paging |= 0x40000 if self.am else 0
         selectors = (CODE3, DATA3) if self.ring == 3 else (CODE0, DATA0)
         return struct.pack("<7I", *selectors, esp, flags, paging, self.cr4, self.origin)
 
