@@ -35,6 +35,7 @@ from system_lab import (
     UD,
     Lab,
     descriptor,
+    external_lab,
     gate,
 )
 
@@ -124,19 +125,7 @@ STACK = ("push eax", "pop eax", "pushad", "popad", "pushfd", "popfd", "enter 0, 
          "push esp")  # fmt: skip
 
 
-def bare() -> Lab:
-    return Lab()
-
-
-def external() -> Lab:
-    lab = Lab(external=True)
-    for page in range(Lab.SIZE >> 12):
-        for space in (lab.cpu.user, lab.cpu.sup):
-            lab.cpu.map_page(space, page << 12, page << 12, 7)
-    return lab
-
-
-BOTH = pytest.mark.parametrize("make", [bare, external])
+BOTH = pytest.mark.parametrize("make", [Lab, external_lab])
 
 
 def ready(lab: Lab, cpl: int = 3, flags: int = AC) -> Lab:

@@ -7,6 +7,7 @@ Every handler is a HLT (system_lab), so a test sees the frame of the exception a
 from __future__ import annotations
 
 import pytest
+from debug_lab import BYTE, DWORD, EXECUTE, IO, READ_WRITE, WORD, WRITE, at, hits, watch
 from system_lab import (
     CODE,
     CODE0,
@@ -19,7 +20,6 @@ from system_lab import (
     EDI,
     EDX,
     ESI,
-    EXIT_HALT,
     FLAG_IF,
     FLAG_RF,
     FLAG_TF,
@@ -31,43 +31,15 @@ from system_lab import (
     TSS_MAIN,
     UD,
     Lab,
-    Stop,
 )
 
 DE = 8  # CR4.DE
-BD, BS, BT = 0x2000, 0x4000, 0x8000
+BD, BS = 0x2000, 0x4000
 GD = 0x2000
-READ_WRITE, WRITE, EXECUTE, IO = 3, 1, 0, 2
-BYTE, WORD, DWORD = 0, 1, 3
 MOV_SS_AX, POP_SS, MOV_DS_AX = b"\x8e\xd0", b"\x17", b"\x8e\xd8"
 MOV_SS_MEM = b"\x8e\x15" + DATA.to_bytes(4, "little")
 NOP, INC_ECX, UD2 = b"\x90", b"\x41", b"\x0f\x0b"
 RESTORE = b"\xcf"  # IRET
-
-
-def watch(lab: Lab, *points: tuple[int, int, int]) -> Lab:
-    """Arm (address, kind, length) as DR0, DR1...; by an instruction, as a program does it."""
-    control = 0
-    source = "".join(
-        f"mov eax, {address}; mov dr{i}, eax;" for i, (address, _, _) in enumerate(points)
-    )
-    for i, (_, kind, length) in enumerate(points):
-        control |= 2 << (2 * i) | (kind | length << 2) << (16 + 4 * i)
-    flags = lab.cpu.flags()
-    lab.cpu.set_flags(2)
-    stop = lab.run(source + f"mov eax, {control}; mov dr7, eax; mov eax, {DATA0}")
-    assert stop.reason == EXIT_HALT and stop.vector is None
-    lab.cpu.set_flags(flags)
-    return lab
-
-
-def hits(lab: Lab) -> int:
-    return int(lab.cpu.debug_register(6)) & 0xE00F
-
-
-def at(stop: Stop) -> tuple[int | None, int]:
-    """The exception, and how far into the code its return address lies."""
-    return stop.vector, stop.frame[0] - CODE
 
 
 # --- loading SS -------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from system_lab import (
     UD,
     Lab,
     descriptor,
+    external_lab,
 )
 
 EXIT_EXCEPTION, EXIT_SOFTINT = 4, 5
@@ -29,11 +30,7 @@ EXIT_EXCEPTION, EXIT_SOFTINT = 4, 5
 @pytest.fixture
 def guest() -> Lab:
     """All of RAM mapped 1:1, for ring 3 and for what the processor itself reads."""
-    lab = Lab(external=True)
-    for page in range(Lab.SIZE >> 12):
-        for space in (lab.cpu.user, lab.cpu.sup):
-            lab.cpu.map_page(space, page << 12, page << 12, 7)
-    return lab.ring(3)
+    return external_lab().ring(3)
 
 
 @pytest.mark.parametrize(
