@@ -42,6 +42,7 @@ from bt.interp.state import (
     POSTURE_KERNEL_IOPL,
     POSTURE_USER,
     POSTURE_USER_FLAGS,
+    RF,
     VEC_PF,
 )
 from bt.stubs import (
@@ -391,7 +392,8 @@ class VirtualProcessor(Processor):
 
     def _run_emulated(self, budget: int) -> int:
         """Guest code that only the ideal processor can run."""
-        return self._step_ideal(min(budget, EMULATED_RUN))
+        run = 1 if self.ideal.eflags & RF else EMULATED_RUN  # RF is gone after one instruction
+        return self._step_ideal(min(budget, run))
 
     def _emulate(self, why: str) -> int:
         """One step of the ideal processor, if the budget has one left."""
