@@ -1,0 +1,17 @@
+"""What holds for all tests: those marked `slow` are left out where the interpreter is uncompiled."""
+
+from __future__ import annotations
+
+import pytest
+
+from bt.engine import BUILD
+
+TOO_LONG = "too long for the uncompiled interpreter: install gcc and Python's headers, `make build`"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if BUILD == "compiled":
+        return
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.skip(reason=TOO_LONG))
