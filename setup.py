@@ -40,19 +40,29 @@ class BuildInterpreter(build_ext):
     """`build_ext` that amalgamates and cythonizes first, and does without a compiler if it must."""
 
     def run(self) -> None:
-        if self.extensions and not self.compiler_works():
+        lacking = self.missing() if self.extensions else None
+        if lacking is not None:
             say(
-                "no working C compiler with Python's headers was found, so the interpreter stays "
-                "uncompiled: everything works, only far slower. On Debian, "
-                "`apt install gcc python3-dev`, then `make build`, gives the fast one."
+                f"{lacking}, so the interpreter stays uncompiled: everything works, only far "
+                "slower. Install that, then `make build`, for the fast one."
             )
             self.extensions = []
         for extension in self.extensions:
             self.translate_to_c(extension)
         super().run()
 
-    def compiler_works(self) -> bool:
-        """Compile the smallest extension source there is, to probe compiler and headers."""
+    def missing(self) -> str | None:
+        """What compiling an extension lacks here, in words; None when nothing does."""
+        if not self.compiles("int probe;\n"):
+            return "no working C compiler was found (Debian: apt install gcc libc6-dev)"
+        if not self.compiles("#include <stdlib.h>\n"):
+            return "the C library's headers were not found (Debian: apt install libc6-dev)"
+        if not self.compiles("#include <Python.h>\n"):
+            return "Python's headers were not found (Debian: apt install python3-dev)"
+        return None
+
+    def compiles(self, text: str) -> bool:
+        """Does the compiler take this source?"""
         from distutils.ccompiler import new_compiler
         from distutils.sysconfig import customize_compiler
 
@@ -60,7 +70,7 @@ class BuildInterpreter(build_ext):
         customize_compiler(compiler)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
-            source.write_text("#include <Python.h>\n")
+            source.write_text(text)
             try:
                 compiler.compile(
                     [str(source)], output_dir=folder, include_dirs=self.probe_include_dirs()
