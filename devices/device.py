@@ -18,7 +18,7 @@ raises.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 
@@ -49,6 +49,13 @@ class Device(Protocol):
 
     def reset(self) -> None: ...
 
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        """Interrupt lines that may yet rise while no instruction runs.
+
+        By a timer that is set or, with `input_open`, by what the host may still type.
+        """
+        ...
+
     def snapshot(self) -> dict[str, Any]: ...
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
@@ -78,6 +85,10 @@ class Chip:
     name: ClassVar[str]
     version: ClassVar[int] = 1
     state: ClassVar[tuple[str, ...]] = ()
+
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        """Most chips interrupt nobody."""
+        return iter(())
 
     def snapshot(self) -> dict[str, Any]:
         fields = {field: _plain(getattr(self, field)) for field in self.state}

@@ -15,7 +15,7 @@ wait longer.)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from devices.a20 import A20
@@ -252,6 +252,12 @@ class I8042(Chip):
         if aux_level != self.aux_irq_level:
             self.aux_irq_level = aux_level
             self._aux_irq.set(aux_level)
+
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        """A byte on the wire, or a key that is held down. (The host types on the serial line.)"""
+        if self.command_byte & CTR_KBD_INT and not self.output_flags:
+            if self.byte_due or self.keyboard.repeating:
+                yield self._kbd_irq.number
 
     # Snapshots
 

@@ -17,7 +17,7 @@ pulsed at them; it stays high between, which nobody but a reader of the IRR can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devices.bcd import from_bcd, to_bcd
@@ -367,6 +367,10 @@ class I8254:
         self._irq_level = True
         self._irq.pulse()
         self._schedule(tick)
+
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        if self._timer is not None:
+            yield self._irq.number
 
     def snapshot(self) -> dict[str, Any]:
         return {

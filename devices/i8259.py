@@ -19,13 +19,14 @@ Vectors are always those of 8086 mode; a PC has no use for the CALL instructions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from devices.bus import Bus
 from devices.device import Chip, check_snapshot
 
 CASCADE_LINE = 2
+INSTEAD_OF_CASCADE = 9
 SPURIOUS_LINE = 7
 OPEN_BUS = 0xFF
 
@@ -112,9 +113,9 @@ class I8259(Chip):
         level = self._level_triggered()
         self.irr = self.irr & ~level | self.pins & level
 
-    def requested(self) -> int | None:
-        """The line that INT stands for, or None."""
-        pending = self.irr & ~self.imr
+    def requested(self, coming: int = 0) -> int | None:
+        """The line that INT stands for, or None. `coming`: as if these lines had risen, too."""
+        pending = (self.irr | coming) & ~self.imr
         if not pending or not self.ready:
             return None
         line = self._highest(pending)
@@ -290,11 +291,24 @@ class I8259Pair:
     def set_line(self, line: int, level: bool) -> None:
         """IRQ 0 to 15; line 2 is the cascade, and what an AT bus calls IRQ2 arrives as IRQ9."""
         if line == CASCADE_LINE:
-            line = 9
+            line = INSTEAD_OF_CASCADE
         if line < 8:
             self.master.set_pin(line, level)
         else:
             self.slave.set_pin(line - 8, level)
+
+    def would_interrupt(self, line: int) -> bool:
+        """Would INT be up if this line rose now: is it unmasked, and nothing above it served?"""
+        if line == CASCADE_LINE:
+            line = INSTEAD_OF_CASCADE
+        if line >= 8:
+            if self.slave.requested(1 << line - 8) is None:
+                return False
+            line = CASCADE_LINE
+        return self.master.requested(1 << line) is not None
+
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        return iter(())
 
     def acknowledge(self) -> int:
         """The two INTA cycles: the vector of the interrupt that the processor takes now."""

@@ -49,6 +49,14 @@ class Pc:
     def chips(self) -> dict[str, Device]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def can_interrupt(self, input_open: bool) -> bool:
+        """May INT still rise while the processor is halted? `input_open`: somebody may type."""
+        return any(
+            self.pic.would_interrupt(line)
+            for chip in self.chips().values()
+            for line in chip.coming_irqs(input_open)
+        )
+
     def reset(self) -> None:
         """The reset line of the board. The PIC comes last, to forget the edges of the others."""
         for chip in reversed(self.chips().values()):

@@ -17,7 +17,7 @@ Interrupts, highest priority first, and what takes each away:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from devices.bus import Bus
 from devices.clock import NS_PER_SECOND
@@ -311,10 +311,19 @@ class Uart16550(Chip):
             return IIR_MSR
         return IIR_NONE
 
-    def _update_irq(self) -> None:
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        """Input interrupts if the guest asked for that, and if the line is not up already."""
+        if not self._connected() or self.irq_level or not self.ier & IER_RDA:
+            return
+        if self._timer is not None or input_open:
+            yield self._irq.number
+
+    def _connected(self) -> bool:
         """OUT2 connects the interrupt to the bus; in loopback the pin is off."""
-        connected = self.mcr & (MCR_OUT2 | MCR_LOOP) == MCR_OUT2
-        level = connected and self._cause() != IIR_NONE
+        return self.mcr & (MCR_OUT2 | MCR_LOOP) == MCR_OUT2
+
+    def _update_irq(self) -> None:
+        level = self._connected() and self._cause() != IIR_NONE
         if level != self.irq_level:
             self.irq_level = level
             self._irq.set(level)

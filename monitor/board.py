@@ -34,6 +34,7 @@ class Board:
         self.on_intr: Callable[[bool], None] = _ignore
         self.on_a20: Callable[[bool], None] = _ignore
         self.accesses = {"port_reads": 0, "port_writes": 0}
+        self.input_open = False  # may somebody still send() while the machine runs?
         self.world_switches = 0  # requests handed to the host application: console output, input
         self._deadline: int | None = None
         self._awaited = b""
@@ -121,6 +122,11 @@ class Board:
         with self._input_lock:
             self._input.append(bytes(data))
         self.notice()
+
+    def can_interrupt(self) -> bool:
+        """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
+        input_open = self.input_open  # before the queue: the last text is sent before it closes
+        return bool(self._input) or self.pc.can_interrupt(input_open)
 
     def take_input(self) -> bool:
         """Hand queued input to the serial port; was there any?"""

@@ -33,6 +33,7 @@ FIRST_SLICE = 20_000
 LONGEST_SLICE = 4_000_000
 SHORT_TURN = 0.01  # seconds
 LONG_TURN = 0.05
+POLL = 0.002  # seconds between looks at the input of a guest that waits for nothing else
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Loop:
         if self.board.bus.intr and self.processor.interruptible():
             return self._deliver()
         if self.halted:
-            return self._idle(limits)
+            return self._idle()
         budget = self._budget(limits)
         begun = time.monotonic()
         reason = self.processor.run(budget)
@@ -136,20 +137,20 @@ class Loop:
             return Outcome("shutdown", detail="triple fault while an interrupt was delivered")
         return None
 
-    def _idle(self, limits: Limits) -> Outcome | None:
-        """HLT: nothing happens until an interrupt."""
+    def _idle(self) -> Outcome | None:
+        """HLT: nothing happens until an interrupt, if one can still come."""
         self.idle += 1
         if not self.processor.interruptible():
             return Outcome("stuck", detail="halted with interrupts off: nothing can wake the guest")
+        if not self.board.can_interrupt():
+            return Outcome("stuck", detail="halted, and no timer or input can interrupt the guest")
         deadline = self.board.next_deadline()
         if deadline is not None:
             passed = self.clock.skip_to(deadline)
             ideal = self.processor.ideal
             ideal.tsc_offset = (ideal.tsc_offset + passed) & 0xFFFFFFFFFFFFFFFF
             return None
-        if limits.deadline is None and limits.check is None and not self.board.on_serial:
-            return Outcome("stuck", detail="halted, no timer is set and no input can come")
-        time.sleep(0.002)
+        time.sleep(POLL)
         return None
 
 

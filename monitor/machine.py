@@ -266,6 +266,16 @@ class Machine:
         self.board.send(data.encode() if isinstance(data, str) else data)
 
     @property
+    def input_open(self) -> bool:
+        """May another thread still send() while run() waits? If not, a guest that is halted with
+        no timer set has come to its end, and run() returns with kind "stuck"."""
+        return self.board.input_open
+
+    @input_open.setter
+    def input_open(self, is_open: bool) -> None:
+        self.board.input_open = is_open
+
+    @property
     def console(self) -> bytes:
         """All that the guest sent to its serial console."""
         return bytes(self.board.console)

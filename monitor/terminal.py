@@ -171,11 +171,17 @@ def _unknown_key() -> None:
 
 
 class InputReader:
-    """A thread that reads a descriptor and passes the bytes on, until the end of the file."""
+    """A thread that reads a descriptor and passes the bytes on, until the end of the file.
 
-    def __init__(self, descriptor: int, deliver: Callable[[bytes], None]) -> None:
+    `ended` is called when no more bytes will come.
+    """
+
+    def __init__(
+        self, descriptor: int, deliver: Callable[[bytes], None], ended: Callable[[], None]
+    ) -> None:
         self._descriptor = descriptor
         self._deliver = deliver
+        self._ended = ended
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._read, name="console input", daemon=True)
 
@@ -195,6 +201,12 @@ class InputReader:
         os.close(self._wake_read)
 
     def _read(self) -> None:
+        try:
+            self._pass_on()
+        finally:
+            self._ended()
+
+    def _pass_on(self) -> None:
         while True:
             ready, _, _ = select.select([self._descriptor, self._wake_read], [], [])
             if self._wake_read in ready:

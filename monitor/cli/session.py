@@ -1,8 +1,8 @@
 """One run of a machine with its serial console attached to this process.
 
 Standard output and input are the console's two directions. On a terminal the input is raw, key by
-key, with Ctrl-A commands; from a pipe or a file it is fed to the guest as it comes, and its end
-ends nothing: a serial line has no end either.
+key, with Ctrl-A commands; from a pipe or a file it is fed to the guest as it comes. Its end ends
+nothing, as a serial line has none, unless the guest is halted and only input could wake it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Session:
             signals = stack.enter_context(Signals(self._machine.stop, self._raw))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
-                stack.enter_context(InputReader(self._input, self._deliver()))
+                self._machine.input_open = True
+                stack.enter_context(InputReader(self._input, self._deliver(), self._end_input))
             if self._progress:
                 stack.enter_context(report.live_progress(self._running))
             outcome = self._machine.run(
@@ -90,6 +91,9 @@ class Session:
                 self._machine.send(rest)
 
         return deliver
+
+    def _end_input(self) -> None:
+        self._machine.input_open = False
 
     def _say(self, text: str) -> None:
         say("\n" + text, raw=self._raw.active)

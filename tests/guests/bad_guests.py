@@ -16,6 +16,7 @@ MEMORY_MB = 2
 
 SHUTDOWN = "triple fault"
 STUCK = "halted with interrupts off"
+ASLEEP = "halted, and no timer or input"
 TIMEOUT = "time limit"
 
 CONSTANTS = """
@@ -147,7 +148,7 @@ BAD_GUESTS = (
     again: sti
         hlt
         jmp again
-    """, (TIMEOUT, "halted, no timer")),
+    """, (ASLEEP,)),
     BadGuest("runs-into-zeros", "mov eax, 0x180000\n jmp eax", (SHUTDOWN, TIMEOUT)),
     BadGuest("runs-into-open-bus", "mov eax, 0x80000000\n jmp eax", (SHUTDOWN,)),
     BadGuest("runs-off-the-end-of-memory", "mov eax, 0x1FFFFE\n jmp eax", (SHUTDOWN,)),
