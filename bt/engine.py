@@ -1,7 +1,8 @@
 """The interpreter's two builds behind one door.
 
 `from bt.engine import Interp, Ram, AddressSpace` gives the compiled build where it exists, the
-uncompiled sources where it does not or where the environment says VP_PURE=1. BUILD says which.
+uncompiled sources where it does not or where the environment says VP_PURE=1. BUILD says which. A
+compiled build of other sources than these is a StaleBuildError.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ else:
     BUILD = "pure"
     if os.environ.get("VP_PURE") != "1":
         try:
+            from bt.interp import _compiled
+        except ModuleNotFoundError:
+            pass
+        else:
+            from bt.interp.sources import check
+
+            check(_compiled)
             from bt.interp._compiled import AddressSpace, Interp, Ram
 
             BUILD = "compiled"
-        except ModuleNotFoundError:
-            pass
     if BUILD == "pure":
         from bt.interp.pure import bind_handlers
         from bt.interp.run import AddressSpace, Interp, Ram

@@ -255,9 +255,9 @@ class I8042(Chip):
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
         """A byte on the wire, or a key that is held down. (The host types on the serial line.)"""
-        if self.command_byte & CTR_KBD_INT and not self.output_flags:
-            if self.byte_due or self.keyboard.repeating:
-                yield self._kbd_irq.number
+        on_its_way = self.byte_due or self.keyboard.repeating
+        if on_its_way and self.command_byte & CTR_KBD_INT and not self.output_flags:
+            yield self._kbd_irq.number
 
     # Snapshots
 

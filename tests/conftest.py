@@ -1,4 +1,4 @@
-"""What holds for all tests: those marked `slow` are left out where the interpreter is uncompiled."""
+"""Tests marked `slow` are left out where the interpreter is uncompiled."""
 
 from __future__ import annotations
 

@@ -25,12 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bt.interp.dialect import M32
+from bt.interp.sources import digest
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE / "_compiled.pyx"
 
 # Not part of the amalgamation: ordinary Python, or the uncompiled twin of the prologue below.
-APART = {"__init__", "build", "dialect", "handlers", "pure", "transcendental"}
+APART = {"__init__", "build", "dialect", "handlers", "pure", "sources", "transcendental"}
 
 COMPILE_ARGS = ["-O2", "-fno-strict-aliasing", "-fwrapv", "-foptimize-sibling-calls",
                 "-fno-tree-slp-vectorize", "-g0", "-w"]
@@ -476,6 +477,7 @@ def amalgamate() -> Path:
     head, handlers = handlers_text()
     parts = [
         PROLOGUE,
+        f'SOURCES_DIGEST = "{digest()}"  # sources.py\n',
         "cdef extern from *:\n" + "".join(constants),
         "cdef class Cpu\n" + "\n".join(forward) + "\n",
         "ctypedef int (*handler_t)(Cpu c, Op op) noexcept nogil\n",

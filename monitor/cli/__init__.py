@@ -78,6 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"vp: error: {error}", file=sys.stderr)
         return error.status
+    except ImportError as error:
+        from bt.interp.sources import StaleBuildError  # not above: `vp --help` must be instant
+
+        if not isinstance(error, StaleBuildError):
+            raise
+        print(f"vp: error: {error}", file=sys.stderr)
+        return UserError.status
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
