@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bt.engine import Interp
-from bt.interp.state import CS, EXIT_BUDGET, SS
+from bt.interp.state import CR0_MP, CR0_NE, CR0_WP, CS, EXIT_BUDGET, SS
 from bt.lengths import locate
 from monitor.memory import GuestMemory
 
 NAMES = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+# What a host's operating system keeps in the real CR0, and no monitor changes for its guest.
+HOST_CR0 = CR0_MP | CR0_NE | CR0_WP
 WINDOW = 8  # bytes of memory compared: what a push, SGDT or SIDT may write
 
 
@@ -56,6 +58,7 @@ class Audit:
         for at, data in zip(windows.values(), saved, strict=True):
             self.memory.write(at, data)
         self.engine.set_icount(count)
+        self.engine.cr0 |= HOST_CR0  # SMSW shows it; nothing else that is critical looks at it
         if self.engine.step_past() != EXIT_BUDGET:
             return False
         ideal.take_registers(self.engine)

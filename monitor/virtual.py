@@ -43,6 +43,7 @@ from bt.interp.state import (
     POSTURE_USER,
     POSTURE_USER_FLAGS,
     RF,
+    TF,
     VEC_PF,
 )
 from bt.stubs import (
@@ -110,6 +111,7 @@ class VirtualProcessor(Processor):
         self.engine.set_segment(LDTR, 0, 0, 0, ATTR_UNUSABLE)
         self.engine.set_count_region(HIDDEN_BASE, TC_BYTES)
         self.engine.audit_all = 0 if self.translating else 1
+        self.ideal.ring_compression = 0 if self.translating else 1
         self._vcpu_page = self.shadow.physical(TC_BYTES)
         hidden = memoryview(memory.buffer)[memory.size : memory.size + HIDDEN_BYTES]
         self._slots = hidden[TC_BYTES : TC_BYTES + 64].cast("I")
@@ -392,8 +394,8 @@ class VirtualProcessor(Processor):
 
     def _run_emulated(self, budget: int) -> int:
         """Guest code that only the ideal processor can run."""
-        run = 1 if self.ideal.eflags & RF else EMULATED_RUN  # RF is gone after one instruction
-        return self._step_ideal(min(budget, run))
+        passing = self.ideal.eflags & (RF | TF)  # for one instruction, or until its trap
+        return self._step_ideal(min(budget, 1 if passing else EMULATED_RUN))
 
     def _emulate(self, why: str) -> int:
         """One step of the ideal processor, if the budget has one left."""

@@ -38,7 +38,7 @@ from bt.interp.gate_frames import frame_commit_inner, frame_from_tss, frame_here
 from bt.interp.iret import check_return_cs, return_outward
 from bt.interp.memory import ea, fault, load, raise_error
 from bt.interp.segment_ops import undefined_opcode
-from bt.interp.segments import load_real_or_v86, set_cpl, set_segment
+from bt.interp.segments import load_real_or_v86, set_cpl, set_segment, uncompressed
 from bt.interp.stack import set_esp, stack_at
 from bt.interp.state import (
     CS,
@@ -208,7 +208,10 @@ def far_end(c: Cpu, op: Op, status: i64) -> i32:
 def far_transfer(c: Cpu, op: Op, selector: u32, offset: u32, call: u32) -> i32:
     c.eip = op.next_eip  # the return address
     if protected_mode(c):
-        return far_end(c, op, far_protected(c, selector, offset, call, op.size))
+        meant = uncompressed(c, selector)
+        if meant < 0:
+            return fault(c, op)
+        return far_end(c, op, far_protected(c, meant & M16, offset, call, op.size))
     return far_end(c, op, far_simple(c, selector, offset, call, op.size))
 
 
@@ -256,7 +259,10 @@ def ret_far_any(c: Cpu, size: u32, release: u32) -> i64:
     selector = load(c, SS, stack_at(c, size), size)
     if selector < 0:
         return -1
-    cs: u32 = selector & M16
+    meant = uncompressed(c, selector & M16) if protected_mode(c) else selector
+    if meant < 0:
+        return -1
+    cs: u32 = meant & M16
     if not protected_mode(c):
         if eip > c.seg_limit[CS]:
             return raise_error(c, VEC_GP, 0)

@@ -35,6 +35,7 @@ from bt.interp.segments import (
     load_v86_segment,
     set_cpl,
     set_segment,
+    uncompressed,
 )
 from bt.interp.stack import set_esp, stack_at
 from bt.interp.state import (
@@ -216,7 +217,10 @@ def iret_protected(c: Cpu, size: u32) -> i64:
         return -1
     if size == 4 and image & VM and c.cpl == 0:
         return iret_to_v86(c, eip & M32, selector & M16, image & M32)
-    cs: u32 = selector & M16
+    meant = uncompressed(c, selector & M16)
+    if meant < 0:
+        return -1
+    cs: u32 = meant & M16
     if check_return_cs(c, cs) < 0:
         return -1
     allowed = iret_flag_mask(c)

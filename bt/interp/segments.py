@@ -13,15 +13,18 @@ from bt.interp.descriptors import (
     DESC_CODE,
     DESC_DC,
     DESC_P,
+    DESC_S,
     desc_attr,
     desc_base,
     desc_dpl,
     desc_limit,
+    descriptor_address,
     fetch_or_raise,
     is_null_selector,
     is_readable,
     is_writable,
     mark_accessed,
+    read_descriptor,
     real_mode,
     selector_error,
     v86_mode,
@@ -179,6 +182,26 @@ def check_data_segment(c: Cpu, selector: u32, cpl: u32, vector: u32) -> i64:
 
 
 @func
+def uncompressed(c: Cpu, selector: u32) -> i64:
+    """The selector that the guest's ring 0 means; -1: #PF.
+
+    Under ring compression (c.ring_compression: trap mode, where ring 0 runs in ring 3) the guest
+    reads its own selectors with RPL 3. Loading one back succeeds there, silently, because the
+    shadow descriptor has DPL 3 as well. This processor has the guest's own descriptor and CPL, and
+    would raise an exception: so RPL 3 on a segment of ring 0 counts as RPL 0.
+    """
+    if c.ring_compression == 0 or c.cpl or selector & 3 != 3 or is_null_selector(selector):
+        return selector
+    la = descriptor_address(c, selector)
+    if la < 0:
+        return selector
+    if read_descriptor(c, la & M32) < 0:
+        return -1
+    own: u32 = 1 if c.desc_hi & DESC_S and desc_dpl(c.desc_hi) == 0 else 0
+    return selector & 0xFFFC if own else selector
+
+
+@func
 def load_protected_segment(c: Cpu, seg: u32, selector: u32, vector: u32) -> i64:
     """Load DS, ES, FS, GS or SS by descriptor; `vector` is #GP, or #TS in a task switch."""
     if seg == SS:
@@ -199,7 +222,10 @@ def load_segment(c: Cpu, seg: u32, selector: u32) -> i64:
     if real_mode(c) or v86_mode(c):
         load_real_or_v86(c, seg, selector)
         return 0
-    return load_protected_segment(c, seg, selector, VEC_GP)
+    meant = uncompressed(c, selector)
+    if meant < 0:
+        return -1
+    return load_protected_segment(c, seg, meant & M16, VEC_GP)
 
 
 @func

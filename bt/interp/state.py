@@ -390,6 +390,7 @@ class Cpu:
     callbacks: u32  # device memory accesses since run() began
     recheck: u32  # a device callback wants the loop: leave after this instruction
     external: u32  # 1: this processor serves a monitor: exceptions and interrupts leave run()
+    ring_compression: u32  # 1: its guest runs ring 0 in ring 3 elsewhere (segments.uncompressed)
     ports_open: u32  # external: code at the guest's CPL 0 runs, its port accesses go to the bus
     fault_vector: u32
     fault_error: u32
