@@ -34,7 +34,7 @@ from bt.cache import (
     TranslatedBlock,
     TranslationCache,
 )
-from bt.interp.state import MARK_COUNTS, MARK_STUB
+from bt.interp.state import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
 from bt.lengths import PREFIXES
 from bt.output import Output, Surveyed
 from bt.stubs import (
@@ -49,6 +49,7 @@ from bt.stubs import (
 from bt.table import TABLE, Class, Instruction
 
 STUB_DONE = MARK_COUNTS | MARK_STUB
+LOOKED_UP = MARK_COUNTS | MARK_LOOKUP
 NO_BLOCK = Exit(INDIRECT, 0)  # an indirect branch to what is not translated
 MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
@@ -409,7 +410,7 @@ class Translator:
         if item[5] != 4:
             return self._emulate(out, item, row)
         name = "ret_immediate" if item[4] else "ret"
-        out.stub(stub(name, context.reserved), None, immediate=item[4])
+        out.stub(stub(name, context.reserved), None, immediate=item[4], mark=LOOKED_UP)
         return True
 
     def _do_call_e(
@@ -439,7 +440,8 @@ class Translator:
         back = item[0] + item[1] & 0xFFFFFFFF
         if name == "call_indirect":
             self.returns.add(back)
-        out.stub(stub(name, context.reserved), None, immediate=back, guest_code=load)
+        indirect = stub(name, context.reserved)
+        out.stub(indirect, None, immediate=back, guest_code=load, mark=LOOKED_UP)
         return True
 
 

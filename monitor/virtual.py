@@ -123,6 +123,7 @@ class VirtualProcessor(Processor):
         self.total = 0  # guest instructions completed
         self.kinds: Counter[str] = Counter()  # the same by how they ran
         self.exits: Counter[str] = Counter()
+        self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
         self._recent: deque[tuple[str, int, int]] = deque(maxlen=16)
         self._pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
@@ -265,7 +266,10 @@ class VirtualProcessor(Processor):
 
     def _run_translated(self, budget: int, context: Context) -> int:
         cpu = self.ideal
-        block = self.cache.find(cpu.eip, context.number) or self._translate(cpu.eip, context)
+        block = self.cache.find(cpu.eip, context.number)
+        self.dispatches[block is not None] += 1
+        if block is None:
+            block = self._translate(cpu.eip, context)
         if block is None:
             return self._emulate("cannot be translated")
         if self._pending_chain is not None or self._pending_landing:
@@ -508,7 +512,6 @@ class VirtualProcessor(Processor):
         return kinds
 
     def statistics(self) -> dict[str, object]:
-        cache = self.cache
         result: dict[str, object] = {
             "by_kind": self._by_kind(),
             "exits": dict(self.exits),
@@ -517,10 +520,21 @@ class VirtualProcessor(Processor):
         }
         if self.translating:
             result["patches"] = dict(self.translator.patches)
-            result["tc"] = {
-                "bytes": cache.used,
-                "blocks": sum(map(len, cache.blocks)),
-                "flushes": cache.flushes,
-                "guest_instructions_translated": self.translator.instructions,
-            }
+            result["tc"] = self._tc_statistics()
         return result
+
+    def _tc_statistics(self) -> dict[str, object]:
+        """Size of the translation cache, and how often what was wanted was there."""
+        cache = self.cache
+        translated, found = self.dispatches
+        lookups = int(self.engine.lookups)
+        return {
+            "bytes": cache.used,
+            "blocks": sum(map(len, cache.blocks)),
+            "flushes": cache.flushes,
+            "guest_instructions_translated": self.translator.instructions,
+            "dispatches": translated + found,
+            "dispatch_hits": found,
+            "lookups": lookups,
+            "lookup_hits": lookups - self.exits["indirect branch"],
+        }

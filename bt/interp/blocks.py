@@ -45,10 +45,12 @@ from bt.interp.state import (
     FRAME_AUDIT,
     FRAME_CODE,
     H_FALLTHROUGH,
+    H_LANDING_JUMP,
     H_LOOKUP,
     H_STOP,
     H_STUB_DONE,
     MARK_COUNTS,
+    MARK_LOOKUP,
     MARK_STUB,
     VEC_GP,
     Block,
@@ -192,6 +194,8 @@ def decode_run(c: Cpu, ops: Op, first: u32, eip: u32, max_ops: u32, max_count: u
             op.counted = mark & MARK_COUNTS
             if mark & MARK_STUB:
                 wrap_handler(op, H_STUB_DONE)
+            elif mark & MARK_LOOKUP:
+                wrap_handler(op, H_LANDING_JUMP)
             if (c.stop_count and is_stop(c, la)) or (c.external and is_audited(c, op, host)):
                 set_handler(op, H_STOP)
             counted += op.counted

@@ -207,6 +207,13 @@ def stub_done(c: Cpu, op: Op) -> i32:
 
 
 @func
+def landing_jump(c: Cpu, op: Op) -> i32:
+    """JMP through a table of landings, in a translation cache: an indirect branch of the guest."""
+    c.lookups += 1
+    return jmp_e(c, op, 4, 1)
+
+
+@func
 def undefined(c: Cpu, op: Op) -> i32:
     """An encoding the Pentium Pro does not define: #UD."""
     raise_plain(c, VEC_UD)

@@ -60,6 +60,7 @@ SPECIAL = (  # H_UNDEFINED ... in the order of state.py
     Handler("too_long", ()),
     Handler("stop_here", ()),
     Handler("stub_done", ()),
+    Handler("landing_jump", ()),
 )
 assert len(SPECIAL) == H_FIRST
 

@@ -159,7 +159,8 @@ H_LOOKUP = 3  # closes a block: look up eip
 H_TOO_LONG = 4  # more than 15 bytes: #GP(0)
 H_STOP = 5  # a breakpoint of the embedder: leave before the instruction
 H_STUB_DONE = 6  # wraps the op that ends a stub: counts it
-H_FIRST = 7
+H_LANDING_JUMP = 7  # wraps the JMP through a table of landings: counts it
+H_FIRST = 8
 
 # What a space allows on a linear page (Space.perm)
 PERM_PRESENT = 1
@@ -179,6 +180,7 @@ POSTURE_KERNEL_IOPL = 4  # CPL 0 with any of these otherwise
 # Marks of instructions in a translation cache
 MARK_COUNTS = 1  # completing it completes a guest instruction
 MARK_STUB = 2  # that was simulated by a stub
+MARK_LOOKUP = 4  # that was an indirect branch, and this JMP looks its target up
 
 PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
 
@@ -455,3 +457,4 @@ class Cpu:
     count_size: u32
     count_marks: U8Ptr  # a byte per byte of that region: MARK_* of the instruction there
     stubs_done: u64  # stubs completed
+    lookups: u64  # indirect branches that looked their target up in a table of landings

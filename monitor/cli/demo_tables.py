@@ -101,10 +101,24 @@ def _rows(bare: Life | None) -> list[tuple[str, Callable[[Life], str]]]:
         ("  against bare", lambda each: _ratio(each, bare, "seconds")),
         *((f"instructions, {kind}", _kind(kind)) for kind in KINDS),
         ("exits", lambda each: _sum(each, "exits")),
+        ("TC bytes", lambda each: _tc(each, "bytes")),
+        ("TC dispatches, hits", lambda each: _hits(each, "dispatch_hits", "dispatches")),
+        ("TC lookups, hits", lambda each: _hits(each, "lookup_hits", "lookups")),
         ("patched places", lambda each: _sum(each, "patches")),
         ("world switches", lambda each: _count(each, "world_switches")),
         ("wrong answers", lambda each: _wrong_answers(each)),
     ]
+
+
+def _tc(each: Life, key: str) -> str:
+    cache = each.statistics.get("tc")
+    return number(cache[key]) if cache else ""
+
+
+def _hits(each: Life, hits: str, all_: str) -> str:
+    """How often the translation cache had what was wanted."""
+    cache = each.statistics.get("tc")
+    return f"{cache[hits] / cache[all_]:.1%}" if cache and cache[all_] else ""
 
 
 def _count(each: Life, key: str) -> str:

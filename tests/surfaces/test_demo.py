@@ -118,6 +118,16 @@ def test_overhead_is_a_ratio_to_bare() -> None:
     assert ratios == ["1.500 x", "1.500 x"]
 
 
+def test_hits_of_the_translation_cache_are_shares() -> None:
+    tc = {"bytes": 4096, "dispatches": 8, "dispatch_hits": 2, "lookups": 1000, "lookup_hits": 951}
+    rows = [line.split("│")[1:-1] for line in text_of(all_three(tc=tc)).splitlines() if "TC" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["TC bytes", "", "", "4,096"],
+        ["TC dispatches, hits", "", "", "25.0%"],
+        ["TC lookups, hits", "", "", "95.1%"],
+    ]
+
+
 def test_a_life_that_was_cut_off_has_no_ratio() -> None:
     text = text_of(all_three())
     ratios = [line.split("│")[3].strip() for line in text.splitlines() if "against bare" in line]
