@@ -29,7 +29,7 @@ else:
 
             BUILD = "compiled"
     if BUILD == "pure":
-        from bt.interp.pure import bind_handlers
+        from bt.interp.bind import bind_handlers
         from bt.interp.run import AddressSpace, Interp, Ram
 
         bind_handlers()

@@ -354,7 +354,7 @@ class Machine:
 
     def where(self) -> str:
         """Registers, last exits and the code around EIP, for people."""
-        return describe(self)
+        return describe(self.processor, self.registers, self.read_memory)
 
     def statistics(self) -> dict[str, Any]:
         """What happened so far, as JSON-able data (docs/architecture.md names the fields)."""

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from monitor.errors import UserError
-
-if TYPE_CHECKING:
-    from monitor.machine import Machine
+from monitor.processor import Processor
 
 CODE_BYTES = 40
 
 
-def describe(machine: Machine) -> str:
-    """Registers, last exits, and the code around EIP."""
-    lines = [*_registers(machine), *_exits(machine), *_code(machine)]
-    return "\n".join(lines)
+def describe(
+    processor: Processor, registers: Mapping[str, int], read: Callable[[int, int], bytes]
+) -> str:
+    """Registers, last exits, and the code around EIP; `read` reads linear memory."""
+    lines = [*_registers(processor.count(), registers), *_exits(processor)]
+    return "\n".join([*lines, *_code(processor, read)])
 
 
-def _registers(machine: Machine) -> list[str]:
-    r = machine.registers
+def _registers(count: int, r: Mapping[str, int]) -> list[str]:
     general = "  ".join(f"{n}={r[n]:08x}" for n in ("eax", "ebx", "ecx", "edx"))
     pointers = "  ".join(f"{n}={r[n]:08x}" for n in ("esi", "edi", "ebp", "esp"))
     selectors = "  ".join(f"{n}={r[n]:04x}" for n in ("cs", "ss", "ds", "es", "fs", "gs"))
     control = "  ".join(f"{n}={r[n]:08x}" for n in ("cr0", "cr2", "cr3", "cr4"))
     return [
-        f"guest registers after {machine.processor.count():,} instructions:",
+        f"guest registers after {count:,} instructions:",
         f"  {general}",
         f"  {pointers}",
         f"  {selectors}",
@@ -33,22 +32,22 @@ def _registers(machine: Machine) -> list[str]:
     ]
 
 
-def _exits(machine: Machine) -> list[str]:
-    recent = machine.processor.recent_exits()
+def _exits(processor: Processor) -> list[str]:
+    recent = processor.recent_exits()
     if not recent:
         return []
     return ["last exits, oldest first:", *(f"  {line}" for line in recent)]
 
 
-def _code(machine: Machine) -> list[str]:
+def _code(processor: Processor, read: Callable[[int, int], bytes]) -> list[str]:
     import capstone
 
-    machine.processor.sync()
-    cpu = machine.processor.ideal
+    processor.sync()
+    cpu = processor.ideal
     _, base, _, attributes = cpu.segment(1)
     linear = (base + cpu.eip) & 0xFFFFFFFF
     try:
-        code = machine.read_memory(linear, CODE_BYTES)
+        code = read(linear, CODE_BYTES)
     except UserError as error:
         return [f"no code at eip: {error}"]
     bits = capstone.CS_MODE_32 if attributes & 0x4000 else capstone.CS_MODE_16

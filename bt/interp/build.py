@@ -31,7 +31,9 @@ HERE = Path(__file__).resolve().parent
 OUTPUT = HERE / "_compiled.pyx"
 
 # Not part of the amalgamation: ordinary Python, or the uncompiled twin of the prologue below.
-APART = {"__init__", "build", "dialect", "handlers", "pure", "sources", "transcendental"}
+APART = {
+    *("__init__", "bind", "build", "dialect", "handlers", "pure", "sources", "transcendental"),
+}
 
 COMPILE_ARGS = ["-O2", "-fno-strict-aliasing", "-fwrapv", "-foptimize-sibling-calls",
                 "-fno-tree-slp-vectorize", "-g0", "-w"]

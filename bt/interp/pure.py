@@ -6,7 +6,6 @@ it needs the struct classes of state.py.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from bt.interp.state import ST_NEXT, Block, Blocks, Cpu, Jump, Memory, Op, Space
@@ -57,19 +56,3 @@ def start(c: Cpu, op: Op) -> int:
         at = c.cur
         status = at.fn(c, at)
     return status
-
-
-def bind_handlers() -> None:
-    """Fill the tables that decoding and dispatch read when uncompiled. Repeating it is harmless."""
-    from bt.interp import dialect
-    from bt.interp.build import body_parameters, modules
-    from bt.interp.handlers import bind, build_tables
-
-    if dialect.HANDLERS:
-        return
-    bodies: dict[str, Any] = {}
-    for name in modules():
-        bodies.update(vars(importlib.import_module(f"bt.interp.{name}")))
-    tables = build_tables(body_parameters())
-    dialect.TABLES.extend((tables.shape, tables.imm, tables.select))
-    dialect.HANDLERS.extend(bind(tables, bodies))

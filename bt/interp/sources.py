@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 TABLE = HERE.parent / "table.py"
 
 # In this folder, but nothing of them is in the compiled module.
-UNCOMPILED = {"__init__", "_compiled", "pure", "transcendental", "sources"}
+UNCOMPILED = {"__init__", "_compiled", "bind", "pure", "transcendental", "sources"}
 
 ADVICE = (
     "the compiled interpreter was built from other sources than these: run `make build`, "

@@ -21,7 +21,7 @@ import struct
 
 from monitor.errors import UserError
 from monitor.loaders import gdt
-from monitor.loaders.plan import HOLE_END, HOLE_START, PAGE, Memory, Plan, mib
+from monitor.loaders.plan import HOLE_END, HOLE_START, PAGE, Memory, Plan, mib, more_memory
 from monitor.loaders.setup_header import SetupHeader, parse
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
@@ -97,7 +97,7 @@ def place_kernel(plan: Plan, image: Image, header: SetupHeader) -> None:
     if end > plan.memory_size:
         raise UserError(
             f"{image.name}: the kernel needs memory up to {end:#x} while it starts and the "
-            f"machine has {mib(plan.memory_size)}; give it at least {mib(end)} (--memory)"
+            f"machine has {mib(plan.memory_size)}; {more_memory(end)}"
         )
     plan.put(image.name, header.load_address, code)
     rest = max(start, header.load_address + len(code))
@@ -116,9 +116,9 @@ def place_initrd(plan: Plan, disk: Image, header: SetupHeader) -> tuple[int, int
                 f"{header.initrd_addr_max:#x}, the kernel's limit; give a smaller one"
             )
         raise UserError(
-            f"{disk.name}: the initrd ({mib(size)}) does not fit into {mib(plan.memory_size)} of "
-            f"memory beside the kernel; give the machine at least {mib(taken + size + PAGE)} "
-            "(--memory)"
+            f"{disk.name}: the initrd ({mib(size)}) does not fit into the machine's "
+            f"{mib(plan.memory_size)} of memory beside the kernel; "
+            f"{more_memory(taken + size + PAGE)}"
         )
     plan.put(disk.name, address, disk.data)
     return address, size

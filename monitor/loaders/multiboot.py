@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from monitor.errors import UserError
 from monitor.loaders import elf, elf_file, gdt
 from monitor.loaders.multiboot_info import put_information
-from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, mib
+from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, mib, more_memory
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
 
@@ -141,9 +141,9 @@ def put_module(plan: Plan, name: str, source: Source) -> tuple[int, int]:
     start = -(-above // PAGE) * PAGE
     if start + len(image.data) > plan.memory_size:
         raise UserError(
-            f"{image.name}: the module ({mib(len(image.data))}) does not fit into "
-            f"{mib(plan.memory_size)} of memory behind the kernel; give the machine at least "
-            f"{mib(start + len(image.data))} (--memory)"
+            f"{image.name}: the module ({mib(len(image.data))}) does not fit into the machine's "
+            f"{mib(plan.memory_size)} of memory behind the kernel; "
+            f"{more_memory(start + len(image.data))}"
         )
     plan.put(image.name, start, image.data)
     return start, start + len(image.data)

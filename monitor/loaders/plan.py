@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from monitor.config import MAX_MEMORY_MB
 from monitor.errors import UserError
 
 HOLE_START = 0xA0000
@@ -57,6 +58,13 @@ def mib(size: int) -> str:
     return f"{align_up(size, 1 << 20) >> 20} MiB"
 
 
+def more_memory(end: int) -> str:
+    """What to do about a guest that needs RAM up to `end`."""
+    if end > MAX_MEMORY_MB << 20:
+        return f"no size will do, {MAX_MEMORY_MB} MiB is the most (--memory)"
+    return f"give it at least {mib(end)} (--memory)"
+
+
 class Plan:
     """Pieces that must lie in RAM and must not overlap."""
 
@@ -78,7 +86,7 @@ class Plan:
         if piece.end > self.memory_size:
             raise UserError(
                 f"{piece.name}: needs memory up to {piece.end:#x} and the machine has "
-                f"{mib(self.memory_size)}; give it at least {mib(piece.end)} (--memory)"
+                f"{mib(self.memory_size)}; {more_memory(piece.end)}"
             )
         if piece.start < 0 or (piece.start < HOLE_END and piece.end > HOLE_START and piece.size):
             raise UserError(
@@ -114,8 +122,8 @@ class Plan:
                 return start
             start = align_up(wall, align)
         raise UserError(
-            f"{name}: no room for {size} bytes in {mib(self.memory_size)} of memory; give the "
-            f"machine at least {mib(start + size)} (--memory)"
+            f"{name}: no room for {size} bytes in the machine's {mib(self.memory_size)} of memory; "
+            f"{more_memory(start + size)}"
         )
 
     def _in_the_way(self, start: int, end: int) -> int | None:

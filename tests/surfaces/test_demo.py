@@ -120,7 +120,8 @@ def test_overhead_is_a_ratio_to_bare() -> None:
 
 def test_hits_of_the_translation_cache_are_shares() -> None:
     tc = {"bytes": 4096, "dispatches": 8, "dispatch_hits": 2, "lookups": 1000, "lookup_hits": 951}
-    rows = [line.split("│")[1:-1] for line in text_of(all_three(tc=tc)).splitlines() if "TC" in line]
+    lines = [line for line in text_of(all_three(tc=tc)).splitlines() if "TC" in line]
+    rows = [line.split("│")[1:-1] for line in lines]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ["TC bytes", "", "", "4,096"],
         ["TC dispatches, hits", "", "", "25.0%"],
