@@ -20,7 +20,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Mapping
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 CTRL_A = 0x01
@@ -63,12 +63,7 @@ class RawMode:
         self.take()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.leave()
 
     @property
@@ -112,12 +107,7 @@ class Signals:
                 self._before[number] = signal.signal(number, handler)
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -189,12 +179,7 @@ class InputReader:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         os.write(self._wake_write, b"x")
         self._thread.join()
         os.close(self._wake_write)

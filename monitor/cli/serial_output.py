@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 
 from monitor.config import SerialConfig
 from monitor.errors import UserError
@@ -38,12 +37,7 @@ class SerialOutput:
                 ) from error
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         if self._config.kind == "file" and self._descriptor is not None:
             os.close(self._descriptor)
 

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from monitor.errors import UserError
@@ -34,12 +33,7 @@ class StatsFile:
             raise UserError(f"cannot write --stats {self.path}: {error.strerror}") from error
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stream.close()
         if self._draft != self._target:
             self._draft.unlink(missing_ok=True)

@@ -316,3 +316,34 @@ def test_highest_priority_against_a_plain_loop(board):
         order = [(chip.lowest + 1 + i) % 8 for i in range(8)]
         for lines in range(1, 256):
             assert chip._highest(lines) == next(i for i in order if lines >> i & 1)
+
+
+@pytest.mark.parametrize(
+    ("masks", "serving", "line", "would"),
+    [
+        ((0x00, 0x00), None, 0, True),
+        ((0x00, 0x00), None, 8, True),
+        ((0x01, 0x00), None, 0, False),
+        ((0x00, 0x01), None, 8, False),
+        ((0x04, 0x00), None, 8, False),  # the cascade is masked
+        ((0x00, 0x00), 4, 0, True),  # of higher priority than what is in service
+        ((0x00, 0x00), 0, 4, False),
+        ((0x00, 0x00), 0, 8, False),
+        ((0x00, 0x02), None, 2, False),  # IRQ2 of an AT bus is IRQ9
+        ((0x00, 0x00), None, 2, True),
+    ],
+)
+def test_what_a_line_would_do_if_it_rose(board, masks, serving, line, would):
+    board.init_pics(*masks)
+    if serving is not None:
+        raise_lines(board, serving)
+        board.pc.pic.acknowledge()
+        assert not board.bus.intr
+    assert board.pc.pic.would_interrupt(line) == would
+    assert not board.bus.intr, "asking changes nothing"
+    raise_lines(board, line)
+    assert board.bus.intr == would
+
+
+def test_a_line_does_nothing_before_initialisation(board):
+    assert not board.pc.pic.would_interrupt(0)

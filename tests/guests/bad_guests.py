@@ -94,6 +94,15 @@ gdt:
     .long 0x0000FFFF, 0x00009B10
 """
 
+
+
+def controllers(icw4: int = 1) -> str:
+    """Initialise both interrupt controllers, vectors from 0x20; ICW4 is 3 for automatic EOI."""
+    words = ((0x20, 0x11), (0xA0, 0x11), (0x21, 0x20), (0xA1, 0x28), (0x21, 4), (0xA1, 2),
+             (0x21, icw4), (0xA1, icw4))  # fmt: skip
+    return "".join(f"\n mov al, {value:#x}\n out {port:#x}, al" for port, value in words) + "\n"
+
+
 BACK_TO_LOOP = """
     mov eax, after_fault
     call set_idt
@@ -171,14 +180,7 @@ BAD_GUESTS = (
         out 0x40, al
         mov al, 0
         out 0x40, al
-        mov al, 0x11
-        out 0x20, al
-        mov al, 0x20
-        out 0x21, al
-        mov al, 4
-        out 0x21, al
-        mov al, 1
-        out 0x21, al
+""" + controllers(1) + """
         mov al, 0xFE
         out 0x21, al
         sti
@@ -192,14 +194,7 @@ BAD_GUESTS = (
     BadGuest("interrupt-line-stays-up", """
         mov eax, tick
         call set_idt
-        mov al, 0x11
-        out 0x20, al
-        mov al, 0x20
-        out 0x21, al
-        mov al, 4
-        out 0x21, al
-        mov al, 3
-        out 0x21, al
+""" + controllers(3) + """
         mov al, 0xEF
         out 0x21, al
         mov dx, 0x3FC

@@ -10,31 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from bad_guests import BadGuest
+from bad_guests import BadGuest, controllers
 
 from monitor import Machine
 from monitor.config import MODES
 
 ORIGIN = 0x100000
 
-PICS = """
-    mov eax, woken
-    call set_idt
-    mov al, 0x11
-    out 0x20, al
-    out 0xA0, al
-    mov al, 0x20
-    out 0x21, al
-    mov al, 0x28
-    out 0xA1, al
-    mov al, 4
-    out 0x21, al
-    mov al, 2
-    out 0xA1, al
-    mov al, 1
-    out 0x21, al
-    out 0xA1, al
-"""
+PICS = "mov eax, woken\n call set_idt\n" + controllers()
 TIMER = """
     mov al, 0x30
     out 0x43, al

@@ -60,18 +60,16 @@ UNMAP_LIST = CONTROL + 0x280  # (address, length) pairs of u64, ends with length
 FILTER_PROGRAM = CONTROL + 0x400  # struct sock_fprog, then the instructions
 SCRATCH_STACK = CONTROL + 0x1000
 
+# What both begin with: the registers.
+STATE: list[tuple[str, str] | tuple[str, str, int]] = [
+    ("regs", "<u4", 8),  # EAX ECX EDX EBX ESP EBP ESI EDI
+    *((name, "<u4") for name in ("eflags", "eip", "cs", "es", "ss", "ds", "fs", "gs")),
+    ("fpu", "u1", 108),  # 32-bit protected mode FNSAVE image
+]
+
 CASE = np.dtype(
     [
-        ("regs", "<u4", 8),  # EAX ECX EDX EBX ESP EBP ESI EDI
-        ("eflags", "<u4"),
-        ("eip", "<u4"),
-        ("cs", "<u4"),
-        ("es", "<u4"),
-        ("ss", "<u4"),
-        ("ds", "<u4"),
-        ("fs", "<u4"),
-        ("gs", "<u4"),
-        ("fpu", "u1", 108),  # 32-bit protected mode FNSAVE image
+        *STATE,
         ("length", "<u4"),  # of the code under test
         ("code", "u1", SLOT),
         ("mem", "u1", MEM_SIZE),  # main window, then edge window
@@ -83,16 +81,7 @@ HEAD_SIZE = CASE.fields["code"][1]  # type: ignore[index]
 
 RESULT = np.dtype(
     [
-        ("regs", "<u4", 8),
-        ("eflags", "<u4"),
-        ("eip", "<u4"),
-        ("cs", "<u4"),
-        ("es", "<u4"),
-        ("ss", "<u4"),
-        ("ds", "<u4"),
-        ("fs", "<u4"),
-        ("gs", "<u4"),
-        ("fpu", "u1", 108),
+        *STATE,
         ("signal", "<u4"),  # 0: the code ran to its end
         ("vector", "<u4"),
         ("error", "<u4"),
