@@ -18,7 +18,7 @@ else:
     BUILD = "pure"
     if os.environ.get("VP_PURE") != "1":
         try:
-            from bt.interp import _compiled
+            import bt.interp._compiled as _compiled
         except ModuleNotFoundError:
             pass
         else:

@@ -62,6 +62,14 @@ def test_vp_says_what_to_do(tmp_path: Path) -> None:
     assert python(copy, "-c", LOAD, VP_PURE="1").stdout == "pure\n"
 
 
+def test_without_a_compiled_module_the_sources_run(tmp_path: Path) -> None:
+    copy = copied(tmp_path, "bt")
+    for module_file in (copy / "bt" / "interp").glob("_compiled*"):
+        module_file.unlink()
+    done = python(copy, "-c", LOAD)
+    assert (done.stdout, done.stderr) == ("pure\n", "")
+
+
 def copied(where: Path, *packages: str) -> Path:
     for package in packages:
         ignore = shutil.ignore_patterns("__pycache__", "*.c", "*.pyx")

@@ -34,7 +34,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """`vp` with the fake machine, as a process of its own, or as a child of a Python program."""
     root = Path(monitor.__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root), "TERM": "xterm"}
+    environment = {**os.environ, "PYTHONPATH": str(root), "TERM": "xterm", "PYTHON_COLORS": "0"}
     shell = [sys.executable, "-c", shell_program] if shell_program else []
     command = [*shell, *FAKE_VP, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, **options)  # type: ignore[call-overload,no-any-return]
