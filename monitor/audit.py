@@ -84,13 +84,8 @@ class Audit:
                 if known is not None:
                     known.count += 1
                 else:
-                    self.wrong[mnemonic] = WrongAnswer(
-                        mnemonic,
-                        1,
-                        self._eip,
-                        f"{name}={got[name]:08x}",
-                        f"{name}={value:08x}",
-                    )
+                    both = (_shown(name, each, got[name] ^ value) for each in (got[name], value))
+                    self.wrong[mnemonic] = WrongAnswer(mnemonic, 1, self._eip, *both)
                 return
 
     def _mnemonic(self, eip: int) -> str:
@@ -117,3 +112,10 @@ class Audit:
             if in_page and 0 <= physical <= self.memory.size - WINDOW:
                 windows[name] = physical
         return windows
+
+
+def _shown(name: str, value: int, differing: int) -> str:
+    """A value for the report. Of the stack's window the doubleword just pushed is the upper one."""
+    if name == "stack" and differing >> 32:
+        value >>= 32
+    return f"{name}={value:08x}"

@@ -14,14 +14,14 @@ from monitor.report import WRONG, counts_table, number, wrong_answers_table
 
 KINDS = ("direct", "translated", "stubs", "emulated")
 
-WHY = """\
-A kernel in ring 3 is safe to run only if every instruction that could tell it so, or that needs
-ring 0, traps. On x86 some do not: they go on with a wrong answer, and nobody is told.
-"""
-CURE = """\
-Translation replaces such instructions by stubs that work on the virtual processor's state; the
-rest of the kernel's code is copied as it is, and user code runs directly.
-"""
+WHY = (
+    "A kernel in ring 3 is safe to run only if every instruction that could tell it so, or that "
+    "needs ring 0, traps. On x86 some do not: they go on with a wrong answer, and nobody is told."
+)
+CURE = (
+    "Translation replaces such instructions by stubs that work on the virtual processor's state; "
+    "the rest of the kernel's code is copied as it is, and user code runs directly."
+)
 REASONS = (  # first words of an instruction, and why it is critical
     (("popf",), "POPF changes IF and IOPL in ring 0 only. In ring 3 it leaves them as they are, "
      "and no fault says so: the kernel thinks that interrupts are off again, and they are on."),
@@ -157,11 +157,11 @@ def explanation(lives: Sequence[Life]) -> Text:
     mnemonics = [row["mnemonic"] for each in lives for row in each.statistics.get(WRONG, ())]
     reasons = dict.fromkeys(filter(None, map(reason, mnemonics)))
     if any(each.mode == "trap" for each in lives):
-        text.append("\n" + WHY)
+        text.append(f"\n{WHY}\n")
         for why in reasons:
             text.append(f"  - {why}\n")
     if any(each.mode == "translate" for each in lives):
-        text.append(CURE)
+        text.append(f"{CURE}\n")
     return text
 
 
