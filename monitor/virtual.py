@@ -128,7 +128,7 @@ class VirtualProcessor(Processor):
         self._pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
         self._stops: set[int] = set()
-        self._passed = -1  # count at which a breakpoint was reported: do not report it again
+        self._passed = (-1, -1)  # count and address of the breakpoint that was reported last
         self._intr = False
         self._noticed = False
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
@@ -208,7 +208,7 @@ class VirtualProcessor(Processor):
 
     def _turn(self, budget: int) -> int:
         if self._stops and self._at_stop():
-            self._passed = self.total
+            self._passed = (self.total, self._linear())
             return EXIT_BREAKPOINT
         how, context = self.decide()
         if how is How.TRANSLATED:
@@ -224,8 +224,12 @@ class VirtualProcessor(Processor):
         return self._rule.get(self.ideal.posture(), OTHERWISE)
 
     def _at_stop(self) -> bool:
-        linear = self.ideal.segment(CS)[1] + self.ideal.eip & 0xFFFFFFFF
-        return linear in self._stops and self._passed != self.total
+        linear = self._linear()
+        return linear in self._stops and self._passed != (self.total, linear)
+
+    def _linear(self) -> int:
+        """The guest's EIP as a linear address."""
+        return int(self.ideal.segment(CS)[1] + self.ideal.eip & 0xFFFFFFFF)
 
     # --- direct execution ---------------------------------------------------------------
 
@@ -410,8 +414,14 @@ class VirtualProcessor(Processor):
 
     def _step_ideal(self, budget: int) -> int:
         ideal = self.ideal
-        reason = ideal.run_at(self.total, budget)
+        if self._stops and self._passed == (self.total, self._linear()):
+            ideal.set_icount(self.total)
+            reason = ideal.step_past()
+        else:
+            reason = ideal.run_at(self.total, budget)
         self._account("emulated", ideal.icount())
+        if reason == EXIT_BREAKPOINT:
+            self._passed = (self.total, self._linear())
         news = ideal.take_news()
         if news:
             self._follow(news)

@@ -233,4 +233,5 @@ def stop_here(c: Cpu, op: Op) -> i32:
     c.eip = op.eip
     c.budget += op.left
     c.exit_reason = EXIT_BREAKPOINT
+    c.exit_arg = (op.eip + c.seg_base[CS]) & M32
     return ST_EXIT

@@ -567,7 +567,9 @@ class Interp(Cpu):
         self.icount_end = (done + budget) & M64
         self.recheck = 0
         self.traced = 0
-        self.passing = 1 if self.stop_count and self.exit_reason == EXIT_BREAKPOINT else 0
+        at: u32 = (self.eip + self.seg_base[CS]) & M32
+        here = self.exit_reason == EXIT_BREAKPOINT and self.exit_arg == at
+        self.passing = 1 if here and self.stop_count else 0
         reason: i32 = 0
         with nogil:
             reason = run_loop(self)
@@ -583,7 +585,7 @@ class Interp(Cpu):
         self.budget = 1
         self.recheck = 0
         self.traced = 0
-        self.passing = 1
+        self.passing = 2
         reason: i32 = run_loop(self)
         self.passing = 0
         return reason

@@ -403,7 +403,7 @@ class Cpu:
     stops: Annotated[list[u32], 16]  # linear addresses of the embedder's breakpoints
     stop_count: u32
     audit_all: u32  # 1: stop before every critical instruction, whatever the frame
-    passing: u32  # 1: the first instruction is one we stopped at: do not stop again
+    passing: u32  # 1: the first instruction is a stop we were at; 2: nor is it audited
     dr_armed: u32  # breakpoints armed: bit 0 execution, bit 1 data, bit 2 I/O
     dr_hits: u32  # DR6 bits B0-B3 collected by accesses of this instruction
     dr_held: u32  # those of a MOV SS or POP SS, which trap after the next instruction

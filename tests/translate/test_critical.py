@@ -6,7 +6,7 @@ Each runs bare and under the monitor, in forms that a ring 3 processor would ans
 from __future__ import annotations
 
 import pytest
-from kernel_lab import CODE, FREE, Kernel, agree, code16, descriptor, gate, raw, run
+from kernel_lab import CODE, FREE, Kernel, agree, code16, descriptor, gate, make, raw, run
 
 LDT = 0x5000
 EXTRA_GDT = {
@@ -99,6 +99,19 @@ def test_user_code_is_right_in_trap_mode_too(name: str) -> None:
     source = program(name, 3)
     bare, trap = (run(Kernel(source, ring=3, gdt=EXTRA_GDT), mode) for mode in ("bare", "trap"))
     assert trap.registers["ebx"] == bare.registers["ebx"]
+
+
+@pytest.mark.parametrize("stop", ["elsewhere", "one", "two"])
+def test_breakpoints_let_no_critical_instruction_pass(stop: str) -> None:
+    """Neither the next one after an emulated one, nor the one at the breakpoint itself."""
+    kernel = Kernel("one: smsw eax \n two: smsw ebx \n elsewhere: int 0x31", ring=3)
+    wanted = run(kernel, "bare").registers
+    machine = make(kernel, "translate")
+    machine.add_breakpoint(kernel.symbol(stop))
+    outcome = machine.run(timeout=60)
+    assert (outcome.kind, machine.registers["eip"]) == ("address", kernel.symbol(stop))
+    assert machine.run(timeout=60).kind == "exit"
+    assert machine.registers["eax"] == machine.registers["ebx"] == wanted["ebx"]
 
 
 WRONG_IN_RING_0 = (
