@@ -1,14 +1,21 @@
-"""The interpreter's two builds behind one door.
+"""The engines by name, and the interpreter's two builds behind one door.
 
 `from bt.engine import Interp, Ram, AddressSpace` gives the compiled build where it exists, the
 uncompiled sources where it does not or where the environment says VP_PURE=1. BUILD says which. A
 compiled build of other sources than these is a StaleBuildError.
+
+`ENGINES[name](ram, bus)` makes an engine as bt/contract.py describes it, over RAM that the ideal
+processor shares. A new engine is one more row here; tests/engine then runs it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bt.contract import Bus, Engine
+from bt.interp.state import ATTR_UNUSABLE, LDTR
 
 if TYPE_CHECKING:
     from bt.interp.run import AddressSpace, Interp, Ram
@@ -34,4 +41,16 @@ else:
 
         bind_handlers()
 
-__all__ = ["BUILD", "AddressSpace", "Interp", "Ram"]
+__all__ = ["BUILD", "ENGINES", "AddressSpace", "Interp", "Ram"]
+
+
+def interp_engine(ram: Ram, bus: Bus) -> Engine[AddressSpace]:
+    """The interpreter in ring 3, without descriptor tables."""
+    engine = Interp(ram, bus, external=True)
+    engine.set_privilege(3)
+    engine.gdtr_limit = 0
+    engine.set_segment(LDTR, 0, 0, 0, ATTR_UNUSABLE)
+    return engine
+
+
+ENGINES: dict[str, Callable[[Ram, Bus], Engine[Any]]] = {"interp": interp_engine}

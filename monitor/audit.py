@@ -8,9 +8,11 @@ Ring 3's result is what the guest goes on with: this mode shows that x86 is not 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from bt.contract import EXIT_BUDGET, Engine
 from bt.engine import Interp
-from bt.interp.state import CR0_MP, CR0_NE, CR0_WP, CS, EXIT_BUDGET, SS
+from bt.interp.state import CR0_MP, CR0_NE, CR0_WP, CS, SS
 from bt.lengths import locate
 from monitor.memory import GuestMemory
 
@@ -34,15 +36,9 @@ class WrongAnswer:
 @dataclass
 class Audit:
     ideal: Interp
-    engine: Interp
+    engine: Engine[Any]
     memory: GuestMemory
     wrong: dict[str, WrongAnswer] = field(default_factory=dict)
-
-    def deprivilege(self) -> None:
-        """Ring compression: the guest's ring 0 selectors carry RPL 3 in the engine."""
-        for segment in (CS, SS):
-            selector, base, limit, rights = self.engine.segment(segment)
-            self.engine.set_segment(segment, selector | 3, base, limit, rights)
 
     def step(self, count: int) -> bool:
         """Run the critical instruction at the guest's EIP both ways. False: ring 3 traps on it."""
@@ -61,7 +57,7 @@ class Audit:
         self.engine.cr0 |= HOST_CR0  # SMSW shows it; nothing else that is critical looks at it
         if self.engine.step_past() != EXIT_BUDGET:
             return False
-        ideal.take_registers(self.engine)
+        self.engine.give_registers(ideal)
         self._compare(mnemonic, self._visible(windows), wanted)
         return True
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bt.cache import TranslatedBlock, TranslationCache
-from bt.engine import Interp, Ram
+from bt.contract import PERM_GLOBAL, PERM_LARGE, FrameTable
+from bt.engine import Interp
 from bt.interp.paging import PTE_A, PTE_G, PTE_U
-from bt.interp.state import PERM_GLOBAL, PERM_LARGE
 from bt.output import Surveyed
 from bt.translate import CONTEXTS, MAX_INSTRUCTIONS
 
@@ -35,7 +35,7 @@ class Survey:
 
 
 class CodePages:
-    def __init__(self, ram: Ram, ideal: Interp) -> None:
+    def __init__(self, ram: FrameTable, ideal: Interp) -> None:
         self.ram = ram
         self.ideal = ideal
         self._frames: dict[int, int] = {}  # linear page -> frame it had when translated

@@ -112,7 +112,7 @@ class X87Reader:
     def read(self, source: Interp) -> tuple[bytes, ...]:
         """ST0 to ST7 of `source`, ten bytes each."""
         cpu = self._cpu
-        cpu.take_registers(source)
+        source.give_registers(cpu)
         cpu.eip = 0
         if cpu.run(1) != EXIT_BUDGET:
             raise MonitorBug(f"the scratch processor's FNSAVE faulted: vector {cpu.fault_vector}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt.engine import BUILD, Ram
+from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import CS, DS, ES, FRAME_MONITOR, FS, GS, SS
 from monitor.bare import BareProcessor
 from monitor.board import Board
@@ -56,7 +56,7 @@ class Machine:
     ) -> None:
         self._check(memory_mb, mode, engine, clock)
         self.mode = mode
-        self.engine = "interp"
+        self.engine = "interp" if engine == "auto" else engine
         self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
         self.ram = self._physical_map()
         self.clock_name = clock
@@ -78,8 +78,9 @@ class Machine:
             raise UserError(f"memory of {memory_mb} MiB: choose from {MIN_MB} to {MAX_MB}")
         if mode not in MODES:
             raise UserError(f"mode {mode!r}: choose one of {', '.join(MODES)}")
-        if engine not in ("interp", "auto"):
-            raise UserError(f"engine {engine!r} is not in this version: choose interp or auto")
+        if engine not in (*ENGINES, "auto"):
+            known = ", ".join(ENGINES)
+            raise UserError(f"engine {engine!r} is not in this version: choose {known} or auto")
         if clock not in ("icount", "host"):
             raise UserError(f"clock {clock!r}: choose icount or host")
 
@@ -95,7 +96,7 @@ class Machine:
             return BareProcessor(self.ram, self.board)
         from monitor.virtual import VirtualProcessor
 
-        return VirtualProcessor(self.ram, self.memory, self.board, self.mode)
+        return VirtualProcessor(self.ram, self.memory, self.board, self.mode, self.engine)
 
     # --- loading ------------------------------------------------------------------------
 

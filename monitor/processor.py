@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from bt.engine import Interp, Ram
+from bt.contract import FrameTable
+from bt.engine import Interp
 from monitor.events import ExitEvent, Listener
 
 
 class Processor(ABC):
-    ram: Ram
+    ram: FrameTable
     listeners: list[Listener]  # told of every exit; empty costs nothing
     ideal: Interp  # holds the architectural state; see sync()
 

@@ -17,15 +17,18 @@ spaces, and kept from the guest by truncated segments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from bt.cache import CONTEXT_COUNT
-from bt.engine import AddressSpace, Interp, Ram
-from bt.interp.state import (
+from bt.contract import (
     PERM_EXEC,
     PERM_PINNED,
     PERM_PRESENT,
     PERM_WRITE,
+    AddressSpace,
+    Engine,
 )
+from bt.engine import Interp
 from bt.stubs import VCPU_BYTES, VCPU_PAGES, VSYS
 from bt.translate import CONTEXTS, Context
 from bt.user_pages import may_run_directly
@@ -46,10 +49,9 @@ class ShadowMmu:
 
     def __init__(
         self,
-        ram: Ram,
         memory: GuestMemory,
         ideal: Interp,
-        engine: Interp,
+        engine: Engine[Any],
         has_device: Callable[[int, int], bool],
     ) -> None:
         """`has_device(address, size)`: does a device answer in this physical range?"""
@@ -58,9 +60,9 @@ class ShadowMmu:
         memory.buffer[memory.size + OPEN_BUS : memory.size + OPEN_BUS + PAGE] = b"\xff" * PAGE
         self.ideal = ideal
         self.engine = engine
-        self.kernel = AddressSpace(ram)
-        self.user = AddressSpace(ram)
-        self._ram = ram
+        self.kernel: AddressSpace = engine.new_space()
+        self.user: AddressSpace = engine.new_space()
+        self._frames = engine.memory()
         self._flips: dict[int, int] = {}
         self._clean: set[int] = set()  # frames searched: executable, not writable
         self._audited: set[int] = set()  # frames with candidates: the engine stops at each
@@ -166,7 +168,7 @@ class ShadowMmu:
         else:
             self._audited.add(frame)
         # Clean frames too: what the ideal processor writes into one passes by its write protection.
-        self._ram.audit(frame, True)
+        self._frames.audit(frame, True)
 
     def _written(self, frame: int) -> None:
         """A page of user code is written: it must be searched again before it runs."""

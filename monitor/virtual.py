@@ -17,23 +17,25 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from enum import Enum
+from typing import Any
 
 from bt.cache import CHAIN, EMULATE, Exit, TranslatedBlock, TranslationCache
-from bt.engine import Interp, Ram
-from bt.interp.state import (
+from bt.contract import (
     ACC_FETCH,
     ACC_WRITE,
-    ATTR_UNUSABLE,
-    CS,
     EXIT_BREAKPOINT,
     EXIT_BUDGET,
     EXIT_EXCEPTION,
-    EXIT_INTERRUPT,
     EXIT_IO,
-    EXIT_NONE,
     EXIT_SOFTINT,
+    Engine,
+)
+from bt.engine import ENGINES, Interp, Ram
+from bt.interp.state import (
+    CS,
+    EXIT_INTERRUPT,
+    EXIT_NONE,
     IF,
-    LDTR,
     NEWS_FLUSH_ALL,
     NEWS_FLUSH_LOCAL,
     NEWS_FLUSH_PAGE,
@@ -96,19 +98,18 @@ OTHERWISE = (How.EMULATED, CONTEXTS[0])
 
 
 class VirtualProcessor(Processor):
-    def __init__(self, ram: Ram, memory: GuestMemory, board: Board, mode: str) -> None:
-        self.ram = ram
+    def __init__(
+        self, ram: Ram, memory: GuestMemory, board: Board, mode: str, engine: str = "interp"
+    ) -> None:
         self.listeners = []
         self.memory = memory
         self.translating = mode == "translate"
         self._rule = RULE if self.translating else TRAP_RULE
         self.ideal = Interp(ram, board)
         self.board = board
-        self.engine = Interp(ram, board, external=True)
-        self.shadow = ShadowMmu(ram, memory, self.ideal, self.engine, board.has_device)
-        self.engine.set_privilege(3)
-        self.engine.gdtr_limit = 0  # no shadow descriptors: segment loads fault, and are emulated
-        self.engine.set_segment(LDTR, 0, 0, 0, ATTR_UNUSABLE)
+        self.engine: Engine[Any] = ENGINES[engine](ram, board)
+        self.ram = self.engine.memory()
+        self.shadow = ShadowMmu(memory, self.ideal, self.engine, board.has_device)
         self.engine.set_count_region(HIDDEN_BASE, TC_BYTES)
         self.engine.audit_all = 0 if self.translating else 1
         self.ideal.ring_compression = 0 if self.translating else 1
@@ -117,7 +118,7 @@ class VirtualProcessor(Processor):
         self._slots = hidden[TC_BYTES : TC_BYTES + 64].cast("I")
         self.cache = TranslationCache(hidden, HIDDEN_BASE, TC_BYTES, TC_BYTES + VCPU_PAGES)
         self.translator = Translator(self.cache, self.engine.mark)
-        self.code_pages = CodePages(ram, self.ideal)
+        self.code_pages = CodePages(self.ram, self.ideal)
         self.audit = Audit(self.ideal, self.engine, memory)
         self._end = 0  # the count at which run() must be back
         self.total = 0  # guest instructions completed
@@ -235,10 +236,10 @@ class VirtualProcessor(Processor):
 
     def _run_direct(self, budget: int) -> int:
         engine = self.engine
-        engine.use_spaces(self.shadow.user, self.shadow.user)
+        engine.use_space(self.shadow.user)
         reason = engine.run_direct(self.ideal, HIDDEN_BASE, self.total, budget)
         self._account("direct", engine.icount())
-        self.ideal.take_null_segments(engine)
+        engine.give_null_segments(self.ideal)
         if self._not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_EXCEPTION:
@@ -281,7 +282,7 @@ class VirtualProcessor(Processor):
         self.shadow.hold_interrupt_flag(context, self._intr)
         space = self.shadow.user if context.user else self.shadow.kernel
         engine = self.engine
-        engine.use_spaces(space, space)
+        engine.use_space(space)
         self._in_engine = True
         self._fpu_ip = cpu.fpu_ip
         try:
@@ -469,13 +470,13 @@ class VirtualProcessor(Processor):
     def _run_deprivileged(self, budget: int) -> int:
         """Guest ring 0 as it is, in ring 3, and a witness of every critical instruction."""
         engine = self.engine
-        engine.use_spaces(self.shadow.kernel, self.shadow.kernel)
+        engine.use_space(self.shadow.kernel)
         engine.load_direct(self.ideal, HIDDEN_BASE, self.total)
-        self.audit.deprivilege()
+        engine.compress_rings()
         reason = engine.run(budget)
         self._account("direct", engine.icount())
-        self.ideal.take_registers(engine)
-        self.ideal.take_null_segments(engine)
+        engine.give_registers(self.ideal)
+        engine.give_null_segments(self.ideal)
         if self._not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_BREAKPOINT:

@@ -98,6 +98,7 @@ from bt.interp.state import (
     EXIT_IO,
     EXIT_NONE,
     FRAME_AUDIT,
+    FRAME_MONITOR,
     FRAME_RAM,
     H_FIRST,
     IF,
@@ -108,6 +109,7 @@ from bt.interp.state import (
     NEWS_WATCHED,
     PERM_PRESENT,
     RF,
+    SS,
     ST_EXIT,
     ST_FAULT,
     ST_LOOKUP,
@@ -418,13 +420,6 @@ class AddressSpace:
         """Unmap everything, or all but global pages."""
         flush_space(self.space, 1 if keep_global else 0)
 
-    def mapped(self, la: int) -> int:
-        """PERM_* bits of a linear page, 0: not mapped."""
-        return self.space.perm[la >> 12]
-
-    def count(self) -> int:
-        return self.space.count
-
 
 @inline
 def _space_of(a: AddressSpace) -> Space:
@@ -596,15 +591,6 @@ class Interp(Cpu):
             return settle_fault(self)
         return EXIT_NONE
 
-    def exception(self, vector: int, error: int, has_error: bool) -> int:
-        """Raise an exception at c.eip, as the instruction there would; 0 or an EXIT_* reason."""
-        self.fault_vector = vector
-        self.fault_error = error
-        self.fault_has_error = 1 if has_error else 0
-        if raise_exception(self) < 0:
-            return self.exit_reason
-        return EXIT_NONE
-
     def peek_entry(self, la: int) -> int:
         """What the tables say of a linear page, without faults or accessed bits; -1: not mapped.
 
@@ -694,7 +680,20 @@ class Interp(Cpu):
         self.a20_mask = M32 if enabled else M32 & ~0x100000
         flush_tlb(self, 0)
 
-    # --- the engine contract ------------------------------------------------------------
+    # --- the engine contract (bt/contract.py) -------------------------------------------
+
+    def memory(self) -> Ram:
+        """The frames."""
+        return self.owner
+
+    def new_space(self) -> AddressSpace:
+        """An empty address space."""
+        return AddressSpace(self.owner)
+
+    def use_space(self, space: AddressSpace) -> None:
+        """Run in this space; ring 3 of an engine has no other."""
+        if self.user is not space:
+            self.use_spaces(space, space)
 
     def use_spaces(self, user: AddressSpace, sup: AddressSpace) -> None:
         """Switch address spaces (a CR3 load of the engine)."""
@@ -720,7 +719,7 @@ class Interp(Cpu):
         try:
             return self.run(budget)
         finally:
-            source.take_registers(self)
+            self.give_registers(source)
 
     def run_translated(
         self,
@@ -759,22 +758,28 @@ class Interp(Cpu):
         self.ports_open = 0
         self.icount_end = (count + self.budget) & M64
 
-    def take_registers(self, engine: Interp) -> None:
-        """The last part of run_direct(): registers, ring 3's flags and EIP from the engine."""
-        leave_ring3(self, engine)
-        self.eip = engine.eip
+    def compress_rings(self) -> None:
+        """CS and SS carry RPL 3: what a kernel in ring 3 sees."""
+        self.seg_sel[CS] |= 3
+        self.seg_sel[SS] |= 3
+
+    def give_registers(self, target: Interp) -> None:
+        """The last part of run_direct(): registers, ring 3's flags and EIP."""
+        leave_ring3(target, self)
+        target.eip = self.eip
 
     def run_at(self, count: int, budget: int) -> int:
         """run(), with the instruction count set first."""
         self.icount_end = (count + self.budget) & M64
         return self.run(budget)
 
-    def take_null_segments(self, engine: Interp) -> int:
-        """Adopt null selectors that ring 3 loaded by itself; how many."""
+    def give_null_segments(self, target: Interp) -> int:
+        """Null selectors that ring 3 loaded by itself; how many."""
         found: u32 = 0
         for i in range(6):
-            if engine.seg_sel[i] != self.seg_sel[i] and engine.seg_attr[i] & ATTR_UNUSABLE:
-                self.set_segment(i, engine.seg_sel[i], 0, 0, ATTR_UNUSABLE)
+            null = self.seg_sel[i] < 4 and self.seg_attr[i] & ATTR_UNUSABLE
+            if null and self.seg_sel[i] != target.seg_sel[i]:
+                target.set_segment(i, self.seg_sel[i], 0, 0, ATTR_UNUSABLE)
                 found += 1
         return found
 
@@ -857,7 +862,9 @@ class Interp(Cpu):
         return found
 
     def map_page(self, space: AddressSpace, la: int, pa: int, perm: int) -> None:
-        """Map a linear page to a physical frame; perm: PERM_* bits."""
+        """Map a linear page to a physical frame; perm: PERM_* bits. ValueError: no memory there."""
+        if self.mem.frame_flags[(pa & M32) >> 12] & (FRAME_RAM | FRAME_MONITOR) == 0:
+            raise ValueError(f"no memory at physical address {pa:#x}")
         fill(self, _space_of(space), la & M32, pa & M32, perm | PERM_PRESENT)
 
     def unmap_frame(self, space: AddressSpace, frame: int) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from bt.engine import AddressSpace, Interp, Ram
+from bt.contract import AddressSpace, Engine, FrameTable
+from bt.engine import Interp, Ram
 from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from bt.translate import CONTEXTS
 from monitor import Machine
@@ -92,8 +93,9 @@ def test_files_exist(page: Path) -> None:
 
 @pages
 def test_names_of_the_engine_contract_exist(page: Path) -> None:
-    classes = {"Interp": Interp, "Ram": Ram, "AddressSpace": AddressSpace, "Machine": Machine}
-    for owner, name in re.findall(r"`(Interp|Ram|AddressSpace|Machine)\.(\w+)", prose(page)):
+    classes: dict[str, type] = {"Interp": Interp, "Ram": Ram, "Machine": Machine}
+    classes |= {"Engine": Engine, "FrameTable": FrameTable, "AddressSpace": AddressSpace}
+    for owner, name in re.findall(rf"`({'|'.join(classes)})\.(\w+)", prose(page)):
         assert hasattr(classes[owner], name), f"{page.name} names {owner}.{name}"
 
 

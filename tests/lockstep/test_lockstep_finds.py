@@ -56,7 +56,7 @@ def change_x87(machine: Machine) -> None:
     other.step(2)
     cpu, donor = machine.processor.ideal, other.processor.ideal
     state = cpu.save_state()
-    cpu.take_registers(donor)
+    donor.give_registers(cpu)
     cpu.restore_state(state)
     cpu.fpu_ip, cpu.fpu_cs, cpu.fpu_op, cpu.fpu_ds, cpu.fpu_dp = 0, 0, 0, 0, 0
 
