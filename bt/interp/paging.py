@@ -264,7 +264,10 @@ def flush_page(c: Cpu, la: u32) -> i32:
 
 @func
 def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
-    """Enter a translation into a TLB. Pages that need the slow path get no entry there."""
+    """Enter a translation into a TLB, in place of an older one.
+
+    Pages that need the slow path get no entry there.
+    """
     page: u32 = la >> 12
     flags = c.mem.frame_flags[pa >> 12]
     if space.perm[page] == 0:
@@ -275,6 +278,9 @@ def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
     space.perm[page] = perm
     if perm & PERM_LARGE:
         space.large = 1
+    space.r[page] = 0
+    space.w[page] = 0
+    space.x[page] = 0
     if phys_is_ram(c, pa) == 0 or c.dr_armed & 2:
         return 0
     entry: u64 = (c.mem.host + (pa & 0xFFFFF000) - (page << 12)) & 0xFFFFFFFFFFFFFFFF
