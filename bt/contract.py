@@ -25,7 +25,8 @@ What every engine guarantees:
   and does so again. Their other registers and flags are those from before.
 * It may leave more often than asked (a whole page traced instead of a byte), never less.
 * Nobody stops it from outside: run() ends with the budget, at an exit, or because a port access
-  that it is serving sets `recheck`. So the budget bounds how long the monitor is deaf.
+  that it is serving sets `recheck`. So the budget bounds how long the monitor is deaf. A REP
+  instruction costs 1 however long it takes, so a very long one leaves in between.
 """
 
 from __future__ import annotations
@@ -82,12 +83,13 @@ __all__ = [
 
 #: Every way in which an engine leaves, and what holds then.
 EXITS = {
-    EXIT_BUDGET: "the budget is spent: exactly so many guest instructions have completed since",
+    EXIT_BUDGET: "the budget is spent: exactly so many guest instructions have completed",
     EXIT_EXCEPTION: "the instruction at EIP faulted: `fault_vector`, `fault_error` (0 where the "
     "vector has none), `cr2` for a page fault unless `traced`; it has not completed",
     EXIT_SOFTINT: "INT n, INT3, INTO or INT1 at EIP: `exit_arg` is n; it has not completed",
     EXIT_BREAKPOINT: "EIP is at a stop, or at a critical instruction that is audited",
-    EXIT_IO: "a port access set `recheck`: it has completed, EIP is behind it",
+    EXIT_IO: "a port access set `recheck`: it has completed, EIP is behind it; or a REP "
+    "instruction takes long: EIP is at it, its registers say how far it came, run again",
 }
 
 MAX_STOPS = 16  # what set_stops() takes

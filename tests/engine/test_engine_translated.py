@@ -1,0 +1,276 @@
+"""Running out of the translation cache: flat CS, the vCPU pages, exits, ports."""
+
+from __future__ import annotations
+
+import pytest
+from engine_lab import (
+    CEILING,
+    CODE,
+    DATA,
+    GP,
+    MONITOR,
+    PF,
+    SELECTORS,
+    STACK,
+    Exit,
+    Lab,
+    assemble,
+    describe,
+)
+
+from bt.contract import (
+    EXIT_BUDGET,
+    EXIT_IO,
+    EXIT_SOFTINT,
+    MARK_COUNTS,
+    PERM_EXEC,
+    PERM_PINNED,
+    PERM_WRITE,
+)
+from bt.interp.state import LDTR, TR
+from bt.stubs import CONTROLS, LDTR_SELECTOR, NEAR_LANDINGS, TR_SELECTOR, VSYS
+from bt.stubs import SELECTORS as SELECTORS_AT
+
+CACHE, CACHE_SIZE = CEILING, 0x4000
+VCPU = CEILING + 0x100000  # linear
+VCPU_PAGE = MONITOR + CACHE_SIZE  # physical
+TABLE = VCPU_PAGE + 0x2000
+GS = 5
+IF = 0x200
+
+
+class Cache:
+    """A lab whose guest runs out of a small translation cache, through GS."""
+
+    def __init__(self, lab: Lab, cpl: int = 0) -> None:
+        self.lab = lab
+        for page in range(0, CACHE_SIZE, 0x1000):
+            lab.map(CACHE + page, MONITOR + page >> 12, PERM_EXEC | PERM_PINNED)
+        lab.map(VCPU, VCPU_PAGE >> 12, PERM_WRITE | PERM_PINNED)
+        lab.map(VCPU + VSYS, VCPU_PAGE + VSYS >> 12, PERM_WRITE | PERM_PINNED)
+        lab.map(VCPU + NEAR_LANDINGS, TABLE >> 12, PERM_PINNED)
+        lab.engine.set_count_region(CACHE, CACHE_SIZE)
+        lab.engine.mark(CACHE, bytes([MARK_COUNTS]) * CACHE_SIZE)
+        lab.ideal.set_privilege(cpl)
+        lab.set(eip=CODE)
+
+    def put(self, code: str | bytes, at: int = CACHE) -> int:
+        data = assemble(code, at) if isinstance(code, str) else code
+        self.lab.write(MONITOR + at - CACHE, data + b"\xcc")
+        return at + len(data)
+
+    def run(self, budget: int = 1000, at: int = CACHE) -> Exit:
+        lab = self.lab
+        reason = lab.engine.run_translated(
+            lab.ideal, at, CEILING, lab.count, budget, VCPU_PAGE, VCPU, GS
+        )
+        lab.count = lab.engine.icount()
+        return describe(lab.engine, reason, lab.count)
+
+    def finish(self, code: str) -> Exit:
+        end = self.put(code)
+        exit_ = self.run()
+        assert (exit_.reason, exit_.arg, exit_.eip) == (EXIT_SOFTINT, 3, end), exit_
+        return exit_
+
+
+@pytest.fixture
+def cache(lab: Lab) -> Cache:
+    return Cache(lab)
+
+
+def test_registers_and_flags_go_back_eip_does_not(cache: Cache) -> None:
+    cache.lab.set(eax=4)
+    cache.finish("add eax, 0x7ffffffc; mov [0x20000], eax")
+    assert cache.lab.reg("eax") == 0x80000000
+    assert cache.lab.ideal.flags() & 0x8D5 == 0x894
+    assert cache.lab.dword(DATA) == 0x80000000
+    assert cache.lab.ideal.eip == CODE
+
+
+def test_int3_is_the_exit(cache: Cache) -> None:
+    cache.put("inc eax; nop")
+    exit_ = cache.run()
+    assert (exit_.reason, exit_.arg, exit_.eip, exit_.count) == (EXIT_SOFTINT, 3, CACHE + 2, 2)
+
+
+def test_code_is_flat_whatever_the_guests_cs_is(cache: Cache) -> None:
+    cache.lab.segment("cs", 0, CODE, 0x40FB)
+    cache.put("mov eax, 5", CACHE + 0x2000)
+    cache.put(f"jmp {CACHE + 0x2000:#x}")
+    exit_ = cache.run()
+    assert (exit_.eip, cache.lab.reg("eax")) == (CACHE + 0x2005, 5)
+
+
+def test_the_guests_segments_are_truncated_here_too(cache: Cache) -> None:
+    for segment in ("ds", "es", "ss", "fs"):
+        cache.put(f"mov eax, {segment}:[{VCPU:#x}]")
+        exit_ = cache.run()
+        assert (exit_.vector, exit_.error, exit_.eip) == (12 if segment == "ss" else GP, 0, CACHE)
+
+
+def test_the_vcpu_page_holds_selectors_and_control_registers(cache: Cache) -> None:
+    ideal = cache.lab.ideal
+    ideal.cr2, ideal.cr3, ideal.cr4 = 0x11112222, 0x5000, 0x80
+    for number, selector in ((LDTR, 0x58), (TR, 0x60)):
+        ideal.set_segment(number, selector, 0, 0xFFF, 0x82)
+    order = ("es", "cs", "ss", "ds", "fs", "gs")
+    places = [SELECTORS_AT + 4 * i for i in range(6)] + [LDTR_SELECTOR, TR_SELECTOR]
+    places += [CONTROLS, CONTROLS + 8, CONTROLS + 12, CONTROLS + 16]
+    cache.finish(
+        "; ".join(
+            f"mov eax, gs:[{at:#x}]; mov [{DATA + 4 * i:#x}], eax" for i, at in enumerate(places)
+        )
+    )
+    seen = [cache.lab.dword(DATA + 4 * i) for i in range(len(places))]
+    wanted = [*(SELECTORS[name] for name in order), 0x58, 0x60, ideal.cr0, 0x11112222, 0x5000, 0x80]
+    assert seen == wanted
+
+
+def test_the_reserved_segment_is_the_engines_alone(cache: Cache) -> None:
+    before = tuple(cache.lab.ideal.segment(GS))
+    cache.finish("mov dword ptr gs:[0], 0x1234; mov eax, gs:[0]")
+    assert cache.lab.reg("eax") == 0x1234
+    assert tuple(cache.lab.ideal.segment(GS)) == before
+    assert cache.lab.read(VCPU_PAGE, 4) == b"\x34\x12\x00\x00"
+
+
+def test_spills_stay_between_runs(cache: Cache) -> None:
+    cache.lab.set(eax=0xCAFE)
+    cache.finish("mov gs:[0], eax")
+    cache.finish("mov ebx, gs:[0]")
+    assert cache.lab.reg("ebx") == 0xCAFE
+
+
+@pytest.mark.parametrize("before", [0, IF])
+@pytest.mark.parametrize("code", ["nop", "cli", "sti"])
+def test_the_virtual_interrupt_flag(cache: Cache, before: int, code: str) -> None:
+    """Filled in on entry, taken back on exit, of a whole image bit 9 only; the real IF is 1."""
+    stub = {"nop": "nop", "cli": f"mov dword ptr gs:[{VSYS:#x}], 0",
+            "sti": f"mov dword ptr gs:[{VSYS:#x}], 0xffffffff"}[code]  # fmt: skip
+    cache.lab.set(flags=2 | before)
+    cache.finish(f"pushfd; pop ebx; mov ecx, gs:[{VSYS:#x}]; {stub}")
+    assert cache.lab.reg("ebx") == 0x202
+    assert cache.lab.reg("ecx") == before
+    assert cache.lab.ideal.flags() == 2 | {"nop": before, "cli": 0, "sti": IF}[code]
+
+
+def test_a_read_only_vcpu_page_faults(cache: Cache) -> None:
+    """So a stub that would set IF leaves, while an interrupt waits."""
+    lab = cache.lab
+    lab.engine.unmap_page(lab.space, VCPU + VSYS)
+    lab.map(VCPU + VSYS, VCPU_PAGE + VSYS >> 12, PERM_PINNED)
+    cache.put(f"mov eax, gs:[{VSYS:#x}]; mov dword ptr gs:[{VSYS:#x}], 0x200")
+    lab.set(flags=2)
+    exit_ = cache.run()
+    assert (exit_.vector, exit_.error, exit_.address, exit_.count) == (PF, 7, VCPU + VSYS, 1)
+    assert lab.ideal.flags() == 2
+
+
+def test_the_cache_cannot_be_written_by_its_code(cache: Cache) -> None:
+    cache.put(f"mov dword ptr gs:[{(CACHE - VCPU) & 0xFFFFFFFF:#x}], 5")
+    assert cache.run().vector == GP
+
+
+def test_landings_are_reached_through_the_reserved_segment(cache: Cache) -> None:
+    landing = CACHE + 0x1800
+    cache.put("inc esi", landing)
+    cache.lab.write(TABLE + 4 * 0x123, landing.to_bytes(4, "little"))
+    cache.put(f"jmp dword ptr gs:[ecx * 4 + {NEAR_LANDINGS:#x}]")
+    cache.lab.set(ecx=0x123, esi=1)
+    exit_ = cache.run()
+    assert (exit_.arg, exit_.eip, exit_.count) == (3, landing + 1, 2)
+
+
+def test_patched_code_is_seen_once_it_is_told(cache: Cache) -> None:
+    """A slot: INT3 until its target is known, then a jump."""
+    cache.put("inc eax")
+    cache.put("inc ebx", CACHE + 0x1000)
+    assert cache.run().eip == CACHE + 1
+    cache.lab.write(MONITOR + 1, assemble(f"jmp {CACHE + 0x1000:#x}", CACHE + 1))
+    assert cache.run().eip == CACHE + 0x1001
+    cache.lab.write(MONITOR + 1, b"\xcc")
+    assert cache.run().eip == CACHE + 1
+
+
+def test_guest_memory_is_not_run_by_accident(cache: Cache) -> None:
+    """Only what is mapped executable; a data page of the guest is not."""
+    cache.put(f"jmp {STACK:#x}")
+    exit_ = cache.run()
+    assert (exit_.vector, exit_.address, exit_.eip) == (PF, STACK, STACK)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 5])
+def test_budgets_hold(cache: Cache, budget: int) -> None:
+    cache.put("top: inc eax; jmp top")
+    exit_ = cache.run(budget)
+    assert (exit_.reason, exit_.count, exit_.eip) == (EXIT_BUDGET, budget, CACHE + budget % 2)
+
+
+# --- ports --------------------------------------------------------------------------------------
+
+PORTS = {
+    "in al, 0x60": ("in", 0x60, 1, 0x44), "in ax, 0x60": ("in", 0x60, 2, 0x3344),
+    "in eax, dx": ("in", 0xCF8, 4, 0x11223344), "out 0x80, al": ("out", 0x80, 1, 0x78),
+    "out dx, ax": ("out", 0xCF8, 2, 0x5678), "out dx, eax": ("out", 0xCF8, 4, 0x12345678),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", PORTS)
+def test_ports_are_open_for_ring_0(cache: Cache, code: str) -> None:
+    cache.lab.count = 70
+    cache.lab.set(eax=0x12345678, edx=0xCF8)
+    exit_ = cache.finish(f"nop; {code}; nop")
+    direction, _, size, value = access = PORTS[code]
+    assert cache.lab.ports.log == [access]
+    assert cache.lab.ports.counts == [71], "the instructions completed before it"
+    kept = 0x12345678 & ~((1 << 8 * size) - 1)
+    assert cache.lab.reg("eax") == (kept | value if direction == "in" else 0x12345678)
+    assert exit_.count == 73
+
+
+@pytest.mark.parametrize("code", PORTS)
+def test_ports_are_closed_for_ring_3(lab: Lab, code: str) -> None:
+    cache = Cache(lab, cpl=3)
+    cache.put(code)
+    exit_ = cache.run()
+    assert (exit_.vector, exit_.error, exit_.eip, lab.ports.log) == (GP, 0, CACHE, [])
+
+
+def test_ports_do_not_stay_open(cache: Cache) -> None:
+    cache.finish("in al, 0x60")
+    cache.lab.ideal.set_privilege(3)
+    assert cache.lab.fault("in al, 0x60").vector == GP
+    assert len(cache.lab.ports.log) == 1
+
+
+def test_a_device_can_ask_for_the_loop(cache: Cache) -> None:
+    cache.put("nop; in al, 0x60; nop; nop")
+    cache.lab.ports.wants_loop = True
+    exit_ = cache.run()
+    assert (exit_.reason, exit_.eip, exit_.count) == (EXIT_IO, CACHE + 3, 2)
+    assert cache.lab.reg("eax") & 0xFF == 0x44, "the access has completed"
+    assert cache.run(at=CACHE + 3).reason == EXIT_SOFTINT, "it is no lasting wish"
+
+
+def test_a_string_of_ports_stops_in_between(cache: Cache) -> None:
+    cache.put(bytes.fromhex("f36c"))  # rep insb
+    cache.lab.ports.wants_loop = True
+    cache.lab.set(edi=DATA, ecx=3, edx=0x60)
+    exits = [cache.run() for _ in range(3)]
+    assert [(exit_.reason, exit_.count) for exit_ in exits[:2]] == [(EXIT_IO, 0)] * 2
+    assert (exits[2].reason, exits[2].count, exits[2].eip) == (EXIT_IO, 1, CACHE + 2)
+    assert cache.lab.peek(DATA, 4) == b"\x44\x45\x46\x00"
+
+
+def test_what_a_device_raises_comes_out_and_the_state_is_whole(cache: Cache) -> None:
+    cache.put("mov ebx, 7; in al, 0x60; mov ebx, 8")
+    cache.lab.ports.error = RuntimeError("no such device")
+    with pytest.raises(RuntimeError, match="no such device"):
+        cache.run()
+    assert cache.lab.reg("ebx") == 7
+    assert cache.lab.engine.eip == CACHE + 7
+    cache.lab.ports.error = None
+    cache.lab.count = cache.lab.engine.icount()
+    assert cache.run(at=CACHE + 7).reason == EXIT_SOFTINT
+    assert cache.lab.reg("ebx") == 8
