@@ -43,6 +43,7 @@ from bt.interp.state import (
     EXIT_IO,
     EXIT_SOFTINT,
     MARK_COUNTS,
+    MARK_LOOKUP,
     MARK_STUB,
     PERM_EXEC,
     PERM_GLOBAL,
@@ -66,6 +67,7 @@ __all__ = [
     "EXIT_IO",
     "EXIT_SOFTINT",
     "MARK_COUNTS",
+    "MARK_LOOKUP",
     "MARK_STUB",
     "MAX_STOPS",
     "PERM_EXEC",
@@ -203,6 +205,10 @@ class Engine(Protocol[Space]):
     @property
     def stubs_done(self) -> int:
         """Instructions marked MARK_STUB that completed, since the engine was made."""
+
+    @property
+    def lookups(self) -> int:
+        """Instructions marked MARK_LOOKUP that completed, since the engine was made."""
 
     # --- what is asked of it ------------------------------------------------------------
 

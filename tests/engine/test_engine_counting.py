@@ -11,6 +11,7 @@ from bt.contract import (
     EXIT_IO,
     EXIT_SOFTINT,
     MARK_COUNTS,
+    MARK_LOOKUP,
     MARK_STUB,
     PERM_EXEC,
     PERM_PINNED,
@@ -190,6 +191,17 @@ def offsets() -> list[int]:
 
 def test_outside_of_the_region_all_count(cached: Lab) -> None:
     assert cached.finish("inc eax; nop; nop").count == 3
+    assert cached.engine.stubs_done == 0
+
+
+def test_lookups_are_counted_apart(cached: Lab) -> None:
+    """Each completion of the marked instruction, and nothing else."""
+    look = MARK_COUNTS | MARK_LOOKUP
+    cached.write(MONITOR, assemble("start: jmp eax; dec ecx; jnz start; int3", CEILING))
+    cached.engine.mark(CEILING, bytes([look, 0, MARK_COUNTS, MARK_COUNTS, 0, 0]))
+    cached.set(eip=CEILING, eax=CEILING + 2, ecx=5)
+    assert cached.run(100, 0xFFFFFFFF).count == 15
+    assert cached.engine.lookups == 5
     assert cached.engine.stubs_done == 0
 
 
