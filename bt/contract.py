@@ -208,7 +208,7 @@ class Engine(Protocol[Space]):
 
     @property
     def lookups(self) -> int:
-        """Instructions marked MARK_LOOKUP that completed, since the engine was made."""
+        """Indirect JMPs marked MARK_LOOKUP that were begun, since the engine was made."""
 
     # --- what is asked of it ------------------------------------------------------------
 

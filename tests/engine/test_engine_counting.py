@@ -195,11 +195,14 @@ def test_outside_of_the_region_all_count(cached: Lab) -> None:
 
 
 def test_lookups_are_counted_apart(cached: Lab) -> None:
-    """Each completion of the marked instruction, and nothing else."""
-    look = MARK_COUNTS | MARK_LOOKUP
-    cached.write(MONITOR, assemble("start: jmp eax; dec ecx; jnz start; int3", CEILING))
-    cached.engine.mark(CEILING, bytes([look, 0, MARK_COUNTS, MARK_COUNTS, 0, 0]))
-    cached.set(eip=CEILING, eax=CEILING + 2, ecx=5)
+    """Each completion of a marked indirect jump, and nothing else."""
+    table = CEILING + 0x100
+    code = assemble(f"start: jmp [{table}]; dec ecx; jnz start; int3", CEILING)
+    cached.write(MONITOR, code)
+    cached.write(MONITOR + 0x100, (CEILING + 6).to_bytes(4, "little"))
+    marks = bytes([MARK_COUNTS | MARK_LOOKUP]) + bytes(5) + bytes([MARK_COUNTS] * 2) + bytes(8)
+    cached.engine.mark(CEILING, marks)
+    cached.set(eip=CEILING, ecx=5)
     assert cached.run(100, 0xFFFFFFFF).count == 15
     assert cached.engine.lookups == 5
     assert cached.engine.stubs_done == 0
