@@ -17,8 +17,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 
-import monitor.virtual
-from bt.engine import Interp, Ram
+from bt.contract import Bus
+from bt.engine import ENGINES, Interp, Ram, in_ring3
 from bt.interp.state import EXIT_BUDGET
 from monitor.shadow import HIDDEN_BASE, TC_BYTES
 
@@ -48,14 +48,13 @@ class CountingEngine(Interp):
         return 0 <= self.eip - HIDDEN_BASE < TC_BYTES
 
 
-def _make(ram: Ram, bus: object = None, external: bool = False) -> Interp:
-    if not external:
-        return Interp(ram, bus)
-    engine = CountingEngine(ram, bus, external)
+def _make(ram: Ram, bus: Bus) -> CountingEngine:
+    engine = CountingEngine(ram, bus, external=True)
     engine.completes = bytearray(TC_BYTES)
+    in_ring3(engine)
     return engine
 
 
 def everything_counts() -> AbstractContextManager[object]:
     """Machines made inside count what their engines execute."""
-    return patch.object(monitor.virtual, "Interp", _make)
+    return patch.dict(ENGINES, interp=_make)

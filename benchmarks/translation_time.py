@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from monitor import Machine
-from monitor.virtual import VirtualProcessor
+from monitor.translating import TranslatingProcessor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,7 +17,7 @@ class Watch:
     """Seconds spent translating by one machine."""
 
     def __init__(self, machine: Machine) -> None:
-        assert isinstance(machine.processor, VirtualProcessor)
+        assert isinstance(machine.processor, TranslatingProcessor)
         self._processor = machine.processor
         self.seconds = 0.0
         pages, translator = self._processor.code_pages, self._processor.translator

@@ -44,13 +44,17 @@ else:
 __all__ = ["BUILD", "ENGINES", "AddressSpace", "Interp", "Ram"]
 
 
-def interp_engine(ram: Ram, bus: Bus) -> Engine[AddressSpace]:
-    """The interpreter in ring 3, without descriptor tables."""
-    engine = Interp(ram, bus, external=True)
+def in_ring3(engine: Interp) -> Interp:
+    """Ring 3, without descriptor tables: segment loads fault."""
     engine.set_privilege(3)
     engine.gdtr_limit = 0
     engine.set_segment(LDTR, 0, 0, 0, ATTR_UNUSABLE)
     return engine
+
+
+def interp_engine(ram: Ram, bus: Bus) -> Engine[AddressSpace]:
+    """The interpreter as an engine."""
+    return in_ring3(Interp(ram, bus, external=True))
 
 
 ENGINES: dict[str, Callable[[Ram, Bus], Engine[Any]]] = {"interp": interp_engine}

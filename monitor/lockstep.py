@@ -6,7 +6,7 @@ same number of instructions, compare everything that a program could find out (c
 all of RAM, and go on.
 
     pair = Lockstep(make)                        # make("bare"), make("translate")
-    report = pair.run(Stage(instructions=100_000_000, step=997, memory_every=100_000))
+    report = pair.run(Stage(instructions=100_000_000, step=101, memory_every=100_000))
     assert report.difference is None, report.difference
 
 When they differ, fresh machines are run to ever closer points until one guest instruction is left
@@ -269,14 +269,16 @@ def linux_guest(
 EMBEDDED_STAGES = (Stage(step=1, memory_every=16),)
 
 
-def linux_stages(until: str | None = "/ # ", close: int = 100_000_000) -> tuple[Stage, ...]:
+def linux_stages(
+    until: str | None = "/ # ", close: int = 100_000_000, stride: int = 101
+) -> tuple[Stage, ...]:
     """A close look at the first instructions, then a digest every ten million up to the prompt.
 
     The close look takes a prime stride, so that it meets a loop at all of its instructions.
     """
     return (
-        Stage(instructions=close, step=997, memory_every=100_000),
-        Stage(step=10_000, memory_every=10_000_000, digests=True, until=until),
+        Stage(instructions=close, step=stride, memory_every=100_000),
+        Stage(step=5000, memory_every=10_000_000, digests=True, until=until),
     )
 
 
@@ -294,13 +296,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", default="/ # ", help="text on the console that ends the run")
     parser.add_argument("--close", type=int, default=100_000_000, metavar="N",
                         help="instructions with a close look before the digests")  # fmt: skip
+    parser.add_argument("--stride", type=int, default=101, metavar="N",
+                        help="instructions between two comparisons of the close look")  # fmt: skip
     options = parser.parse_args(arguments)
     make: MakeMachine = embedded_guest
     stages: tuple[Stage, ...] = EMBEDDED_STAGES
     try:
         if options.kernel:
             make = linux_guest(options.kernel, options.initrd, options.append, options.memory)
-            stages = linux_stages(options.until, options.close)
+            stages = linux_stages(options.until, options.close, options.stride)
         report = Lockstep(make).run(*stages, progress=_tell if options.kernel else None)
     except UserError as error:
         print(f"lockstep: {error}", file=sys.stderr)

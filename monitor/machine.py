@@ -94,9 +94,13 @@ class Machine:
     def _make_processor(self) -> Processor:
         if self.mode == "bare":
             return BareProcessor(self.ram, self.board)
-        from monitor.virtual import VirtualProcessor
+        if self.mode == "trap":
+            from monitor.trapping import TrappingProcessor
 
-        return VirtualProcessor(self.ram, self.memory, self.board, self.mode, self.engine)
+            return TrappingProcessor(self.ram, self.memory, self.board, self.engine)
+        from monitor.translating import TranslatingProcessor
+
+        return TranslatingProcessor(self.ram, self.memory, self.board, self.engine)
 
     # --- loading ------------------------------------------------------------------------
 

@@ -1,0 +1,276 @@
+"""The translating processor: the Virtual Platform itself.
+
+The guest's kernel runs out of the translation cache, its user code as it is (Rosenblum 1999;
+Bugnion et al. 2012, sections 4 and 5). An exit from the cache is rolled back to the guest
+instruction that it belongs to, before anything else is asked.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from bt.cache import CHAIN, EMULATE, Exit, TranslatedBlock, TranslationCache
+from bt.contract import EXIT_EXCEPTION, EXIT_SOFTINT
+from bt.engine import Ram
+from bt.interp.state import (
+    EXIT_NONE,
+    IF,
+    POSTURE_KERNEL,
+    POSTURE_KERNEL_IOPL,
+    POSTURE_USER,
+    POSTURE_USER_FLAGS,
+)
+from bt.stubs import (
+    SAVE_EAX,
+    SAVE_ECX,
+    STI_BEFORE,
+    TARGET,
+    UNDO_EAX,
+    UNDO_ECX,
+    UNDO_TARGET,
+    UNDO_TARGET_ECX,
+    VCPU_PAGES,
+)
+from bt.translate import CONTEXTS, MAX_BLOCK_BYTES, Context, Translator
+from monitor.board import Board
+from monitor.code_pages import CodePages
+from monitor.memory import GuestMemory
+from monitor.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
+from monitor.virtual import VirtualProcessor
+
+
+class How(Enum):
+    """How the next guest code runs."""
+
+    DIRECT = "direct"
+    TRANSLATED = "translated"
+    EMULATED = "emulated"
+
+
+# The published rule (DESIGN section 3): how a posture runs, and in which context it is translated.
+# What is not here is emulated.
+RULE = {
+    POSTURE_KERNEL: (How.TRANSLATED, CONTEXTS[0]),
+    POSTURE_USER: (How.DIRECT, CONTEXTS[1]),
+    POSTURE_KERNEL_IOPL: (How.TRANSLATED, CONTEXTS[2]),
+    POSTURE_USER_FLAGS: (How.TRANSLATED, CONTEXTS[3]),
+}
+OTHERWISE = (How.EMULATED, CONTEXTS[0])
+
+
+def decide(posture: int) -> tuple[How, Context]:
+    """How a guest in this posture goes on, and the context of what is translated for it."""
+    return RULE.get(posture, OTHERWISE)
+
+
+class TranslatingProcessor(VirtualProcessor):
+    def __init__(
+        self, ram: Ram, memory: GuestMemory, board: Board, engine: str = "interp"
+    ) -> None:
+        super().__init__(ram, memory, board, engine)
+        self.engine.set_count_region(HIDDEN_BASE, TC_BYTES)
+        self._vcpu_page = self.shadow.physical(TC_BYTES)
+        hidden = memoryview(memory.buffer)[memory.size : memory.size + HIDDEN_BYTES]
+        self._slots = hidden[TC_BYTES : TC_BYTES + 64].cast("I")
+        self.cache = TranslationCache(hidden, HIDDEN_BASE, TC_BYTES, TC_BYTES + VCPU_PAGES)
+        self.translator = Translator(self.cache, self.engine.mark)
+        self.code_pages = CodePages(self.ram, self.ideal)
+        self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
+        self._pending_chain: tuple[int, Exit, int] | None = None
+        self._pending_landing = False
+        self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
+
+    def advance(self, posture: int, budget: int) -> int:
+        how, context = decide(posture)
+        if how is How.TRANSLATED:
+            return self._run_translated(budget, context)
+        if how is How.DIRECT:
+            return self.run_direct(budget)
+        return self.run_emulated(budget)
+
+    # --- out of the cache, and back -----------------------------------------------------
+
+    def _run_translated(self, budget: int, context: Context) -> int:
+        cpu = self.ideal
+        block = self.cache.find(cpu.eip, context.number)
+        self.dispatches[block is not None] += 1
+        if block is None:
+            block = self._translate(cpu.eip, context)
+        if block is None:
+            return self.emulate("cannot be translated")
+        if self._pending_chain is not None or self._pending_landing:
+            self._connect(block)
+        self.shadow.hold_interrupt_flag(context, self._intr)
+        space = self.shadow.user if context.user else self.shadow.kernel
+        engine = self.engine
+        engine.use_space(space)
+        self._in_engine = True
+        self._fpu_ip = cpu.fpu_ip
+        try:
+            reason = engine.run_translated(
+                cpu,
+                block.start,
+                HIDDEN_BASE,
+                self.total,
+                budget,
+                self._vcpu_page,
+                vcpu_linear(context),
+                context.reserved_number,
+            )
+        except BaseException:  # a device's bug, or Ctrl-C in one: the guest's state stays whole
+            self._roll_back(engine.eip)
+            raise
+        finally:
+            self._in_engine = False
+            self.account("translated", engine.icount())
+        return self._leave_translated(reason, context)
+
+    def _leave_translated(self, reason: int, context: Context) -> int:
+        """Roll back to a guest instruction boundary, then see why the engine left."""
+        engine = self.engine
+        at = engine.eip
+        self._roll_back(at)
+        if reason == EXIT_SOFTINT:
+            return self._leave_by(self.cache.exits[at], at, context.number)
+        if reason == EXIT_EXCEPTION:
+            return self.engine_fault(context.user)
+        if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
+            self.ideal.shadow_at = self.total
+        return self.not_stopped(reason)
+
+    def _roll_back(self, at: int) -> None:
+        """EIP and spilled registers of the guest instruction that a TC address belongs to."""
+        cpu = self.ideal
+        eip, undo = self.cache.guest_place(at)
+        if undo & UNDO_TARGET:
+            eip = self._slots[TARGET >> 2]
+        elif undo & UNDO_TARGET_ECX:
+            eip = cpu.reg(1)
+        if undo & UNDO_EAX:
+            cpu.set_reg(0, self._slots[SAVE_EAX >> 2])
+        if undo & UNDO_ECX:
+            cpu.set_reg(1, self._slots[SAVE_ECX >> 2])
+        cpu.eip = eip
+        if cpu.fpu_ip != self._fpu_ip and cpu.fpu_ip >= HIDDEN_BASE:
+            cpu.fpu_ip = self.cache.guest_place(cpu.fpu_ip)[0]
+
+    def _leave_by(self, exit_: Exit, at: int, context: int) -> int:
+        if exit_.kind == EMULATE:
+            return self.emulate("emulate")
+        if exit_.kind == CHAIN:
+            if exit_.completes:
+                self.total += 1
+                self.kinds["translated"] += 1
+            self.ideal.eip = exit_.target
+            self._pending_chain = (at, exit_, context)
+            self.note("chain", exit_.target)
+        else:
+            self._pending_landing = True
+            self.note("indirect branch", self.ideal.eip)
+        return EXIT_NONE
+
+    # --- what is in the cache -----------------------------------------------------------
+
+    def _connect(self, block: TranslatedBlock) -> None:
+        """Chain the branch that led here, or let indirect branches find the block."""
+        if self._pending_chain is not None:
+            at, exit_, context = self._pending_chain
+            self._pending_chain = None
+            same = context == block.context and exit_.target == block.eip
+            if same and self.cache.exits.get(at) is exit_:
+                self._changed(self.cache.chain_to(at, exit_, block))
+        elif self._pending_landing:
+            self._pending_landing = False
+            self.translator.land(block)
+
+    def _changed(self, addresses: list[int]) -> None:
+        """TC code was patched: the engine must decode it again."""
+        for address in addresses:
+            self.ram.written(self.shadow.physical(address - HIDDEN_BASE), 6)
+
+    def _translate(self, eip: int, context: Context) -> TranslatedBlock | None:
+        for block in self.code_pages.around(eip, context.number):
+            inner = self.translator.enter_inside(block, eip)
+            if inner is not None:
+                self.code_pages.translated(inner)
+                return inner
+        if self.cache.room < 2 * MAX_BLOCK_BYTES:
+            self.forget_translations()
+        found = self.code_pages.survey(eip, context.user, self._stops)
+        if found is None:
+            return None
+        block = self.translator.translate(found.code, found.pa, found.items, context, found.whole)
+        self.code_pages.translated(block)
+        return block
+
+    def forget_translations(self) -> None:
+        """Start the translation cache anew."""
+        self._pending_chain = None
+        self._pending_landing = False
+        self.code_pages.forget(self.cache)
+        self.translator.reset()
+        self.cache.flushes += 1
+        self.ram.forget_blocks()
+
+    def _drop(self, blocks: list[TranslatedBlock]) -> None:
+        """Guest code changed under these blocks."""
+        for block in blocks:
+            if not block.live:
+                continue  # it covers two pages, and both have moved
+            self._changed(self.cache.unchain(block))
+            self.cache.drop_landings(block)
+            self.cache.drop(block)
+            self.code_pages.dropped(block, self.cache)
+
+    # --- what the guest does to its code ------------------------------------------------
+
+    def restarted(self) -> None:
+        self._pending_chain = None
+        super().restarted()
+
+    def memory_changed(self, physical: int, size: int) -> None:
+        super().memory_changed(physical, size)
+        self._drop(self.cache.overlapping(physical, size))
+
+    def mappings_changed(self, everything: bool) -> None:
+        self._drop(self.code_pages.recheck(everything))
+
+    def mapping_changed(self, linear: int) -> None:
+        self._drop(self.code_pages.recheck_at(linear))
+
+    def traced_bytes_written(self) -> None:
+        self.exits["traced bytes written"] += 1
+        written = self.ram.take_watch_log()
+        if written is None:
+            self.forget_translations()
+            return
+        for pa, size in written:
+            self._drop(self.cache.overlapping(pa, size))
+
+    # --- records ------------------------------------------------------------------------
+
+    def statistics(self) -> dict[str, object]:
+        """Instructions that were simulated in stubs are not "translated"."""
+        result = super().statistics()
+        stubs = int(self.engine.stubs_done)
+        translated = self.kinds["translated"] - stubs
+        result["by_kind"] = dict(self.kinds) | {"translated": translated, "stubs": stubs}
+        result["patches"] = dict(self.translator.patches)
+        result["tc"] = self._tc_statistics()
+        return result
+
+    def _tc_statistics(self) -> dict[str, object]:
+        """Size of the translation cache, and how often what was wanted was there."""
+        cache = self.cache
+        translated, found = self.dispatches
+        lookups = int(self.engine.lookups)
+        return {
+            "bytes": cache.used,
+            "blocks": sum(map(len, cache.blocks)),
+            "flushes": cache.flushes,
+            "guest_instructions_translated": self.translator.instructions,
+            "dispatches": translated + found,
+            "dispatch_hits": found,
+            "lookups": lookups,
+            "lookup_hits": lookups - self.exits["indirect branch"],
+        }
