@@ -18,7 +18,8 @@ from bt.contract import Bus, Engine
 from bt.interp.state import ATTR_UNUSABLE, LDTR
 
 if TYPE_CHECKING:
-    from bt.interp.run import AddressSpace, Interp, Ram
+    from bt.interp.ram import AddressSpace, Ram
+    from bt.interp.run import Interp
 
     BUILD = "pure"
 else:
@@ -37,7 +38,8 @@ else:
             BUILD = "compiled"
     if BUILD == "pure":
         from bt.interp.bind import bind_handlers
-        from bt.interp.run import AddressSpace, Interp, Ram
+        from bt.interp.ram import AddressSpace, Ram
+        from bt.interp.run import Interp
 
         bind_handlers()
 

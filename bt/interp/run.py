@@ -1,36 +1,24 @@
-"""The run loop, and the processor as Python sees it (`Interp`).
+"""The processor as Python sees it.
 
-    ram = Ram(bytearray(1 << 20))
+    ram = Ram(bytearray(1 << 20), 1 << 20)
     cpu = Interp(ram, bus)
     cpu.set_reg(EAX, 1); cpu.eip = 0x1000; ...
     reason = cpu.run(1_000_000)          # an EXIT_* of state.py
-
-Order of events between two instructions is that of SDM vol. 3, table 6-2: traps of the previous
-instruction (single step, data breakpoints), then interrupts, then code breakpoints and faults of
-the next one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from bt.interp.blocks import MAX_OPS, find_block, forget_blocks, scratch_block
-from bt.interp.control import JUMP_LINES
-from bt.interp.debug_regs import ARMED_CODE
+from bt.interp.blocks import forget_blocks
 from bt.interp.decode import SH_MODRM, decode, op_ends, op_shape
 from bt.interp.dialect import (
     M32,
     M64,
     alloc8,
-    alloc32,
-    alloc64,
-    func,
-    host_base,
     i32,
     inline,
-    is_null,
     keep,
-    new_arena,
     nogil,
     op_at,
     shape_table,
@@ -39,8 +27,9 @@ from bt.interp.dialect import (
     u64,
 )
 from bt.interp.flags import get_eflags, set_eflags
-from bt.interp.gates import deliver, raise_exception
-from bt.interp.memory import ea, raise_plain, read_linear
+from bt.interp.gates import deliver
+from bt.interp.loop import icount_now, run_loop, settle_fault
+from bt.interp.memory import ea, read_linear
 from bt.interp.paging import (
     PTE_A,
     PTE_G,
@@ -48,30 +37,18 @@ from bt.interp.paging import (
     PTE_PS,
     PTE_U,
     PTE_W,
-    WATCH_RANGES,
     drop_frame,
     drop_page,
     fill,
     flush_page,
-    flush_space,
     flush_tlb,
     invalidate_page,
     phys_read,
     phys_write,
     walk,
 )
-from bt.interp.pure import (
-    alloc_blocks,
-    alloc_jumps,
-    alloc_ops,
-    new_blocks,
-    new_memory,
-    new_space,
-    op_null,
-    start,
-)
+from bt.interp.ram import AddressSpace, Ram
 from bt.interp.segments import segment_changed, set_cpl
-from bt.interp.smc import HASH_SIZE, code_hit, code_written, watch_bytes
 from bt.interp.state import (
     ACC_READ,
     ACC_USER,
@@ -91,13 +68,7 @@ from bt.interp.state import (
     CS,
     EDX,
     EXIT_BREAKPOINT,
-    EXIT_BUDGET,
-    EXIT_EXCEPTION,
-    EXIT_HALT,
-    EXIT_INTERRUPT,
-    EXIT_IO,
     EXIT_NONE,
-    FRAME_AUDIT,
     FRAME_MONITOR,
     FRAME_RAM,
     H_FIRST,
@@ -108,16 +79,9 @@ from bt.interp.state import (
     NEWS_FLUSH_PAGE,
     NEWS_WATCHED,
     PERM_PRESENT,
-    RF,
     SS,
-    ST_EXIT,
-    ST_FAULT,
-    ST_LOOKUP,
-    TF,
     TR,
-    VEC_DB,
     Cpu,
-    Memory,
     Space,
 )
 from bt.interp.transfer import (
@@ -129,296 +93,6 @@ from bt.interp.transfer import (
     take_virtual_if,
     vcpu_segment,
 )
-
-DR6_BS = 0x4000
-
-
-@func
-def icount_now(c: Cpu) -> u64:
-    """Instructions completed so far (between instructions)."""
-    return (c.icount_end - c.budget) & M64
-
-
-@func
-def settle_fault(c: Cpu) -> i32:
-    """An instruction faulted: vector to the guest's handler, or leave for the monitor."""
-    if c.external:
-        c.exit_reason = EXIT_EXCEPTION
-        return EXIT_EXCEPTION
-    if raise_exception(c) < 0:
-        return c.exit_reason
-    return EXIT_NONE
-
-
-@func
-def code_breakpoint(c: Cpu) -> u32:
-    """DR6 bits of the armed execution breakpoints at c.eip."""
-    hits: u32 = 0
-    la: u32 = (c.eip + c.seg_base[CS]) & M32
-    for i in range(4):
-        if c.dr[7] & (3 << (2 * i)) and (c.dr[7] >> (16 + 4 * i)) & 3 == 0 and c.dr[i] == la:
-            hits |= 1 << i
-    return hits
-
-
-@func
-def debug_trap(c: Cpu, bits: u32) -> i32:
-    """#DB between instructions; bits go to DR6."""
-    c.dr[6] |= bits
-    raise_plain(c, VEC_DB)
-    return settle_fault(c)
-
-
-@func
-def step_interrupted(c: Cpu, status: i32, held: u32, resume: u32) -> i32:
-    """The watched instruction has not completed: it faulted, or REP has iterations left.
-
-    A trap between two iterations returns with RF set (SDM vol. 3, 17.3.1.1).
-    """
-    if status == ST_FAULT:
-        c.singlestep = 0
-        reason = settle_fault(c)
-        return debug_trap(c, held) if held and reason == EXIT_NONE else reason
-    bits: u32 = c.dr_hits | held
-    if c.singlestep:
-        bits |= DR6_BS
-    c.singlestep = 0
-    c.eflags |= RF if bits else resume
-    return debug_trap(c, bits) if bits else EXIT_NONE
-
-
-@func
-def step_watched(c: Cpu) -> i32:
-    """One instruction with everything looked at: TF, debug registers, interrupt shadow."""
-    if c.dr_armed & ARMED_CODE and c.eflags & RF == 0 and c.ss_loaded_at != icount_now(c):
-        hits = code_breakpoint(c)
-        if hits:
-            c.dr[6] |= hits
-            raise_plain(c, VEC_DB)
-            return settle_fault(c)
-    c.singlestep = 1 if c.eflags & TF else 0
-    c.dr_hits = 0
-    held = c.dr_held
-    c.dr_held = 0
-    op = scratch_block(c, 1)
-    c.passing = 0
-    if is_null(op):
-        return step_interrupted(c, ST_FAULT, held, 0)
-    resume: u32 = c.eflags & RF
-    c.eflags &= ~RF & M32  # for this instruction; IRET and task switches may set it anew
-    count = icount_now(c)
-    rest = c.budget - op.left  # kept aside: a branch must not run on into a block it finds
-    c.icount_end -= rest
-    c.budget = 0
-    status = start(c, op)
-    c.budget += rest
-    c.icount_end += rest
-    unfinished: u32 = 1 if status == ST_LOOKUP and icount_now(c) == count else 0
-    if status == ST_FAULT or unfinished:
-        return step_interrupted(c, status, held, resume)
-    if status == ST_EXIT and c.exit_reason != EXIT_IO and c.exit_reason != EXIT_HALT:
-        c.eflags |= resume
-        c.dr_held = held
-        return c.exit_reason
-    bits: u32 = c.dr_hits
-    if c.ss_loaded_at == icount_now(c):
-        c.dr_held = bits
-        bits = 0
-    bits |= held
-    if c.singlestep:
-        bits |= DR6_BS
-    c.singlestep = 0
-    if status == ST_EXIT and c.exit_reason == EXIT_HALT and not bits:
-        return EXIT_HALT
-    if bits:
-        return debug_trap(c, bits)
-    return EXIT_NONE
-
-
-@func
-def run_block(c: Cpu) -> i32:
-    """From c.eip on, until something needs the loop."""
-    op = find_block(c)
-    c.link_op = op_null()
-    if is_null(op):
-        return settle_fault(c)
-    if c.budget < op.need:
-        op = scratch_block(c, 1)  # one by one to the end, so that each sees what the last wrote
-        if is_null(op):
-            return settle_fault(c)
-    c.budget -= op.left
-    status = start(c, op)
-    if status == ST_LOOKUP:
-        return EXIT_NONE
-    c.link_op = op_null()
-    if status == ST_FAULT:
-        return settle_fault(c)
-    if status == ST_EXIT:
-        return c.exit_reason
-    return EXIT_NONE  # ST_BUDGET: the loop decides
-
-
-@func
-def run_loop(c: Cpu) -> i32:
-    """Run until an exit; the reason is also in c.exit_reason."""
-    reason: i32 = EXIT_NONE
-    c.link_op = op_null()
-    while reason == EXIT_NONE:
-        if c.recheck:
-            reason = EXIT_IO
-        elif c.budget <= 0:
-            reason = EXIT_BUDGET
-        elif c.intr and c.eflags & IF and c.shadow_at != icount_now(c):
-            reason = EXIT_INTERRUPT
-        elif c.eflags & (TF | RF) or c.dr_armed or c.passing or (c.intr and c.eflags & IF):
-            c.link_op = op_null()
-            reason = step_watched(c)
-        else:
-            reason = run_block(c)
-    c.exit_reason = reason
-    return reason
-
-
-@state
-class Ram:
-    """Guest RAM, and what is known about its frames. Owned by the machine, shared by processors."""
-
-    memory: Memory
-    buffer: Any
-    arena: Any  # frees what the processors over this RAM allocated, when the last of them is gone
-
-    def __init__(self, buffer: Any, size: int, ops: int = 1 << 20) -> None:
-        """`buffer`: writable bytes-like, page aligned in length; `size`: bytes of it that are RAM.
-
-        `ops` bounds the cache of decoded instructions (64 to 96 bytes each).
-        """
-        if ops < 8 * MAX_OPS:
-            raise ValueError(f"ops={ops}: at least {8 * MAX_OPS}")
-        self.buffer = memoryview(buffer).cast("B")
-        self.arena = new_arena()
-        m = new_memory()
-        m.host = host_base(self.buffer)
-        m.size = size
-        m.frame_flags = alloc8(1 << 20)
-        m.code_bits = alloc8(size >> 3)
-        m.watch_bits = alloc8(size >> 3)
-        m.no_entries = alloc64(1 << 20)
-        m.blocks = new_blocks()
-        cache = m.blocks
-        cache.ops = alloc_ops(ops)
-        cache.op_max = ops
-        cache.blocks = alloc_blocks(ops >> 2)
-        cache.block_max = ops >> 2
-        cache.block_count = 1
-        cache.hash_heads = alloc32(HASH_SIZE)
-        cache.frame_heads = alloc32(1 << 20)
-        cache.jumps = alloc_jumps(JUMP_LINES)
-        cache.scratch = alloc_ops(80)
-        self.memory = m
-        keep(self.arena, m)
-        keep(self.arena, m.frame_flags)
-        keep(self.arena, m.code_bits)
-        keep(self.arena, m.watch_bits)
-        keep(self.arena, m.no_entries)
-        keep(self.arena, cache)
-        keep(self.arena, cache.ops)
-        keep(self.arena, cache.blocks)
-        keep(self.arena, cache.hash_heads)
-        keep(self.arena, cache.frame_heads)
-        keep(self.arena, cache.jumps)
-        keep(self.arena, cache.scratch)
-        self.set_frames(0, size >> 12, FRAME_RAM)
-
-    def set_frames(self, first: int, count: int, flags: int) -> None:
-        """Say what frames are: FRAME_RAM, FRAME_MONITOR, or 0 for what the bus answers."""
-        for frame in range(first, first + count):
-            self.memory.frame_flags[frame] = flags
-
-    def written(self, pa: int, size: int) -> None:
-        """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""
-        m = self.memory
-        for at in range(pa, pa + size, 4):
-            if code_hit(m, at, 4 if at + 4 <= pa + size else pa + size - at):
-                code_written(m, at, 4)
-
-    def watch(self, pa: int, size: int, on: bool) -> None:
-        """Trace writes to these bytes (in one page), or stop tracing them."""
-        watch_bytes(self.memory, pa, size, 1 if on else 0)
-
-    def is_watched(self, pa: int) -> bool:
-        """Are writes to this byte of RAM traced?"""
-        return self.memory.watch_bits[pa >> 3] & (1 << (pa & 7)) != 0
-
-    def forget_blocks(self) -> None:
-        """Drop every decoded block."""
-        forget_blocks(self.memory)
-
-    def is_ram(self, pa: int) -> bool:
-        """Is there guest RAM at this physical address?"""
-        return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_RAM != 0
-
-    def bytes_at(self, pa: int, size: int) -> bytes:
-        return bytes(self.buffer[pa : pa + size])
-
-    def audit(self, frame: int, on: bool) -> None:
-        """External processors stop before critical instructions in this frame."""
-        if on:
-            self.memory.frame_flags[frame] |= FRAME_AUDIT
-        else:
-            self.memory.frame_flags[frame] &= ~FRAME_AUDIT & 0xFF
-
-    def take_watch_log(self) -> list[tuple[int, int]] | None:
-        """Where traced bytes were written since last time: (physical address, bytes).
-
-        None: in too many places to tell.
-        """
-        m = self.memory
-        count = m.watch_count
-        m.watch_count = 0
-        if count > WATCH_RANGES:
-            return None
-        return [(m.watch_from[i], m.watch_to[i] - m.watch_from[i]) for i in range(count)]
-
-    def statistics(self) -> dict[str, int]:
-        cache = self.memory.blocks
-        return {
-            "decoded": cache.decoded,
-            "invalidated": cache.invalidated,
-            "flushes": cache.flushes,
-            "ops": cache.op_count,
-            "blocks": cache.block_count - 1,
-        }
-
-
-@state
-class AddressSpace:
-    """What ring 3 or ring 0 of a processor can reach: pages mapped to frames (engine contract)."""
-
-    space: Space
-    ram: Any
-
-    def __init__(self, ram: Ram) -> None:
-        self.ram = ram
-        s = new_space()
-        s.r = alloc64(1 << 20)
-        s.w = alloc64(1 << 20)
-        s.x = alloc64(1 << 20)
-        s.perm = alloc8(1 << 20)
-        s.log = alloc32(1 << 20)
-        m = ram.memory
-        s.sibling = m.spaces
-        m.spaces = s
-        self.space = s
-        keep(ram.arena, s)
-        keep(ram.arena, s.r)
-        keep(ram.arena, s.w)
-        keep(ram.arena, s.x)
-        keep(ram.arena, s.perm)
-        keep(ram.arena, s.log)
-
-    def flush(self, keep_global: bool = False) -> None:
-        """Unmap everything, or all but global pages."""
-        flush_space(self.space, 1 if keep_global else 0)
 
 
 @inline

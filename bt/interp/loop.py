@@ -1,0 +1,191 @@
+"""The run loop: blocks one after the other, and what happens between two instructions.
+
+The order of events there is that of SDM vol. 3, table 6-2: traps of the previous instruction
+(single step, data breakpoints), then interrupts, then code breakpoints and faults of the next one.
+"""
+
+from __future__ import annotations
+
+from bt.interp.blocks import find_block, scratch_block
+from bt.interp.debug_regs import ARMED_CODE
+from bt.interp.dialect import (
+    M32,
+    M64,
+    func,
+    i32,
+    is_null,
+    u32,
+    u64,
+)
+from bt.interp.gates import raise_exception
+from bt.interp.memory import raise_plain
+from bt.interp.pure import (
+    op_null,
+    start,
+)
+from bt.interp.state import (
+    CS,
+    EXIT_BUDGET,
+    EXIT_EXCEPTION,
+    EXIT_HALT,
+    EXIT_INTERRUPT,
+    EXIT_IO,
+    EXIT_NONE,
+    IF,
+    RF,
+    ST_EXIT,
+    ST_FAULT,
+    ST_LOOKUP,
+    TF,
+    VEC_DB,
+    Cpu,
+)
+
+DR6_BS = 0x4000
+
+
+
+@func
+def icount_now(c: Cpu) -> u64:
+    """Instructions completed so far (between instructions)."""
+    return (c.icount_end - c.budget) & M64
+
+
+@func
+def settle_fault(c: Cpu) -> i32:
+    """An instruction faulted: vector to the guest's handler, or leave for the monitor."""
+    if c.external:
+        c.exit_reason = EXIT_EXCEPTION
+        return EXIT_EXCEPTION
+    if raise_exception(c) < 0:
+        return c.exit_reason
+    return EXIT_NONE
+
+
+@func
+def code_breakpoint(c: Cpu) -> u32:
+    """DR6 bits of the armed execution breakpoints at c.eip."""
+    hits: u32 = 0
+    la: u32 = (c.eip + c.seg_base[CS]) & M32
+    for i in range(4):
+        if c.dr[7] & (3 << (2 * i)) and (c.dr[7] >> (16 + 4 * i)) & 3 == 0 and c.dr[i] == la:
+            hits |= 1 << i
+    return hits
+
+
+@func
+def debug_trap(c: Cpu, bits: u32) -> i32:
+    """#DB between instructions; bits go to DR6."""
+    c.dr[6] |= bits
+    raise_plain(c, VEC_DB)
+    return settle_fault(c)
+
+
+@func
+def step_interrupted(c: Cpu, status: i32, held: u32, resume: u32) -> i32:
+    """The watched instruction has not completed: it faulted, or REP has iterations left.
+
+    A trap between two iterations returns with RF set (SDM vol. 3, 17.3.1.1).
+    """
+    if status == ST_FAULT:
+        c.singlestep = 0
+        reason = settle_fault(c)
+        return debug_trap(c, held) if held and reason == EXIT_NONE else reason
+    bits: u32 = c.dr_hits | held
+    if c.singlestep:
+        bits |= DR6_BS
+    c.singlestep = 0
+    c.eflags |= RF if bits else resume
+    return debug_trap(c, bits) if bits else EXIT_NONE
+
+
+@func
+def step_watched(c: Cpu) -> i32:
+    """One instruction with everything looked at: TF, debug registers, interrupt shadow."""
+    if c.dr_armed & ARMED_CODE and c.eflags & RF == 0 and c.ss_loaded_at != icount_now(c):
+        hits = code_breakpoint(c)
+        if hits:
+            c.dr[6] |= hits
+            raise_plain(c, VEC_DB)
+            return settle_fault(c)
+    c.singlestep = 1 if c.eflags & TF else 0
+    c.dr_hits = 0
+    held = c.dr_held
+    c.dr_held = 0
+    op = scratch_block(c, 1)
+    c.passing = 0
+    if is_null(op):
+        return step_interrupted(c, ST_FAULT, held, 0)
+    resume: u32 = c.eflags & RF
+    c.eflags &= ~RF & M32  # for this instruction; IRET and task switches may set it anew
+    count = icount_now(c)
+    rest = c.budget - op.left  # kept aside: a branch must not run on into a block it finds
+    c.icount_end -= rest
+    c.budget = 0
+    status = start(c, op)
+    c.budget += rest
+    c.icount_end += rest
+    unfinished: u32 = 1 if status == ST_LOOKUP and icount_now(c) == count else 0
+    if status == ST_FAULT or unfinished:
+        return step_interrupted(c, status, held, resume)
+    if status == ST_EXIT and c.exit_reason != EXIT_IO and c.exit_reason != EXIT_HALT:
+        c.eflags |= resume
+        c.dr_held = held
+        return c.exit_reason
+    bits: u32 = c.dr_hits
+    if c.ss_loaded_at == icount_now(c):
+        c.dr_held = bits
+        bits = 0
+    bits |= held
+    if c.singlestep:
+        bits |= DR6_BS
+    c.singlestep = 0
+    if status == ST_EXIT and c.exit_reason == EXIT_HALT and not bits:
+        return EXIT_HALT
+    if bits:
+        return debug_trap(c, bits)
+    return EXIT_NONE
+
+
+@func
+def run_block(c: Cpu) -> i32:
+    """From c.eip on, until something needs the loop."""
+    op = find_block(c)
+    c.link_op = op_null()
+    if is_null(op):
+        return settle_fault(c)
+    if c.budget < op.need:
+        op = scratch_block(c, 1)  # one by one to the end, so that each sees what the last wrote
+        if is_null(op):
+            return settle_fault(c)
+    c.budget -= op.left
+    status = start(c, op)
+    if status == ST_LOOKUP:
+        return EXIT_NONE
+    c.link_op = op_null()
+    if status == ST_FAULT:
+        return settle_fault(c)
+    if status == ST_EXIT:
+        return c.exit_reason
+    return EXIT_NONE  # ST_BUDGET: the loop decides
+
+
+@func
+def run_loop(c: Cpu) -> i32:
+    """Run until an exit; the reason is also in c.exit_reason."""
+    reason: i32 = EXIT_NONE
+    c.link_op = op_null()
+    while reason == EXIT_NONE:
+        if c.recheck:
+            reason = EXIT_IO
+        elif c.budget <= 0:
+            reason = EXIT_BUDGET
+        elif c.intr and c.eflags & IF and c.shadow_at != icount_now(c):
+            reason = EXIT_INTERRUPT
+        elif c.eflags & (TF | RF) or c.dr_armed or c.passing or (c.intr and c.eflags & IF):
+            c.link_op = op_null()
+            reason = step_watched(c)
+        else:
+            reason = run_block(c)
+    c.exit_reason = reason
+    return reason

@@ -1,0 +1,185 @@
+"""Guest RAM and address spaces, as Python sees them.
+
+    ram = Ram(bytearray(1 << 20), 1 << 20)
+    space = AddressSpace(ram)                    # what ring 0 or ring 3 of a processor can reach
+
+What is known about RAM's frames, decoded blocks above all, belongs to `Ram` and is shared by all
+processors over it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bt.interp.blocks import MAX_OPS, forget_blocks
+from bt.interp.control import JUMP_LINES
+from bt.interp.dialect import (
+    alloc8,
+    alloc32,
+    alloc64,
+    host_base,
+    keep,
+    new_arena,
+    state,
+)
+from bt.interp.paging import (
+    WATCH_RANGES,
+    flush_space,
+)
+from bt.interp.pure import (
+    alloc_blocks,
+    alloc_jumps,
+    alloc_ops,
+    new_blocks,
+    new_memory,
+    new_space,
+)
+from bt.interp.smc import HASH_SIZE, code_hit, code_written, watch_bytes
+from bt.interp.state import (
+    FRAME_AUDIT,
+    FRAME_RAM,
+    Memory,
+    Space,
+)
+
+
+@state
+class Ram:
+    """Guest RAM, and what is known about its frames. Owned by the machine, shared by processors."""
+
+    memory: Memory
+    buffer: Any
+    arena: Any  # frees what the processors over this RAM allocated, when the last of them is gone
+
+    def __init__(self, buffer: Any, size: int, ops: int = 1 << 20) -> None:
+        """`buffer`: writable bytes-like, page aligned in length; `size`: bytes of it that are RAM.
+
+        `ops` bounds the cache of decoded instructions (64 to 96 bytes each).
+        """
+        if ops < 8 * MAX_OPS:
+            raise ValueError(f"ops={ops}: at least {8 * MAX_OPS}")
+        self.buffer = memoryview(buffer).cast("B")
+        self.arena = new_arena()
+        m = new_memory()
+        m.host = host_base(self.buffer)
+        m.size = size
+        m.frame_flags = alloc8(1 << 20)
+        m.code_bits = alloc8(size >> 3)
+        m.watch_bits = alloc8(size >> 3)
+        m.no_entries = alloc64(1 << 20)
+        m.blocks = new_blocks()
+        cache = m.blocks
+        cache.ops = alloc_ops(ops)
+        cache.op_max = ops
+        cache.blocks = alloc_blocks(ops >> 2)
+        cache.block_max = ops >> 2
+        cache.block_count = 1
+        cache.hash_heads = alloc32(HASH_SIZE)
+        cache.frame_heads = alloc32(1 << 20)
+        cache.jumps = alloc_jumps(JUMP_LINES)
+        cache.scratch = alloc_ops(80)
+        self.memory = m
+        keep(self.arena, m)
+        keep(self.arena, m.frame_flags)
+        keep(self.arena, m.code_bits)
+        keep(self.arena, m.watch_bits)
+        keep(self.arena, m.no_entries)
+        keep(self.arena, cache)
+        keep(self.arena, cache.ops)
+        keep(self.arena, cache.blocks)
+        keep(self.arena, cache.hash_heads)
+        keep(self.arena, cache.frame_heads)
+        keep(self.arena, cache.jumps)
+        keep(self.arena, cache.scratch)
+        self.set_frames(0, size >> 12, FRAME_RAM)
+
+    def set_frames(self, first: int, count: int, flags: int) -> None:
+        """Say what frames are: FRAME_RAM, FRAME_MONITOR, or 0 for what the bus answers."""
+        for frame in range(first, first + count):
+            self.memory.frame_flags[frame] = flags
+
+    def written(self, pa: int, size: int) -> None:
+        """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""
+        m = self.memory
+        for at in range(pa, pa + size, 4):
+            if code_hit(m, at, 4 if at + 4 <= pa + size else pa + size - at):
+                code_written(m, at, 4)
+
+    def watch(self, pa: int, size: int, on: bool) -> None:
+        """Trace writes to these bytes (in one page), or stop tracing them."""
+        watch_bytes(self.memory, pa, size, 1 if on else 0)
+
+    def is_watched(self, pa: int) -> bool:
+        """Are writes to this byte of RAM traced?"""
+        return self.memory.watch_bits[pa >> 3] & (1 << (pa & 7)) != 0
+
+    def forget_blocks(self) -> None:
+        """Drop every decoded block."""
+        forget_blocks(self.memory)
+
+    def is_ram(self, pa: int) -> bool:
+        """Is there guest RAM at this physical address?"""
+        return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_RAM != 0
+
+    def bytes_at(self, pa: int, size: int) -> bytes:
+        return bytes(self.buffer[pa : pa + size])
+
+    def audit(self, frame: int, on: bool) -> None:
+        """External processors stop before critical instructions in this frame."""
+        if on:
+            self.memory.frame_flags[frame] |= FRAME_AUDIT
+        else:
+            self.memory.frame_flags[frame] &= ~FRAME_AUDIT & 0xFF
+
+    def take_watch_log(self) -> list[tuple[int, int]] | None:
+        """Where traced bytes were written since last time: (physical address, bytes).
+
+        None: in too many places to tell.
+        """
+        m = self.memory
+        count = m.watch_count
+        m.watch_count = 0
+        if count > WATCH_RANGES:
+            return None
+        return [(m.watch_from[i], m.watch_to[i] - m.watch_from[i]) for i in range(count)]
+
+    def statistics(self) -> dict[str, int]:
+        cache = self.memory.blocks
+        return {
+            "decoded": cache.decoded,
+            "invalidated": cache.invalidated,
+            "flushes": cache.flushes,
+            "ops": cache.op_count,
+            "blocks": cache.block_count - 1,
+        }
+
+
+@state
+class AddressSpace:
+    """What ring 3 or ring 0 of a processor can reach: pages mapped to frames (engine contract)."""
+
+    space: Space
+    ram: Any
+
+    def __init__(self, ram: Ram) -> None:
+        self.ram = ram
+        s = new_space()
+        s.r = alloc64(1 << 20)
+        s.w = alloc64(1 << 20)
+        s.x = alloc64(1 << 20)
+        s.perm = alloc8(1 << 20)
+        s.log = alloc32(1 << 20)
+        m = ram.memory
+        s.sibling = m.spaces
+        m.spaces = s
+        self.space = s
+        keep(ram.arena, s)
+        keep(ram.arena, s.r)
+        keep(ram.arena, s.w)
+        keep(ram.arena, s.x)
+        keep(ram.arena, s.perm)
+        keep(ram.arena, s.log)
+
+    def flush(self, keep_global: bool = False) -> None:
+        """Unmap everything, or all but global pages."""
+        flush_space(self.space, 1 if keep_global else 0)
