@@ -32,6 +32,7 @@ pytestmark = pytest.mark.skipif(
     not hostfpu.AMD, reason="what unmasked exceptions leave behind is that of an AMD x87 unit"
 )
 
+RETRIES = 3
 COUNT = 5000 if BUILD == "compiled" else 60
 
 
@@ -79,8 +80,23 @@ def test_load_environment(prefix: bytes, opcode: int, words: str) -> None:
     rng = np.random.default_rng(9)
     cases = rotate_top(rng, random_cases(rng, COUNT, 8))
     runs = both(mem_form(opcode, 4, prefix), cases)
-    pointers = (runs.host["env2"] != runs.guest["env2"]).any(axis=1)
-    check(runs, visible_differs(runs) | registers_differ(runs) | pointers)
+    check(runs, visible_differs(runs) | registers_differ(runs))
+    lost = pointers_differ(runs)
+    for _ in range(RETRIES):
+        if lost.any():
+            runs = both(mem_form(opcode, 4, prefix), cases[lost])
+            lost = pointers_differ(runs)
+    check(runs, lost)
+
+
+def pointers_differ(runs: Runs) -> Array:
+    """The x87 pointers, stored once more after the instruction.
+
+    They do not survive a task switch on the host while no exception is pending (AMD's FXSAVE
+    leaves them out): what differs is to be run again.
+    """
+    differs: Array = (runs.host["env2"] != runs.guest["env2"]).any(axis=1)
+    return differs
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\x66"], ids=["32-bit", "16-bit"])
