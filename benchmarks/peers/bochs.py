@@ -23,6 +23,7 @@ NEEDED = "Debian: apt install bochs bochs-term bochsbios vgabios"
 
 CONFIGURATION = """\
 display_library: term
+sound: driver=dummy
 cpu: model=p2_klamath, count=1, ips=100000000
 clock: sync=none, time0=946684800
 memory: guest={memory}, host={memory}
