@@ -24,7 +24,7 @@ Rules of the dialect (the traps that cost a day each):
 from __future__ import annotations
 
 import contextlib
-from array import array
+import mmap
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -42,7 +42,7 @@ OpArray = Any  # arrays of structs, see op_at()
 BlockArray = Any
 JumpArray = Any
 PureOnly = Any  # a field that only exists uncompiled
-U8Ptr = Any  # memory the interpreter allocates for itself: array('B') here, `u8*` compiled
+U8Ptr = Any  # memory the interpreter allocates for itself: a memoryview here, `u8*` compiled
 U32Ptr = Any
 U64Ptr = Any
 
@@ -109,17 +109,22 @@ def is_null(pointer: Any) -> bool:
 # --- memory the interpreter owns -------------------------------------------------------
 
 
+def _zeroed(size: int) -> memoryview:
+    """An anonymous map: untouched pages cost nothing, as with calloc."""
+    return memoryview(mmap.mmap(-1, size))
+
+
 def alloc8(count: int) -> U8Ptr:
-    """`count` zeroed bytes; compiled: calloc, so untouched pages cost nothing."""
-    return bytearray(count)
+    """`count` zeroed bytes."""
+    return _zeroed(count)
 
 
 def alloc32(count: int) -> U32Ptr:
-    return array("I", bytes(4 * count))
+    return _zeroed(4 * count).cast("I")
 
 
 def alloc64(count: int) -> U64Ptr:
-    return array("Q", bytes(8 * count))
+    return _zeroed(8 * count).cast("Q")
 
 
 def new_arena() -> Any:
@@ -336,8 +341,6 @@ def NEXT(c: Any, op: Any) -> int:
 
 
 def op_at(ops: Any, i: int) -> Any:
-    if ops[i] is None:
-        ops[i] = ops.kind()
     return ops[i]
 
 

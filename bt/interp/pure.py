@@ -11,24 +11,28 @@ from typing import Any
 from bt.interp.state import ST_NEXT, Block, Blocks, Cpu, Jump, Memory, Op, Space
 
 
-class _Lazy(list[Any]):
-    """An array of structs whose items come into being when first touched (dialect.op_at)."""
+class _Lazy(dict[int, Any]):
+    """An array of structs whose items come into being when first touched."""
 
-    def __init__(self, kind: type, count: int) -> None:
-        super().__init__([None] * count)
+    def __init__(self, kind: type) -> None:
+        super().__init__()
         self.kind = kind
+
+    def __missing__(self, i: int) -> Any:
+        item = self[i] = self.kind()
+        return item
 
 
 def alloc_ops(count: int) -> Any:
-    return _Lazy(Op, count)
+    return _Lazy(Op)
 
 
 def alloc_blocks(count: int) -> Any:
-    return _Lazy(Block, count)
+    return _Lazy(Block)
 
 
 def alloc_jumps(count: int) -> Any:
-    return _Lazy(Jump, count)
+    return _Lazy(Jump)
 
 
 def new_memory() -> Memory:
