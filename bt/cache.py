@@ -214,8 +214,7 @@ class TranslationCache:
         if conditional:
             self.write(at + 2, (target - at - 6 & 0xFFFFFFFF).to_bytes(4, "little"))
         else:
-            displacement = (target - at - SLOT_BYTES & 0xFFFFFFFF).to_bytes(4, "little")
-            self.write(at, bytes([JMP_REL32]) + displacement)
+            self.write(at, jmp(at, target))
 
     def drop(self, block: TranslatedBlock) -> None:
         """Forget a block (its code stays where it is until the cache is flushed)."""
@@ -225,6 +224,12 @@ class TranslationCache:
             del table[block.eip]
         for frame in {block.pa >> 12, (block.pa + block.length - 1) >> 12}:
             self.by_frame[frame].remove(block)
+
+
+def jmp(at: int, target: int) -> bytes:
+    """`JMP target` at an address, with a 32-bit displacement."""
+    displacement = target - at - SLOT_BYTES & 0xFFFFFFFF
+    return bytes([JMP_REL32]) + displacement.to_bytes(4, "little")
 
 
 def landing_index(eip: int, far: bool) -> int:

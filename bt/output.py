@@ -19,6 +19,7 @@ from bt.cache import (
     Link,
     TranslatedBlock,
     TranslationCache,
+    jmp,
 )
 from bt.interp.state import MARK_COUNTS
 from bt.stubs import Run, Stub
@@ -123,7 +124,7 @@ class Output:
         target = self._target(exit_.target)
         if target:
             if exit_.jump is None:
-                code = b"\xe9" + (target - here - SLOT_BYTES & 0xFFFFFFFF).to_bytes(4, "little")
+                code = jmp(here, target)
                 link = Link(here, here, False)
             else:
                 self._aim(exit_.jump, target)
@@ -143,8 +144,7 @@ class Output:
     def jump(self, target: int) -> None:
         """A jump within the cache that is no guest instruction."""
         self.keep_together(SLOT_BYTES)
-        displacement = target - self.here - 5 & 0xFFFFFFFF
-        self.emit(b"\xe9" + displacement.to_bytes(4, "little"))
+        self.emit(jmp(self.here, target))
 
     def branch(self, opcode: bytes, target: int) -> None:
         """A conditional branch to a slot at the end of the block."""

@@ -222,9 +222,14 @@ class Translator:
             return None
         offset = eip - block.eip
         inner = TranslatedBlock(
-            eip, block.pa + offset, block.length - offset, start, block.end, block.context
+            eip,
+            block.pa + offset,
+            block.length - offset,
+            start,
+            block.end,
+            block.context,
+            inner=True,
         )
-        inner.inner = True
         self.cache.add(inner)
         return inner
 

@@ -295,23 +295,6 @@ def movs_run(c: Cpu, op: Op, turns: u32) -> u32:
     return n
 
 
-@func
-def movs(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if movs_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    while turns != 0:
-        done: u32 = movs_run(c, op, turns)
-        if done != 0:
-            turns = rep_after(c, op, done, turns)
-        else:
-            edi: u32 = pointer(c, op, EDI)
-            if movs_step(c, op) < 0:
-                return fault(c, op)
-            turns = rep_after_write(c, op, edi, turns)
-    return rep_end(c, op, rep_left(c, op))
-
-
 # --- STOS ------------------------------------------------------------------------------
 
 
@@ -333,23 +316,6 @@ def stos_run(c: Cpu, op: Op, turns: u32) -> u32:
     host_fill(c, target_host(c, op), get_reg(c, EAX, size), size, n)
     advance(c, op, EDI, n * size)
     return n
-
-
-@func
-def stos(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if stos_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    while turns != 0:
-        done: u32 = stos_run(c, op, turns)
-        if done != 0:
-            turns = rep_after(c, op, done, turns)
-        else:
-            edi: u32 = pointer(c, op, EDI)
-            if stos_step(c, op) < 0:
-                return fault(c, op)
-            turns = rep_after_write(c, op, edi, turns)
-    return rep_end(c, op, rep_left(c, op))
 
 
 # --- LODS ------------------------------------------------------------------------------
@@ -377,22 +343,6 @@ def lods_run(c: Cpu, op: Op, turns: u32) -> u32:
     set_reg(c, EAX, size, ld_host(c, source_host(c, op, op.seg, ESI) + last, size))
     advance(c, op, ESI, n * size)
     return n
-
-
-@func
-def lods(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if lods_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    while turns != 0:
-        done: u32 = lods_run(c, op, turns)
-        if done != 0:
-            turns = rep_after(c, op, done, turns)
-        else:
-            if lods_step(c, op) < 0:
-                return fault(c, op)
-            turns = rep_after_step(c, op, turns)
-    return rep_end(c, op, rep_left(c, op))
 
 
 # --- SCAS and CMPS: REPE goes on while equal, REPNE while not --------------------------
@@ -446,27 +396,6 @@ def scas_run(c: Cpu, op: Op, turns: u32) -> u32:
 
 
 @func
-def scas(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if scas_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    more: u32 = 0
-    while turns != 0:
-        done: u32 = scas_run(c, op, turns)
-        if done != 0:
-            turns = rep_after(c, op, done, turns)
-        else:
-            if scas_step(c, op) < 0:
-                return fault(c, op)
-            turns = rep_after_step(c, op, turns)
-        more = rep_left(c, op)
-        if cc_zero(c) != wanted_zero(op):
-            turns = 0
-            more = 0
-    return rep_end(c, op, more)
-
-
-@func
 def cmps_step(c: Cpu, op: Op) -> i64:
     size: u32 = op.size
     b = load(c, ES, pointer(c, op, EDI), size)  # first, as processors do: it may fault first
@@ -511,27 +440,6 @@ def cmps_run(c: Cpu, op: Op, turns: u32) -> u32:
     return done
 
 
-@func
-def cmps(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if cmps_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    more: u32 = 0
-    while turns != 0:
-        done: u32 = cmps_run(c, op, turns)
-        if done != 0:
-            turns = rep_after(c, op, done, turns)
-        else:
-            if cmps_step(c, op) < 0:
-                return fault(c, op)
-            turns = rep_after_step(c, op, turns)
-        more = rep_left(c, op)
-        if cc_zero(c) != wanted_zero(op):
-            turns = 0
-            more = 0
-    return rep_end(c, op, more)
-
-
 # --- INS and OUTS ----------------------------------------------------------------------
 
 
@@ -553,19 +461,6 @@ def ins_step(c: Cpu, op: Op) -> i64:
 
 
 @func
-def ins(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if ins_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    while turns != 0:
-        edi: u32 = pointer(c, op, EDI)
-        if ins_step(c, op) < 0:
-            return fault(c, op)
-        turns = rep_after_write(c, op, edi, turns)
-    return rep_end(c, op, rep_left(c, op))
-
-
-@func
 def outs_step(c: Cpu, op: Op) -> i64:
     size: u32 = op.size
     port: u32 = c.regs[EDX] & M16
@@ -580,13 +475,108 @@ def outs_step(c: Cpu, op: Op) -> i64:
     return 0
 
 
+# --- the instructions ------------------------------------------------------------------
+
+MOVS = 0
+STOS = 1
+LODS = 2
+SCAS = 3
+CMPS = 4
+INS = 5
+OUTS = 6
+
+
+@inline
+def string_step(c: Cpu, op: Op, kind: u32) -> i64:
+    """One iteration; -1: it faulted, and nothing has changed."""
+    if kind == MOVS:
+        return movs_step(c, op)
+    if kind == STOS:
+        return stos_step(c, op)
+    if kind == LODS:
+        return lods_step(c, op)
+    if kind == SCAS:
+        return scas_step(c, op)
+    if kind == CMPS:
+        return cmps_step(c, op)
+    if kind == INS:
+        return ins_step(c, op)
+    return outs_step(c, op)
+
+
+@inline
+def string_run(c: Cpu, op: Op, kind: u32, turns: u32) -> u32:
+    """A run of iterations; how many, 0: none is possible here."""
+    if kind == MOVS:
+        return movs_run(c, op, turns)
+    if kind == STOS:
+        return stos_run(c, op, turns)
+    if kind == LODS:
+        return lods_run(c, op, turns)
+    if kind == SCAS:
+        return scas_run(c, op, turns)
+    if kind == CMPS:
+        return cmps_run(c, op, turns)
+    return 0
+
+
+@inline
+def string(c: Cpu, op: Op, kind: u32) -> i32:
+    """A string instruction, or one dispatch of its repetition. `kind` is a constant where it is
+    called, so that compiled each has a loop of its own."""
+    if op.rep == 0:
+        return fault(c, op) if string_step(c, op, kind) < 0 else io_done(c, op)
+    turns = rep_turns(c, op)
+    more: u32 = rep_left(c, op)
+    while turns != 0:
+        done: u32 = string_run(c, op, kind, turns)
+        if done != 0:
+            turns = rep_after(c, op, done, turns)
+        else:
+            edi: u32 = pointer(c, op, EDI)
+            if string_step(c, op, kind) < 0:
+                return fault(c, op)
+            if kind == MOVS or kind == STOS or kind == INS:
+                turns = rep_after_write(c, op, edi, turns)
+            else:
+                turns = rep_after_step(c, op, turns)
+        more = rep_left(c, op)
+        if (kind == SCAS or kind == CMPS) and cc_zero(c) != wanted_zero(op):
+            turns = 0
+            more = 0
+    return rep_end(c, op, more)
+
+
+@func
+def movs(c: Cpu, op: Op) -> i32:
+    return string(c, op, MOVS)
+
+
+@func
+def stos(c: Cpu, op: Op) -> i32:
+    return string(c, op, STOS)
+
+
+@func
+def lods(c: Cpu, op: Op) -> i32:
+    return string(c, op, LODS)
+
+
+@func
+def scas(c: Cpu, op: Op) -> i32:
+    return string(c, op, SCAS)
+
+
+@func
+def cmps(c: Cpu, op: Op) -> i32:
+    return string(c, op, CMPS)
+
+
+@func
+def ins(c: Cpu, op: Op) -> i32:
+    return string(c, op, INS)
+
+
 @func
 def outs(c: Cpu, op: Op) -> i32:
-    if op.rep == 0:
-        return fault(c, op) if outs_step(c, op) < 0 else io_done(c, op)
-    turns = rep_turns(c, op)
-    while turns != 0:
-        if outs_step(c, op) < 0:
-            return fault(c, op)
-        turns = rep_after_step(c, op, turns)
-    return rep_end(c, op, rep_left(c, op))
+    return string(c, op, OUTS)
