@@ -308,6 +308,16 @@ class Engine(Protocol[Space]):
         one; EIP does not, it stands in `self.eip`.
         """
 
+    def set_vmware(
+        self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
+    ) -> None:
+        """Show ring 3 a virtual machine of VMware's, if `backdoor` is not 0.
+
+        CPUID tells of it: `tsc_khz` and `bus_khz`, and, if `served`, that VMCALL may be used. An
+        access to port 5658 or 5659 is an exception even while ports are open. VMCALL, VMMCALL and
+        RDPMC of VMware's counters are so in any case: the ideal processor runs them.
+        """
+
     # --- counting -----------------------------------------------------------------------
 
     def icount(self) -> int:

@@ -64,12 +64,16 @@ def tail_of(row: Instruction, operand: int, address: int) -> Tail:
     )
 
 
+BY_MODRM = {(0x100 + row.byte, row.modrm): row for row in TABLE if row.modrm is not None}
+
 Tails = list[list[Tail | None]]  # by opcode (0x1xx: two bytes), then by ModRM.reg
 
 
 def build_tails(operand: int, address: int) -> Tails:
     tails: Tails = [[None] * 8 for _ in range(0x200)]
     for row in TABLE:
+        if row.modrm is not None:
+            continue
         tail = tail_of(row, operand, address)
         first = row.byte + (0x100 if row.two_byte else 0)
         for opcode in range(first, first + (8 if row.in_opcode else 1)):
@@ -130,19 +134,23 @@ def locate(code: bytes, offset: int = 0, bits: int = 32) -> Located | None:
             return None
         opcode = 0x100 + code[at]
         at += 1
-    return _finish(code, offset, at, TAILS[operand, address][opcode], address)
+    rows = TAILS[operand, address][opcode]
+    return _finish(code, offset, at, rows, address, opcode)
 
 
 def _finish(
-    code: bytes, offset: int, at: int, rows: list[Tail | None], address: int
+    code: bytes, offset: int, at: int, rows: list[Tail | None], address: int, opcode: int
 ) -> Located | None:
-    """The instruction whose opcode ends at `at`."""
+    """The instruction whose opcode, of one or (1xx) two bytes, ends at `at`."""
     needs_modrm = any(tail is not None and tail.modrm for tail in rows)
     if needs_modrm and at >= len(code):
         return None
     tail = rows[code[at] >> 3 & 7 if needs_modrm else 0]
-    if tail is None or (tail.memory_only and code[at] >= 0xC0):
+    if tail is None:
         return Located(None, at - offset)
+    if tail.memory_only and code[at] >= 0xC0:
+        row = BY_MODRM.get((opcode, code[at]))
+        return Located(row, at - offset + (row is not None))
     if tail.modrm:
         at += 1 if tail.register_only else modrm_size(code, at, address)
     at += tail.immediate

@@ -4,7 +4,8 @@ One row feeds the decoder (operand shape), the interpreter (body), the scanner a
 (sensitivity class), the documentation and the tests. Notation is that of the opcode map in SDM
 vol. 2, appendix A:
 
-    opcode   "00", "0F A2", "FF /6" (ModRM.reg selects), "40+r" (register in the low three bits)
+    opcode   "00", "0F A2", "FF /6" (ModRM.reg selects), "40+r" (register in the low three bits),
+             "0F 01=C1" (that ModRM byte alone, a register form that its group lacks)
     operands E = ModRM register or memory, G = ModRM.reg, M = memory only, R = register only,
              Z = register in the opcode, A = accumulator, I = immediate, J = relative target,
              O = memory offset, P = far pointer, S = segment register, C/D = control/debug register
@@ -70,7 +71,14 @@ class Instruction:
     @property
     def extension(self) -> int | None:
         """ModRM.reg that selects this row, or None."""
+        if self.modrm is not None:
+            return self.modrm >> 3 & 7
         return int(self.opcode[-1]) if "/" in self.opcode else None
+
+    @property
+    def modrm(self) -> int | None:
+        """The whole ModRM byte that selects this row, or None."""
+        return int(self.opcode[-2:], 16) if "=" in self.opcode else None
 
     @property
     def in_opcode(self) -> bool:
@@ -304,6 +312,8 @@ I("0F 01 /3", "LIDT", "v,M", "lidt", cls=PRIV)
 I("0F 01 /4", "SMSW", "Ev", "smsw", cls=CRIT, group="SMSW")
 I("0F 01 /6", "LMSW", "Ew", "lmsw", cls=PRIV)
 I("0F 01 /7", "INVLPG", "M", "invlpg", cls=PRIV)
+I("0F 01=C1", "VMCALL", "", "hypercall", 0xC1)  # of later processors; without a hypervisor, #UD
+I("0F 01=D9", "VMMCALL", "", "hypercall", 0xD9)
 I("0F 02", "LAR", "Gv,Ew", "lar", cls=CRIT, group="LAR", writes="z")
 I("0F 03", "LSL", "Gv,Ew", "lsl", cls=CRIT, group="LSL", writes="z")
 I("0F 06", "CLTS", "", "clts", cls=PRIV)

@@ -112,6 +112,8 @@ def policies(user: bool) -> dict[int, tuple[str, Instruction]]:
     """Policy and row by survey entry (opcode * 8 + ModRM.reg)."""
     found = {}
     for row in TABLE:
+        if row.modrm is not None:
+            continue  # as its group's other members: left to the monitor
         code = (0x100 if row.two_byte else 0) + row.byte
         for c in range(code, code + 8) if row.in_opcode else (code,):
             for reg in range(8) if row.extension is None else (row.extension,):

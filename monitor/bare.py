@@ -40,6 +40,14 @@ class BareProcessor(Processor):
     def interrupt(self, vector: int) -> int:
         return int(self.cpu.interrupt(vector))
 
+    def set_vmware(
+        self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
+    ) -> None:
+        self.cpu.set_vmware(backdoor, hypercalls, served, tsc_khz, bus_khz)
+
+    def answer_call(self, vector: int, error: int, address: int) -> int:
+        return int(self.cpu.answer_call(vector, error, address))
+
     def sync(self) -> None:
         pass
 

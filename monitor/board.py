@@ -10,11 +10,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from devices.bus import Bus
 from devices.pc import Pc, build_pc
 from monitor.clock import Clock, InstructionCounter
 from monitor.outcome import Outcome
+
+if TYPE_CHECKING:
+    from bt.engine import Interp
+    from monitor.vmware.guest_calls import GuestCalls
 
 
 class Board:
@@ -25,6 +30,7 @@ class Board:
     ) -> None:
         self.clock = clock
         self.counter = counter
+        self.memory_bytes = memory_bytes
         self.bus = Bus(clock)
         self.console = bytearray()  # all that the guest sent to COM1
         self.debug_console = bytearray()
@@ -33,6 +39,7 @@ class Board:
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
         self.on_a20: Callable[[bool], None] = _ignore
+        self.guest_calls: GuestCalls | None = None  # VMware's guest interfaces
         self.accesses = {"port_reads": 0, "port_writes": 0}
         self.input_open = False  # may somebody still send() while the machine runs?
         self.world_switches = 0  # requests handed to the host application: console output, input
@@ -44,7 +51,7 @@ class Board:
             self.bus,
             memory_bytes=memory_bytes,
             start_time=start_time,
-            on_reset=lambda: self._end(Outcome("reset", detail="the guest reset the machine")),
+            on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
             on_serial=self._transmit,
@@ -75,6 +82,24 @@ class Board:
         finally:
             self.counter.in_access = False
 
+    def backdoor(self, cpu: Interp, port: int, size: int, out: int, value: int) -> int:
+        """An access to VMware's backdoor, which needs the processor's registers."""
+        assert self.guest_calls is not None
+        self.counter.in_access = True
+        try:
+            return self.guest_calls.access(cpu, port, size, out, value)
+        finally:
+            self.counter.in_access = False
+
+    def read_counter(self, index: int) -> int:
+        """RDPMC of one of VMware's pseudo performance counters."""
+        assert self.guest_calls is not None and self.guest_calls.backdoor is not None
+        self.counter.in_access = True
+        try:
+            return self.guest_calls.backdoor.read_counter(index)
+        finally:
+            self.counter.in_access = False
+
     def read_memory(self, address: int, size: int) -> int:
         """Physical memory that is not RAM: a device, or the open bus."""
         return self.bus.read_memory(address, size)
@@ -91,9 +116,10 @@ class Board:
         self.notice()
 
     def _debug_exit(self, status: int) -> None:
-        self._end(Outcome("exit", status, f"the guest asked to end with status {status}"))
+        self.end(Outcome("exit", status, f"the guest asked to end with status {status}"))
 
-    def _end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome) -> None:
+        """End the machine after this instruction; the first reason counts."""
         if self.ended is None:
             self.ended = outcome
         self.notice()

@@ -20,11 +20,13 @@ from bt.interp.state import (
     EXIT_HALT,
     EXIT_NONE,
     EXIT_SHUTDOWN,
+    EXIT_VMWARE,
 )
 from monitor.board import Board
 from monitor.clock import Clock, HostClock
 from monitor.outcome import Outcome
 from monitor.processor import Processor
+from monitor.vmware.callback import CallbackFailed
 
 # Instructions between looks at the host (stop requests, time limit, input). The loop adapts this to
 # what the guest does, so that a turn takes neither much less nor much more than these times; the
@@ -64,7 +66,10 @@ class Loop:
     def run(self, limits: Limits) -> Outcome:
         """Run until the guest or a limit ends it."""
         while True:
-            outcome = self._turn(limits)
+            try:
+                outcome = self._turn(limits)
+            except CallbackFailed as failure:
+                outcome = Outcome("callback", detail=str(failure))
             if outcome is not None:
                 self._stop.clear()
                 return outcome
@@ -88,6 +93,9 @@ class Loop:
             return Outcome("shutdown", detail="triple fault: the processor shut down")
         elif reason == EXIT_BREAKPOINT:
             return Outcome("address", detail="a breakpoint was reached")
+        elif reason == EXIT_VMWARE:
+            assert self.board.guest_calls is not None
+            return self.board.guest_calls.serve() or self.board.ended
         return self.board.ended
 
     def _gather_events(self) -> None:

@@ -20,6 +20,7 @@ from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import CS, DS, ES, FRAME_MONITOR, FS, GS, SS
 from monitor.bare import BareProcessor
 from monitor.board import Board
+from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
 from monitor.errors import UserError
 from monitor.events import ExitEvent, Listener
@@ -28,6 +29,11 @@ from monitor.loop import Limits, Loop
 from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
 from monitor.outcome import Outcome
 from monitor.processor import Processor
+from monitor.vmware.backdoor import Backdoor
+from monitor.vmware.exits import VmwareExit
+from monitor.vmware.guest_calls import GuestCalls
+from monitor.vmware.hypercalls import Handler
+from monitor.vmware.switches import Switches
 from monitor.where import describe
 
 MODES = ("translate", "trap", "bare")
@@ -69,8 +75,12 @@ class Machine:
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
         self.loop = Loop(self.board, self.processor, self.clock)
+        self._guest_calls = GuestCalls(self.processor, self.board)
+        self._switches = Switches(self._guest_calls, start_time)
         self.seconds = 0.0
         self.breakpoints: set[int] = set()
+        if defaults.vmware_backdoor:
+            self.enable(X86_VMWARE_BACKDOOR)
 
     @staticmethod
     def _check(memory_mb: int, mode: str, engine: str, clock: str) -> None:
@@ -101,6 +111,57 @@ class Machine:
         from monitor.translating import TranslatingProcessor
 
         return TranslatingProcessor(self.ram, self.memory, self.board, self.engine)
+
+    # --- VMware's guest interfaces (docs/vmware.md) -------------------------------------
+
+    def enable(self, capability: str, value: bool | str = True, **options: Any) -> None:
+        """Switch on (or, with False, off) a capability of monitor/capabilities.py; before run().
+
+        X86_VMWARE_BACKDOOR: options are fields of monitor.vmware.host.Host (restrictions, uuid,
+        ...). X86_VMWARE_HYPERCALL: "all" or "magic"; with `serve`, calls with the magic are
+        backdoor calls. Raises UserError.
+        """
+        self._switches.enable(capability, value, options)
+
+    @property
+    def vmware(self) -> Backdoor:
+        """The backdoor; UserError if it is off."""
+        if self._guest_calls.backdoor is None:
+            raise UserError(f"the backdoor is off: machine.enable({X86_VMWARE_BACKDOOR!r}) first")
+        return self._guest_calls.backdoor
+
+    @property
+    def on_hypercall(self) -> Handler | None:
+        """Called with the VmwareExit of a hypercall; without it run() returns, kind "vmware"."""
+        return self._guest_calls.hypercalls.handler
+
+    @on_hypercall.setter
+    def on_hypercall(self, handler: Handler | None) -> None:
+        self._guest_calls.hypercalls.handler = handler
+
+    @property
+    def on_other_hypercall(self) -> Handler | None:
+        """With "magic": called for hypercalls without it; if there is none, they are #UD."""
+        return self._guest_calls.hypercalls.other_handler
+
+    @on_other_hypercall.setter
+    def on_other_hypercall(self, handler: Handler | None) -> None:
+        self._guest_calls.hypercalls.other_handler = handler
+
+    @property
+    def callback_seconds(self) -> float | None:
+        """How long a function of yours may take before the machine ends with kind "callback".
+        None: as long as it likes, and it is called without a second thread."""
+        return self._guest_calls.hypercalls.caller.seconds
+
+    @callback_seconds.setter
+    def callback_seconds(self, seconds: float | None) -> None:
+        self._guest_calls.hypercalls.caller.seconds = seconds
+
+    @property
+    def vmware_exit(self) -> VmwareExit | None:
+        """The hypercall that waits for its answer after run() returned with kind "vmware"."""
+        return self._guest_calls.hypercalls.waiting
 
     # --- loading ------------------------------------------------------------------------
 
@@ -158,6 +219,7 @@ class Machine:
         """Put the processor where the loader says."""
         cpu = self.processor.ideal
         cpu.reset()
+        self.loop.halted = False
         cpu.cr0 = 0x10
         for name, segment in SEGMENTS.items():
             code = segment == CS
@@ -208,8 +270,9 @@ class Machine:
             stops.add(until_address)
         self.processor.set_breakpoints(stops)
         begun = time.perf_counter()
+        self._switches.locked = True
         try:
-            return self.loop.run(limits)
+            return self._guest_calls.resume() or self.loop.run(limits)
         finally:
             self.seconds += time.perf_counter() - begun
 
@@ -379,6 +442,8 @@ class Machine:
             "world_switches": self.board.world_switches,
             "decoder": self.ram.statistics(),
         }
+        if self._guest_calls.on:
+            result["vmware"] = self._guest_calls.statistics()
         return result | self.processor.statistics()
 
 

@@ -1,7 +1,8 @@
 """What the machine's loop needs of a processor, bare or virtual.
 
 `run` returns an EXIT_* reason of bt.interp.state: BUDGET, HALT, INTERRUPT (the INTR pin is up and
-can be taken), IO (a device wants the loop), SHUTDOWN, BREAKPOINT. In between, whatever a virtual
+can be taken), IO (a device wants the loop), SHUTDOWN, BREAKPOINT, VMWARE (the host application
+shall serve a call: answer_call()). In between, whatever a virtual
 processor does about exits is its own affair.
 """
 
@@ -49,6 +50,16 @@ class Processor(ABC):
     @abstractmethod
     def interrupt(self, vector: int) -> int:
         """Deliver an external interrupt; 0 or an EXIT_* reason."""
+
+    @abstractmethod
+    def set_vmware(
+        self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
+    ) -> None:
+        """VMware's guest interfaces (Interp.set_vmware)."""
+
+    @abstractmethod
+    def answer_call(self, vector: int, error: int, address: int) -> int:
+        """Complete the instruction that left with EXIT_VMWARE, or let it fault (vector >= 0)."""
 
     @abstractmethod
     def sync(self) -> None:

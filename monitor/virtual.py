@@ -131,6 +131,19 @@ class VirtualProcessor(Processor):
         self._follow_ideal()
         return int(reason)
 
+    def set_vmware(
+        self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
+    ) -> None:
+        self.ideal.set_vmware(backdoor, hypercalls, served, tsc_khz, bus_khz)
+        self.engine.set_vmware(backdoor, hypercalls, served, tsc_khz, bus_khz)
+
+    def answer_call(self, vector: int, error: int, address: int) -> int:
+        self.ideal.set_icount(self.total)
+        reason = self.ideal.answer_call(vector, error, address)
+        self.account("emulated", self.ideal.icount())
+        self._follow_ideal()
+        return int(reason)
+
     def sync(self) -> None:
         """Between turns the ideal processor is always current."""
 

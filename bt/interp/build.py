@@ -246,6 +246,16 @@ cdef i64 call_read_port(Cpu c, u32 port, u32 size) noexcept with gil:
         return c.bus.read_port(port, size)
     except BaseException as error:
         return _failed(c, error)
+cdef i64 call_backdoor(Cpu c, u32 port, u32 size, u32 out, u32 value) noexcept with gil:
+    try:
+        return c.bus.backdoor(c, port, size, out, value)
+    except BaseException as error:
+        return _failed(c, error)
+cdef i64 call_counter(Cpu c, u32 index) noexcept with gil:
+    try:
+        return c.bus.read_counter(index)
+    except BaseException as error:
+        return _failed(c, error)
 cdef i32 call_transcendental(Cpu c, u32 which) noexcept with gil:
     try:
         from bt.interp.transcendental import evaluate

@@ -1,6 +1,10 @@
 """CPUID: a Pentium Pro (SDM vol. 2, CPUID).
 
 Family 6, model 1, stepping 9. Announced is what is implemented: no PAE, APIC, SEP, MTRR, MMX.
+
+With VMware's backdoor open the processor says that it is a guest's (bit 31 of leaf 1's ECX), and
+answers the leaves from 4000_0000h on: who the hypervisor is, and at 4000_0010h the frequencies and
+by which instructions hypercalls are taken.
 """
 
 from __future__ import annotations
@@ -42,11 +46,42 @@ VENDOR_ECX = 0x6C65746E
 CACHES_EAX = 0x03020101
 CACHES_EDX = 0x06040A42
 
+FEATURE_HYPERVISOR = 0x80000000  # leaf 1, ECX
+VMWARE_LEAF = 0x40000000
+VMWARE_TIMING_LEAF = 0x40000010
+# Leaf 40000000: "VMwa" "reVM" "ware" in EBX, ECX, EDX
+VMWARE_EBX = 0x61774D56
+VMWARE_ECX = 0x4D566572
+VMWARE_EDX = 0x65726177
+TAKES_VMMCALL = 1
+TAKES_VMCALL = 2
+
+
+@func
+def vmware_leaf(c: Cpu, op: Op, leaf: u32) -> i32:
+    """What VMware's processor says of itself; the leaves in between are empty."""
+    c.regs[EAX] = 0
+    c.regs[EBX] = 0
+    c.regs[ECX] = 0
+    c.regs[EDX] = 0
+    if leaf == VMWARE_LEAF:
+        c.regs[EAX] = VMWARE_TIMING_LEAF
+        c.regs[EBX] = VMWARE_EBX
+        c.regs[ECX] = VMWARE_ECX
+        c.regs[EDX] = VMWARE_EDX
+    elif leaf == VMWARE_TIMING_LEAF:
+        c.regs[EAX] = c.tsc_khz
+        c.regs[EBX] = c.bus_khz
+        c.regs[ECX] = TAKES_VMMCALL | TAKES_VMCALL if c.hypercalls_served else 0
+    return NEXT(c, op)
+
 
 @func
 def cpuid(c: Cpu, op: Op) -> i32:
     """Leaves above the last one answer like the last one."""
     leaf = c.regs[EAX]
+    if c.backdoor and leaf >= VMWARE_LEAF and leaf <= VMWARE_TIMING_LEAF:
+        return vmware_leaf(c, op, leaf)
     a: u32 = CACHES_EAX
     b: u32 = 0
     cx: u32 = 0
@@ -58,6 +93,7 @@ def cpuid(c: Cpu, op: Op) -> i32:
         d = VENDOR_EDX
     elif leaf == 1:
         a = CPUID_SIGNATURE
+        cx = FEATURE_HYPERVISOR if c.backdoor else 0
         d = CPUID_FEATURES
     c.regs[EAX] = a
     c.regs[EBX] = b

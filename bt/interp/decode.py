@@ -302,7 +302,10 @@ def op_shape(op: Op) -> u32:
     entry: u32 = op.opcode * 8
     if shape_table(entry) & SH_MODRM:
         entry += (op.modrm >> 3) & 7
-    return shape_table(entry)
+    shape = shape_table(entry)
+    if shape & SH_MEM_ONLY and op.modrm >= 0xC0:
+        return SH_MODRM  # VMCALL has the opcode of SGDT, and nothing else of it
+    return shape
 
 
 @inline

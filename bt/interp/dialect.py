@@ -195,7 +195,7 @@ def host_fill(c: Any, dst: int, value: int, size: int, count: int) -> None:
 # is kept in c.host_error, run() leaves at the next chance and raises it again.
 
 
-def _guard(c: Any, call: Callable[..., Any], *args: int) -> int:
+def _guard(c: Any, call: Callable[..., Any], *args: Any) -> int:
     try:
         value = call(*args)
     except BaseException as error:
@@ -219,6 +219,16 @@ def call_read_port(c: Any, port: int, size: int) -> int:
 
 def call_write_port(c: Any, port: int, size: int, value: int) -> None:
     _guard(c, c.bus.write_port, port, size, value)
+
+
+def call_backdoor(c: Any, port: int, size: int, out: int, value: int) -> int:
+    """An access to VMware's backdoor; 1: the host application shall serve it (low bandwidth)."""
+    return _guard(c, c.bus.backdoor, c, port, size, out, value)
+
+
+def call_counter(c: Any, index: int) -> int:
+    """A pseudo performance counter."""
+    return _guard(c, c.bus.read_counter, index)
 
 
 def call_transcendental(c: Any, which: int) -> int:

@@ -158,6 +158,9 @@ def _enter_row(
             number = numbers.setdefault(handler, len(tables.handlers))
             if number == len(tables.handlers):
                 tables.handlers.append(handler)
+            if row.modrm is not None:  # its group's shape stays; the body looks at the whole byte
+                tables.select[(code * 8 + extensions[0]) * 4 + wide * 2] = number
+                continue
             for c in codes:
                 for extension in extensions:
                     entry = c * 8 + extension

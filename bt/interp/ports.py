@@ -16,12 +16,24 @@ from bt.interp.control import leave_block
 from bt.interp.counting import icount_at
 from bt.interp.debug_regs import ARMED_IO
 from bt.interp.descriptors import real_mode, v86_mode
-from bt.interp.dialect import M16, M32, NEXT, call_read_port, call_write_port, func, i32, i64, u32
+from bt.interp.dialect import (
+    M16,
+    M32,
+    NEXT,
+    call_backdoor,
+    call_read_port,
+    call_write_port,
+    func,
+    i32,
+    i64,
+    u32,
+)
 from bt.interp.memory import fault, raise_error, sup_read
 from bt.interp.operands import get_reg, set_reg
 from bt.interp.state import (
     ATTR_P,
     ATTR_UNUSABLE,
+    BACKDOOR_OPEN,
     EAX,
     EDX,
     EXIT_IO,
@@ -32,6 +44,7 @@ from bt.interp.state import (
     Cpu,
     Op,
 )
+from bt.interp.vmware import BACKDOOR_HIGH_PORT, BACKDOOR_PORT, is_backdoor, leave_for_host
 
 TSS_IOMAP_BASE = 102
 TR_USABLE32 = ATTR_UNUSABLE | ATTR_P | 0x1D  # present, not null, type 9 or 11 (busy bit aside)
@@ -67,6 +80,11 @@ def io_bitmap_allows(c: Cpu, port: u32, size: u32) -> i64:
 @func
 def io_allowed(c: Cpu, port: u32, size: u32) -> i64:
     """May the current program use these `size` ports? 0, or -1 with the exception noted."""
+    if is_backdoor(c, port):
+        if c.external:  # also while ports are open: the call needs the guest's own registers
+            return raise_error(c, VEC_GP, 0)
+        if c.backdoor == BACKDOOR_OPEN:
+            return 0
     if c.ports_open:
         return 0
     if real_mode(c) or (c.cpl <= (c.eflags & IOPL) >> 12 and not v86_mode(c)):
@@ -108,10 +126,39 @@ def io_done(c: Cpu, op: Op) -> i32:
 
 
 @func
+def backdoor_access(c: Cpu, op: Op, out: u32) -> i32:
+    """A call of VMware's: the monitor reads and sets the registers, EAX too."""
+    if c.call_answered == 0 and call_backdoor(c, BACKDOOR_PORT, op.size, out, 0) == 1:
+        return leave_for_host(c, op)
+    c.call_answered = 0
+    return io_done(c, op)
+
+
+@func
+def element_in(c: Cpu, port: u32, size: u32) -> u32:
+    """What INS reads."""
+    if port == BACKDOOR_HIGH_PORT and c.backdoor:
+        return call_backdoor(c, port, size, 0, 0) & M32
+    return call_read_port(c, port, size) & M32
+
+
+@func
+def element_out(c: Cpu, port: u32, size: u32, value: u32) -> i32:
+    """What OUTS writes."""
+    if port == BACKDOOR_HIGH_PORT and c.backdoor:
+        call_backdoor(c, port, size, 1, value)
+    else:
+        call_write_port(c, port, size, value)
+    return 0
+
+
+@func
 def port_in(c: Cpu, op: Op, port: u32) -> i32:
     if io_allowed(c, port, op.size) < 0:
         return fault(c, op)
     io_access(c, op, port, op.size)
+    if port == BACKDOOR_PORT and c.backdoor:
+        return backdoor_access(c, op, 0)
     value: u32 = call_read_port(c, port, op.size) & M32
     set_reg(c, EAX, op.size, value)
     return io_done(c, op)
@@ -122,6 +169,8 @@ def port_out(c: Cpu, op: Op, port: u32) -> i32:
     if io_allowed(c, port, op.size) < 0:
         return fault(c, op)
     io_access(c, op, port, op.size)
+    if port == BACKDOOR_PORT and c.backdoor:
+        return backdoor_access(c, op, 1)
     call_write_port(c, port, op.size, get_reg(c, EAX, op.size))
     return io_done(c, op)
 

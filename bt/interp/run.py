@@ -93,6 +93,7 @@ from bt.interp.transfer import (
     take_virtual_if,
     vcpu_segment,
 )
+from bt.interp.vmware import fault_instead
 
 
 @inline
@@ -502,6 +503,34 @@ class Interp(Cpu):
         offset: u32 = address - self.count_base
         for i in range(len(marks)):
             self.count_marks[offset + i] = marks[i]
+
+    def set_vmware(
+        self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
+    ) -> None:
+        """VMware's guest interfaces: BACKDOOR_*, do hypercalls leave run() with EXIT_VMWARE, are
+        they backdoor calls, and the frequencies that CPUID tells."""
+        self.backdoor = backdoor
+        self.hypercalls = hypercalls
+        self.hypercalls_served = served
+        self.tsc_khz = tsc_khz
+        self.bus_khz = bus_khz
+
+    def answer_call(self, vector: int = -1, error: int = 0, address: int = 0) -> int:
+        """Complete the instruction that left with EXIT_VMWARE; an EXIT_* reason.
+
+        Or let it fault: with this vector, its error code, and CR2 for a page fault. No interrupt
+        comes in between.
+        """
+        if vector >= 0:
+            fault_instead(self, vector, error & M32, address & M32)
+            return settle_fault(self)
+        intr = self.intr
+        self.intr = 0
+        self.call_answered = 1
+        reason: i32 = self.step_past()
+        self.call_answered = 0
+        self.intr = intr
+        return reason
 
     def survey(self, pa: int, eip: int, available: int, most: int) -> list[tuple[int, ...]]:
         """Decode up to `most` instructions of guest code at pa, as far as `available` bytes go.

@@ -128,6 +128,12 @@ EXIT_SHUTDOWN = 6  # triple fault
 EXIT_IO = 7  # a device asked for the loop (interrupt line, reset, deadline)
 EXIT_BREAKPOINT = 8  # a breakpoint of the embedder at c.eip
 EXIT_HOST_ERROR = 9  # a device callback raised: the exception is in c.host_error
+EXIT_VMWARE = 10  # VMCALL, or a backdoor call that the host application serves: answer_call()
+
+# Cpu.backdoor: VMware's backdoor (vmware.py)
+BACKDOOR_OFF = 0
+BACKDOOR_OPEN = 1  # for everybody, whatever IOPL and the I/O bitmap say
+BACKDOOR_RESTRICTED = 2  # for those that may use the port
 
 # Descriptor attributes as kept in seg_attr: bits 8-23 of the descriptor's second dword, >> 8.
 ATTR_TYPE = 0xF
@@ -389,6 +395,12 @@ class Cpu:
     ss_loaded_at: u64  # icount right after MOV SS or POP SS: debug exceptions are held too
     rep_at: u64  # icount at which a REP was left between two iterations, else ~0
     intr: u32  # the INTR pin
+    backdoor: u32  # BACKDOOR_*
+    hypercalls: u32  # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
+    hypercalls_served: u32  # 1: with the magic they are backdoor calls, and CPUID says so
+    tsc_khz: u32  # what CPUID's timing leaf says: frequencies of the TSC
+    bus_khz: u32  # and of the (local APIC's) bus
+    call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
     recheck: u32  # a device callback wants the loop: leave after this instruction
     external: u32  # 1: this processor serves a monitor: exceptions and interrupts leave run()

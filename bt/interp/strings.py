@@ -30,8 +30,6 @@ from bt.interp.dialect import (
     M16,
     M32,
     M64,
-    call_read_port,
-    call_write_port,
     func,
     host_copy,
     host_fill,
@@ -50,7 +48,7 @@ from bt.interp.dialect import (
 from bt.interp.flags import CC_SUB, cc_zero, set_cc, size_mask
 from bt.interp.memory import fault, host_of, load, store
 from bt.interp.operands import get_reg, set_reg
-from bt.interp.ports import io_access, io_allowed, io_done
+from bt.interp.ports import element_in, element_out, io_access, io_allowed, io_done
 from bt.interp.probe import probe_write
 from bt.interp.state import (
     CS,
@@ -453,7 +451,7 @@ def ins_step(c: Cpu, op: Op) -> i64:
     if probe_write(c, ES, pointer(c, op, EDI), size) < 0:
         return -1
     io_access(c, op, port, size)
-    value: u32 = call_read_port(c, port, size) & size_mask(size)
+    value: u32 = element_in(c, port, size) & size_mask(size)
     if store(c, ES, pointer(c, op, EDI), size, value) < 0:
         return -1
     advance(c, op, EDI, element_step(c, op))
@@ -470,7 +468,7 @@ def outs_step(c: Cpu, op: Op) -> i64:
     if v < 0:
         return -1
     io_access(c, op, port, size)
-    call_write_port(c, port, size, v & M32)
+    element_out(c, port, size, v & M32)
     advance(c, op, ESI, element_step(c, op))
     return 0
 

@@ -41,6 +41,7 @@ from bt.interp.state import (
     Op,
 )
 from bt.interp.tasks import BUSY, available_tss, mark_busy
+from bt.interp.vmware import is_pseudo_counter, pseudo_counter
 
 PERFCTR0 = 0  # the two performance counters' places in c.msr_misc (msr.py)
 
@@ -265,6 +266,11 @@ def rdtsc(c: Cpu, op: Op) -> i32:
 def rdpmc(c: Cpu, op: Op) -> i32:
     """RDPMC: the two counters hold what WRMSR put there; they do not count."""
     index = c.regs[ECX]
+    if is_pseudo_counter(c, index) and not c.external:
+        now: u64 = pseudo_counter(c, index, icount_at(c, op))
+        c.regs[EAX] = now & M32
+        c.regs[EDX] = (now >> 32) & M32
+        return NEXT(c, op)
     if (c.cpl != 0 and c.cr4 & CR4_PCE == 0) or index > 1:
         raise_error(c, VEC_GP, 0)
         return fault(c, op)

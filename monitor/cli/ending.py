@@ -2,7 +2,8 @@
 
     0   as asked: --until was seen, the guest powered off or reset itself, the user left, the
         number of instructions asked for has run, or the guest wrote 0 to the debug-exit port
-    1   not as asked: time limit, triple fault, halted for ever, or --until was never seen
+    1   not as asked: time limit, triple fault, halted for ever, a callback that failed, or
+        --until was never seen
     2   bad usage or input (raised as UserError, not decided here)
     3.. the guest wrote another code to the debug-exit port: (code << 1) | 1, eight bits of it
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from monitor import Outcome
 
 AS_ASKED, NOT_AS_ASKED = 0, 1
-BAD = ("timeout", "shutdown", "stuck")
+BAD = ("timeout", "shutdown", "stuck", "callback")
 CODE_ZERO = 1  # (0 << 1) | 1
 
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.cli import ending
 from monitor.cli.typist import Line
 from monitor.config import (
@@ -60,6 +61,7 @@ class InOrder(argparse.Action):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
     _add_machine(parser.add_argument_group("the machine"))
+    _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     _add_image(parser.add_argument_group("the guest, one of"))
     _add_console(parser.add_argument_group("the console"))
     _add_ending(parser.add_argument_group("the end"))
@@ -73,6 +75,13 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
+
+
+def _add_vmware(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--vmware-backdoor", action=argparse.BooleanOptionalAction,
+                       help="the backdoor's ports, counters and CPUID leaves (default: off)")
+    group.add_argument("--vmware-hypercall", nargs="?", const="all", choices=HYPERCALL_MODES,
+                       help="VMCALL and VMMCALL, all or those with the magic, as backdoor calls")
 
 
 def _add_image(group: argparse._ArgumentGroup) -> None:
@@ -125,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
         machine = Machine(
             memory_mb=config.memory_mb, mode=config.mode, engine=config.engine, clock=config.clock
         )
+        enable(machine, args.vmware_backdoor, args.vmware_hypercall)
         load(machine, image)
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         output = stack.enter_context(SerialOutput(serial))
@@ -139,6 +149,14 @@ def run(args: argparse.Namespace) -> int:
     if finished.signal is not None:
         return 128 + finished.signal
     return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
+
+
+def enable(machine: Machine, backdoor: bool | None, hypercall: str | None) -> None:
+    """VMware's guest interfaces as asked for. None: as this process has them by default."""
+    if backdoor is not None:
+        machine.enable(X86_VMWARE_BACKDOOR, backdoor)
+    if hypercall is not None:
+        machine.enable(X86_VMWARE_HYPERCALL, hypercall, serve=True)
 
 
 def image_of(args: argparse.Namespace) -> ImageConfig:

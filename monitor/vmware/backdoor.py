@@ -35,6 +35,10 @@ class Backdoor:
             return None
         return None if row.who is Who.KERNEL and call.cpl else row
 
+    def where(self, row: Command) -> Where:
+        """Who handles it on this machine."""
+        return row.where
+
     def low(self, call: Call) -> None:
         """A call at port 0x5658."""
         row = self.command_of(call)
@@ -44,6 +48,10 @@ class Backdoor:
             return
         self.calls[row.name] += 1
         self._handlers[row.number](call)
+
+    def read_counter(self, index: int) -> int:
+        """RDPMC of a pseudo performance counter."""
+        return self.host.now()
 
     def high_write(self, call: Call, value: int) -> None:
         """One byte of a REP OUTSB at port 0x5659; `call.ecx` bytes are left, this one included."""

@@ -99,6 +99,8 @@ def defined() -> Counter[tuple[int, int]]:
     cells: Counter[tuple[int, int]] = Counter()
     for row in TABLE:
         for opcode in opcodes(row):
+            if row.modrm is not None:
+                continue  # see test_rows_with_a_whole_modrm_byte
             extensions = range(8) if row.extension is None else (row.extension,)
             cells.update((opcode, extension) for extension in extensions)
     return cells
@@ -134,10 +136,22 @@ def test_opcodes_with_extensions_have_no_plain_row() -> None:
     assert [name for name, both in kinds.items() if len(both) > 1] == []
 
 
+def test_rows_with_a_whole_modrm_byte() -> None:
+    """They are register forms of a group's member that has only memory forms."""
+    rows = [row for row in TABLE if row.modrm is not None]
+    assert len({(row.byte, row.modrm) for row in rows}) == len(rows) > 0
+    for row in rows:
+        assert row.modrm is not None and row.modrm >= 0xC0 and row.two_byte
+        [other] = [o for o in TABLE if o.opcode == f"{prefix(row)} /{row.extension}"]
+        assert "M" in other.operands
+
+
 def test_the_opcode_notation_reads_back() -> None:
     for row in TABLE:
         text = prefix(row)
-        if row.extension is not None:
+        if row.modrm is not None:
+            text += f"={row.modrm:02X}"
+        elif row.extension is not None:
             text += f" /{row.extension}"
         assert row.opcode == text + ("+r" if row.in_opcode else "")
 

@@ -65,6 +65,8 @@ class Form:
         code = b"\x66" if self.prefixed else b""
         code += b"\x0f" if self.row.two_byte else b""
         code += bytes((self.row.byte + (3 if self.row.in_opcode else 0),))
+        if self.row.modrm is not None:
+            return code + bytes((self.row.modrm,))
         if self.memory is None:
             return code
         reg = 3 if self.row.extension is None else self.row.extension
@@ -100,6 +102,8 @@ def has_modrm(row: Instruction) -> bool:
 def forms(row: Instruction, memory: tuple[bool, ...] = (False, True)) -> list[Form]:
     """The encodings of a row that exist."""
     kinds: tuple[bool | None, ...] = memory if has_modrm(row) else (None,)
+    if row.modrm is not None:
+        kinds = (False,)
     if any(operand[0] == "M" for operand in operands(row)):
         kinds = tuple(kind for kind in kinds if kind)
     if any(operand[0] == "R" for operand in operands(row)):

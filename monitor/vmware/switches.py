@@ -1,0 +1,117 @@
+"""A machine's switches for VMware's guest interfaces: what `Machine.enable` does.
+
+They are to be set before the first run, as KVM wants them before the first virtual CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from monitor.capabilities import (
+    CAPABILITIES,
+    HYPERCALL_MODES,
+    X86_VMWARE_BACKDOOR,
+)
+from monitor.clock import TSC_HZ, HostClock
+from monitor.errors import UserError
+from monitor.outcome import Outcome
+from monitor.vmware.backdoor import Backdoor
+from monitor.vmware.call import HIGH_PORT, MAGIC, PORT, UNSUPPORTED, Call
+from monitor.vmware.exits import VmwareExit
+from monitor.vmware.guest_calls import GuestCalls
+from monitor.vmware.host import Host
+
+WIRED = ("memory_bytes", "tsc_hz", "start_time", "now", "real_time", "notice", "put_char", "power")
+OPTIONS = tuple(field.name for field in fields(Host) if field.name not in WIRED)
+
+FLAG_HIGH, FLAG_OUT = 1, 2  # of a hypercall, in DX where the port would be
+ENDS = {"off": "poweroff", "reset": "reset", "crash": "reset"}
+
+
+class Switches:
+    """What is on, for one machine."""
+
+    def __init__(self, calls: GuestCalls, start_time: int) -> None:
+        self.calls = calls
+        self.start_time = start_time
+        self.served = False  # hypercalls with the magic are backdoor calls
+        self.locked = False  # the machine has run
+
+    def enable(self, capability: str, value: bool | str, options: dict[str, Any]) -> None:
+        """Raises UserError for what there is not, or when it is too late."""
+        if capability not in CAPABILITIES:
+            known = ", ".join(CAPABILITIES)
+            raise UserError(f"capability {capability!r}: choose one of {known}")
+        if self.locked:
+            raise UserError(f"{capability} has to be set before the machine's first run")
+        if capability == X86_VMWARE_BACKDOOR:
+            self._backdoor(bool(value), options)
+        else:
+            self._hypercalls(value, options)
+        self.calls.configure(TSC_HZ // 1000, self.served)
+
+    def _backdoor(self, on: bool, options: dict[str, Any]) -> None:
+        _check(X86_VMWARE_BACKDOOR, options, OPTIONS)
+        self.calls.backdoor = Backdoor(self._host(options)) if on else None
+
+    def _hypercalls(self, value: bool | str, options: dict[str, Any]) -> None:
+        _check("X86_VMWARE_HYPERCALL", options, ("serve",))
+        mode = "all" if value is True else value or ""
+        if mode not in ("", *HYPERCALL_MODES):
+            known = ", ".join(HYPERCALL_MODES)
+            raise UserError(f"hypercalls {value!r}: choose one of {known}, or False")
+        self.calls.hypercalls.mode = str(mode)
+        self.served = bool(mode) and bool(options.get("serve"))
+        if self.served:
+            self.calls.hypercalls.handler = self._serve
+
+    def _serve(self, exit_: VmwareExit) -> None:
+        """A hypercall as VMware takes it: a backdoor call by another door."""
+        serve_backdoor(self.calls, exit_)
+
+    def _host(self, options: dict[str, Any]) -> Host:
+        board = self.calls.board
+        return Host(
+            memory_bytes=board.memory_bytes,
+            tsc_hz=TSC_HZ,
+            start_time=self.start_time,
+            now=board.clock.now,
+            real_time=isinstance(board.clock, HostClock),
+            notice=self.calls.processor.notice,
+            put_char=board.debug_console.append,
+            power=self._power,
+            **options,
+        )
+
+    def _power(self, how: str) -> None:
+        self.calls.board.end(Outcome(ENDS[how], detail=f"the guest asked its host: {how}"))
+
+
+def _check(capability: str, options: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name in options:
+        if name not in known:
+            raise UserError(f"{capability} has no option {name!r}: choose from {', '.join(known)}")
+
+
+def serve_backdoor(calls: GuestCalls, exit_: VmwareExit) -> None:
+    """Handle a hypercall as the backdoor call it stands for (open-vm-tools, backdoor_def.h): DX
+    holds flags in place of the port. High bandwidth is not served: it answers "unsupported"."""
+    hcall = exit_.hcall
+    backdoor = calls.backdoor
+    flags = hcall.rdx & 0xFFFF
+    if backdoor is None or hcall.rax != MAGIC or flags & FLAG_HIGH:
+        hcall.result = UNSUPPORTED
+        return
+    edx = hcall.rdx & 0xFFFF0000 | (HIGH_PORT if flags & FLAG_HIGH else PORT)
+    call = Call(
+        hcall.rax, hcall.rbx, hcall.rcx, edx, hcall.rsi, hcall.rdi, hcall.rbp, hcall.cpl,
+        out=bool(flags & FLAG_OUT),
+    )  # fmt: skip
+    backdoor.low(call)
+    hcall.result = call.eax & 0xFFFFFFFF
+    hcall.rbx, hcall.rcx = call.ebx & 0xFFFFFFFF, call.ecx & 0xFFFFFFFF
+    if call.edx != edx:
+        hcall.rdx = call.edx & 0xFFFFFFFF
+    hcall.rsi, hcall.rdi = call.esi & 0xFFFFFFFF, call.edi & 0xFFFFFFFF
+    hcall.rbp = call.ebp & 0xFFFFFFFF
