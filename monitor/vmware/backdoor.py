@@ -1,8 +1,8 @@
 """From the port to the command.
 
 The processor hands over an access to 0x5658 or 0x5659 with the registers of whoever made it. A call
-without the magic, of an unknown command or of one that the caller may not use comes back with EAX
--1, as from an open port, and every other register as it was.
+of an unknown command or of one that the caller may not use comes back with EAX -1 and every other
+register as it was. Without the magic the port is an open one (call.py, `refuse`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from operator import attrgetter
 
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.commands import COMMANDS, Command, Where, Who
+from monitor.vmware.counters import Counters
+from monitor.vmware.cpu_info import CpuInfo
+from monitor.vmware.debug_output import DebugOutput
+from monitor.vmware.device_list import DeviceList
+from monitor.vmware.entropy import Entropy
+from monitor.vmware.guest_time import GuestTime
+from monitor.vmware.gui import Gui
 from monitor.vmware.host import Host
+from monitor.vmware.input_injection import InputInjection
+from monitor.vmware.nesting import Nesting
+from monitor.vmware.pointer import Pointer
 from monitor.vmware.product import Product
 
 
@@ -22,6 +32,16 @@ class Backdoor:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.counters = Counters(host)
+        self.cpu_info = CpuInfo(host)
+        self.debug_output = DebugOutput(host)
+        self.device_list = DeviceList(host)
+        self.entropy = Entropy(host)
+        self.gui = Gui(host)
+        self.guest_time = GuestTime(host)
+        self.nesting = Nesting(host)
+        self.pointer = Pointer(host)
+        self.input_injection = InputInjection(host, self.pointer)
         self.product = Product(host)
         self.calls: Counter[str] = Counter()  # by command, for statistics
         self._handlers: dict[int, Callable[[Call], None]] = {
@@ -31,13 +51,20 @@ class Backdoor:
     def command_of(self, call: Call) -> Command | None:
         """The row that a call asks for, if it has the magic and may use it."""
         row = COMMANDS.get(call.command) if call.eax == MAGIC else None
-        if row is None or row.where is Where.NOWHERE or row.who is Who.NOBODY:
+        if row is None or not row.handler:
+            return None
+        if row.who is Who.NOBODY and row.name not in self.host.allowed:
             return None
         return None if row.who is Who.KERNEL and call.cpl else row
 
     def where(self, row: Command) -> Where:
-        """Who handles it on this machine."""
-        return row.where
+        """Who handles a command in this machine: `Host.forward` names what leaves the monitor."""
+        return Where.HOST if row.name in self.host.forward else row.where
+
+    @property
+    def restricted(self) -> bool:
+        """Does the port need I/O privilege, as any other port does?"""
+        return self.nesting.restricted
 
     def low(self, call: Call) -> None:
         """A call at port 0x5658."""
@@ -51,7 +78,7 @@ class Backdoor:
 
     def read_counter(self, index: int) -> int:
         """RDPMC of a pseudo performance counter."""
-        return self.host.now()
+        return self.counters.read(index)
 
     def high_write(self, call: Call, value: int) -> None:
         """One byte of a REP OUTSB at port 0x5659; `call.ecx` bytes are left, this one included."""

@@ -21,7 +21,8 @@ UNSUPPORTED = 0xFFFFFFFF  # in EAX: what an open port reads as
 
 @dataclass(slots=True)
 class Call:
-    """One call. `size` is the operand's width in bytes, `out` tells OUT from IN."""
+    """One call. `size` is the operand's width in bytes, `out` tells OUT from IN. `iopl` is only
+    asked by commands that the guest itself restricted to those with I/O privilege."""
 
     eax: int = MAGIC
     ebx: int = 0
@@ -31,6 +32,7 @@ class Call:
     edi: int = 0
     ebp: int = 0
     cpl: int = 0
+    iopl: int = 0
     size: int = 4
     out: bool = False
 
@@ -45,5 +47,10 @@ class Call:
         return self.ecx >> 16 & 0xFFFF
 
     def refuse(self) -> None:
-        """Unknown, unsupported or not allowed: EAX -1, nothing else changes."""
-        self.eax = UNSUPPORTED
+        """Unknown, unsupported or not allowed: all of EAX becomes -1 whatever the operand's width,
+        for OUT as for IN, and nothing else changes (QEMU's vmport does the same). Without the magic
+        nobody was called, and the port is an open one: IN reads ones, OUT goes nowhere."""
+        if self.eax == MAGIC:
+            self.eax = UNSUPPORTED
+        elif not self.out:
+            self.eax |= (1 << 8 * self.size) - 1

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from monitor.vmware.restrictions import Restrictions
+
+
+class DescriptorTables(NamedTuple):
+    """What SGDT, SIDT, SLDT and STR would store for the guest."""
+
+    gdt_base: int
+    gdt_limit: int
+    idt_base: int
+    idt_limit: int
+    ldt: int
+    task: int
+
+
+class DiskGeometry(NamedTuple):
+    """A disk as the firmware sees it."""
+
+    cylinders: int
+    heads: int
+    sectors: int
+
+
+@dataclass
+class RemovableDevice:
+    """A device that the guest may see, connect and disconnect. `connect` says whether it could."""
+
+    name: str
+    uid: int = 0
+    connected: bool = True
+    connect: Callable[[bool], bool] = lambda connected: True
+
+
+class Keyboard(Protocol):
+    """Whoever presses keys on the board's keyboard (devices/ps2_keyboard.py)."""
+
+    @property
+    def typed(self) -> Sized:
+        """Strokes that wait for the guest to take them."""
+
+    def press(self, key: str) -> None: ...
+
+    def release(self, key: str) -> None: ...
 
 
 @dataclass
@@ -23,3 +65,26 @@ class Host:
     notice: Callable[[], None] = lambda: None  # ask the machine's loop to look around soon
     put_char: Callable[[int], None] = lambda code: None  # PUTCHR: one byte for the debug console
     power: Callable[[str], None] = lambda how: None  # end the machine: "off", "reset", "crash"
+
+    # Which commands: disabled by default and allowed; the monitor's, yet forwarded to the host.
+    allowed: frozenset[str] = frozenset()
+    forward: frozenset[str] = frozenset()
+
+    # The machine that the guest is told of.
+    hardware_version: int = 10  # virtualHW.version
+    build_number: int = 1
+    guest_os: str = ""  # guestOS, as a .vmx file names it
+    acpi: bool = False
+    bus_hz: int = 66_000_000  # what a local APIC's timer would count
+    x2apic: bool = False
+    entropy_seed: int = 0  # of GETENTROPY, unless the clock is the host's
+
+    # What the machine has, or None and nothing where it has not.
+    descriptor_tables: Callable[[], DescriptorTables] | None = None
+    keyboard: Keyboard | None = None
+    mouse_event: Callable[[], None] = lambda: None  # the PS/2 mouse calls its driver
+    screen_size: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    screenshot: Callable[[], bool] | None = None
+    disks: Sequence[DiskGeometry] = ()
+    devices: Sequence[RemovableDevice] = ()
+    report: Callable[[str], None] = lambda line: None  # for the machine's log

@@ -21,4 +21,6 @@ class Restrictions:
     set_info_size_limit: int = 1 << 20  # tools.setInfo.sizeLimit, bytes of all guestinfo.*
     log_disable: bool = False  # isolation.tools.log.disable
     get_version_disable: bool = False  # isolation.tools.getVersion.disable
+    get_pointer_disable: bool = False  # isolation.tools.getPtrLocation.disable
+    set_pointer_disable: bool = False  # isolation.tools.setPtrLocation.disable
     restrict_backdoor: bool = False  # monitor_control.restrict_backdoor: IOPL decides, as for IN
