@@ -69,7 +69,6 @@ def check_bounds(backdoor: Backdoor) -> None:
     assert len(backdoor.calls) <= len(ROWS) + 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_senseless_calls(seed: int) -> None:
     rng = random.Random(seed)
