@@ -12,7 +12,14 @@ from collections.abc import Callable
 from operator import attrgetter
 
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
-from monitor.vmware.commands import COMMANDS, Command, Where, Who
+from monitor.vmware.commands import (
+    COMMANDS,
+    Command,
+    Where,
+    Who,
+    check_allowed,
+    check_forward,
+)
 from monitor.vmware.counters import Counters
 from monitor.vmware.cpu_info import CpuInfo
 from monitor.vmware.debug_output import DebugOutput
@@ -28,9 +35,14 @@ from monitor.vmware.product import Product
 
 
 class Backdoor:
-    """One machine's commands. Parts own their state; the table says which part handles what."""
+    """One machine's commands. Parts own their state; the table says which part handles what.
+
+    Raises UserError where the host allows or forwards what cannot be.
+    """
 
     def __init__(self, host: Host) -> None:
+        check_allowed(host.allowed)
+        check_forward(host.forward)
         self.host = host
         self.counters = Counters(host)
         self.cpu_info = CpuInfo(host)

@@ -16,7 +16,7 @@ have answered, so that the same call can be measured both ways.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -163,19 +163,18 @@ COMMANDS: dict[int, Command] = {row.number: row for row in ROWS}
 BY_NAME: dict[str, Command] = {row.name: row for row in ROWS}
 
 
-def check_allowed(names: Iterable[str]) -> frozenset[str]:
-    """The commands that a machine's owner may allow although they are disabled by default."""
-    may_be = sorted(row.name for row in ROWS if row.who is NOBODY and row.handler)
-    wrong = sorted(set(names) - set(may_be))
-    if wrong:
-        raise UserError(f"cannot allow {', '.join(wrong)}; one of: {', '.join(may_be)}")
-    return frozenset(names)
+def check_allowed(names: Collection[str]) -> None:
+    """A machine's owner may allow what is disabled by default, if it is supported."""
+    _check("allow", names, {row.name for row in ROWS if row.who is NOBODY and row.handler})
 
 
-def check_forward(names: Iterable[str]) -> frozenset[str]:
-    """The commands that can be handed to the host application although the monitor could answer."""
-    may_be = sorted(row.name for row in ROWS if row.where is MONITOR)
-    wrong = sorted(set(names) - set(may_be))
+def check_forward(names: Collection[str]) -> None:
+    """What the monitor could answer can be handed to the host application."""
+    _check("forward", names, {row.name for row in ROWS if row.where is MONITOR})
+
+
+def _check(what: str, names: Collection[str], known: set[str]) -> None:
+    wrong = [repr(names)] if isinstance(names, str) else sorted(set(names) - known)
     if wrong:
-        raise UserError(f"cannot forward {', '.join(wrong)}; one of: {', '.join(may_be)}")
-    return frozenset(names)
+        options = ", ".join(sorted(known))
+        raise UserError(f"cannot {what} {', '.join(wrong)}: name some of {options}")

@@ -17,6 +17,7 @@ from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 
 TEXT_LIMIT = 64 << 10  # of PUTCHR's bytes, the newest are kept
+CONSOLE_LIMIT = 1 << 20  # and no more go to the debug console, which keeps them all
 REPORT_LIMIT = 64  # lines for the machine's log; further ones are only counted
 VMK_INFO_ENTRY = 1
 
@@ -25,13 +26,16 @@ class DebugOutput:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.text: deque[int] = deque(maxlen=TEXT_LIMIT)
+        self.written = 0  # bytes
         self.reports = 0
         self.crashes = 0
         self.vmkernel_entry: int | None = None
 
     def _put(self, code: int) -> None:
         self.text.append(code)
-        self.host.put_char(code)
+        self.written += 1
+        if self.written <= CONSOLE_LIMIT:
+            self.host.put_char(code)
 
     def put_char(self, call: Call) -> None:
         self._put(call.ebx & 0xFF)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Collection, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -65,10 +65,11 @@ class Host:
     notice: Callable[[], None] = lambda: None  # ask the machine's loop to look around soon
     put_char: Callable[[int], None] = lambda code: None  # PUTCHR: one byte for the debug console
     power: Callable[[str], None] = lambda how: None  # end the machine: "off", "reset", "crash"
+    restricted: Callable[[bool], None] = lambda needs_privilege: None  # tell the processors
 
     # Which commands: disabled by default and allowed; the monitor's, yet forwarded to the host.
-    allowed: frozenset[str] = frozenset()
-    forward: frozenset[str] = frozenset()
+    allowed: Collection[str] = ()
+    forward: Collection[str] = ()
 
     # The machine that the guest is told of.
     hardware_version: int = 10  # virtualHW.version

@@ -2,7 +2,8 @@
 
 The operations are those of backdoor_def.h; that they come in EBX and their answer in EAX is not
 published, but our choice. Restricted means what monitor_control.restrict_backdoor means in a .vmx
-file: the backdoor needs the I/O privilege that any port needs. The processor asks `restricted`.
+file: the backdoor needs the I/O privilege that any port needs. `Host.restricted` tells the
+processors.
 """
 
 from __future__ import annotations
@@ -30,4 +31,5 @@ class Nesting:
             return
         if call.ebx != QUERY:
             self.restricted_by_guest = call.ebx == RESTRICT_BACKDOOR
+            self.host.restricted(self.restricted)
         call.eax = int(self.restricted)

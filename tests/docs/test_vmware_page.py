@@ -35,6 +35,7 @@ def test_the_limits_are_those_of_the_program() -> None:
     text = section("### Limits")
     assert f"| {pointer.QUEUE_WORDS}, that is {pointer.QUEUE_WORDS // 4} packets;" in text
     assert f"| the last {debug_output.TEXT_LIMIT >> 10} KiB |" in text
+    assert f"| the first {debug_output.CONSOLE_LIMIT >> 20} MiB |" in text
     assert f"| {debug_output.REPORT_LIMIT}; further ones are only counted |" in text
     assert f"| {input_injection.TYPED_LIMIT}; further ones are not taken |" in text
 

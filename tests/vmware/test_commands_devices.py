@@ -11,7 +11,7 @@ from devices.bus import Bus
 from devices.clock import ManualClock
 from devices.ps2_keyboard import Ps2Keyboard
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
-from monitor.vmware.debug_output import REPORT_LIMIT, TEXT_LIMIT
+from monitor.vmware.debug_output import CONSOLE_LIMIT, REPORT_LIMIT, TEXT_LIMIT
 from monitor.vmware.gui import DEFAULT_OPTIONS, GuiOption
 from monitor.vmware.host import DiskGeometry, RemovableDevice
 from monitor.vmware.input_injection import KEYS, TYPED_LIMIT
@@ -189,10 +189,12 @@ def test_putchr_is_disabled_by_default() -> None:
 
 
 def test_the_debug_text_is_bounded() -> None:
-    bench = Bench()
-    for number in range(TEXT_LIMIT // 12 + 10):
+    console = bytearray()
+    bench = Bench({"put_char": console.append})
+    for number in range(CONSOLE_LIMIT // 12 + 10):
         bench.call("PUTCHR12", ebx=0x41414141, esi=0x41414141, edi=0x01010101 * (number % 255 + 1))
     assert len(bench.backdoor.debug_output.text) == TEXT_LIMIT
+    assert len(console) == CONSOLE_LIMIT
 
 
 def test_reports_are_told_and_bounded() -> None:
