@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 
 from monitor.vmware.restrictions import Restrictions
 
+# As VMware's, those of machines without a file start with "VM"; all of them have the same.
+DEFAULT_UUID = b"VMVirtualPlatfor"
+
 
 class DescriptorTables(NamedTuple):
     """What SGDT, SIDT, SLDT and STR would store for the guest."""
@@ -60,7 +63,7 @@ class Host:
     start_time: int  # seconds since 1970 at power-on
     now: Callable[[], int]  # nanoseconds since power-on
     real_time: bool = False  # the clock is the host's
-    uuid: bytes = bytes(16)
+    uuid: bytes = DEFAULT_UUID
     restrictions: Restrictions = field(default_factory=Restrictions)
     notice: Callable[[], None] = lambda: None  # ask the machine's loop to look around soon
     put_char: Callable[[int], None] = lambda code: None  # PUTCHR: one byte for the debug console

@@ -44,3 +44,9 @@ def test_the_uuid_comes_in_four_registers() -> None:
     call = Bench({"uuid": bytes(range(16))}).call("GETUUID")
     words = [0x03020100, 0x07060504, 0x0B0A0908, 0x0F0E0D0C]
     assert [call.eax, call.ebx, call.ecx, call.edx] == words
+
+
+def test_a_machine_without_a_uuid_of_its_own_has_one() -> None:
+    call = Bench().call("GETUUID")
+    assert call.eax.to_bytes(4, "little")[:2] == b"VM"
+    assert call.eax not in (0, MAGIC, UNSUPPORTED)  # what tools take for a failure
