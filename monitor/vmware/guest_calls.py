@@ -16,6 +16,7 @@ from bt.interp.state import (
     BACKDOOR_OPEN,
     BACKDOOR_RESTRICTED,
     EXIT_SHUTDOWN,
+    IOPL,
 )
 from monitor.board import Board
 from monitor.outcome import Outcome
@@ -41,6 +42,7 @@ class GuestCalls:
         self.backdoor: Backdoor | None = None
         self.hypercalls = Hypercalls()
         self.forwarded = 0  # backdoor calls that the host application served
+        self.reports: list[str] = []  # what the guest wants to be known; the commands bound it
         self._call: Call | None = None  # the one that has left run()
         board.guest_calls = self
 
@@ -49,14 +51,13 @@ class GuestCalls:
         """Does the guest have any of these interfaces?"""
         return self.backdoor is not None or bool(self.hypercalls.mode)
 
-    def configure(self, tsc_khz: int, served: bool) -> None:
+    def configure(self, tsc_khz: int, bus_khz: int, served: bool) -> None:
         """Tell the processors what is on."""
         opening = BACKDOOR_OFF
         if self.backdoor is not None:
-            restricted = self.backdoor.host.restrictions.restrict_backdoor
-            opening = BACKDOOR_RESTRICTED if restricted else BACKDOOR_OPEN
+            opening = BACKDOOR_RESTRICTED if self.backdoor.restricted else BACKDOOR_OPEN
         self.processor.set_vmware(
-            opening, int(bool(self.hypercalls.mode)), int(served), tsc_khz, BUS_KHZ
+            opening, int(bool(self.hypercalls.mode)), int(served), tsc_khz, bus_khz
         )
 
     # --- the processor's side, inside run() ---------------------------------------------
@@ -126,24 +127,20 @@ class GuestCalls:
             "calls": dict(self.backdoor.calls) if self.backdoor is not None else {},
             "forwarded": self.forwarded,
             "hypercalls": self.hypercalls.count,
+            "reports": list(self.reports),
         }
-
-
-BUS_KHZ = 66_000  # of the bus, as CPUID's timing leaf tells it; there is no local APIC to drive
 
 
 def call_of(cpu: Interp, size: int, out: bool) -> Call:
     """The registers of the program that calls."""
     reg = cpu.reg
     return Call(
-        reg(EAX), reg(EBX), reg(ECX), reg(EDX), reg(ESI), reg(EDI), reg(EBP), cpu.cpl, size, out
-    )
+        reg(EAX), reg(EBX), reg(ECX), reg(EDX), reg(ESI), reg(EDI), reg(EBP),
+        cpu.cpl, (cpu.eflags & IOPL) >> 12, size, out,
+    )  # fmt: skip
 
 
 def store(cpu: Interp, call: Call) -> None:
-    """Give the registers back. IN of a byte or word sets that part of EAX alone."""
-    if call.size < 4 and not call.out:
-        mask = (1 << 8 * call.size) - 1
-        call.eax = cpu.reg(EAX) & ~mask | call.eax & mask
+    """Give the registers back, all of EAX too, whatever the operand's width was."""
     for name, number in FIELDS:
         cpu.set_reg(number, getattr(call, name) & 0xFFFFFFFF)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from bt.interp.state import IOPL, LDTR, TR
 from monitor.capabilities import (
     CAPABILITIES,
     HYPERCALL_MODES,
@@ -20,9 +21,10 @@ from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.call import HIGH_PORT, MAGIC, PORT, UNSUPPORTED, Call
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
-from monitor.vmware.host import Host
+from monitor.vmware.host import DescriptorTables, Host
 
-WIRED = ("memory_bytes", "tsc_hz", "start_time", "now", "real_time", "notice", "put_char", "power")
+WIRED = ("memory_bytes", "tsc_hz", "start_time", "now", "real_time", "notice", "put_char", "power",
+         "restricted", "descriptor_tables", "keyboard", "report")  # fmt: skip
 OPTIONS = tuple(field.name for field in fields(Host) if field.name not in WIRED)
 
 FLAG_HIGH, FLAG_OUT = 1, 2  # of a hypercall, in DX where the port would be
@@ -49,7 +51,12 @@ class Switches:
             self._backdoor(bool(value), options)
         else:
             self._hypercalls(value, options)
-        self.calls.configure(TSC_HZ // 1000, self.served)
+        self._configure()
+
+    def _configure(self) -> None:
+        backdoor = self.calls.backdoor
+        bus_khz = backdoor.host.bus_hz // 1000 if backdoor is not None else 0
+        self.calls.configure(TSC_HZ // 1000, bus_khz, self.served)
 
     def _backdoor(self, on: bool, options: dict[str, Any]) -> None:
         _check(X86_VMWARE_BACKDOOR, options, OPTIONS)
@@ -81,8 +88,19 @@ class Switches:
             notice=self.calls.processor.notice,
             put_char=board.debug_console.append,
             power=self._power,
+            restricted=lambda needs_privilege: self._configure(),
+            descriptor_tables=self._descriptor_tables,
+            keyboard=board.pc.kbc.keyboard,
+            report=self.calls.reports.append,
             **options,
         )
+
+    def _descriptor_tables(self) -> DescriptorTables:
+        cpu = self.calls.processor.ideal
+        return DescriptorTables(
+            cpu.gdtr_base, cpu.gdtr_limit, cpu.idtr_base, cpu.idtr_limit,
+            cpu.segment(LDTR)[0], cpu.segment(TR)[0],
+        )  # fmt: skip
 
     def _power(self, how: str) -> None:
         self.calls.board.end(Outcome(ENDS[how], detail=f"the guest asked its host: {how}"))
@@ -106,7 +124,7 @@ def serve_backdoor(calls: GuestCalls, exit_: VmwareExit) -> None:
     edx = hcall.rdx & 0xFFFF0000 | (HIGH_PORT if flags & FLAG_HIGH else PORT)
     call = Call(
         hcall.rax, hcall.rbx, hcall.rcx, edx, hcall.rsi, hcall.rdi, hcall.rbp, hcall.cpl,
-        out=bool(flags & FLAG_OUT),
+        iopl=(calls.processor.ideal.eflags & IOPL) >> 12, out=bool(flags & FLAG_OUT),
     )  # fmt: skip
     backdoor.low(call)
     hcall.result = call.eax & 0xFFFFFFFF
