@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 
 from benchmarks import (
+    guest_calls,
     integer_mix,
     linux_boot,
     memory,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Section]]] = {
     "virtualization": virtualization.sections,
     "self_modifying": self_modifying.sections,
     "translation": translation.sections,
+    "guest_calls": guest_calls.sections,
     "linux_boot": linux_boot.sections,
 }
 

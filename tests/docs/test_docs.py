@@ -165,9 +165,10 @@ def test_commands_would_be_accepted(page: Path) -> None:
 
 @pages
 def test_options_exist(page: Path) -> None:
-    known = set(re.findall(r"--[\w-]+", (ROOT / "monitor/cli/run.py").read_text(encoding="utf-8")))
-    for verb in ("scan", "demo"):
-        known |= set(re.findall(r"--[\w-]+", (ROOT / f"monitor/cli/{verb}.py").read_text("utf-8")))
+    known = set()
+    for action in build_parser()._actions:
+        for verb in action.choices.values() if isinstance(action.choices, dict) else ():
+            known |= {name for option in verb._actions for name in option.option_strings}
     for name in re.findall(r"`(--[\w-]+)", prose(page)):
         assert name in known | {"--help", "--version"}, f"{page.name} names {name}"
 
