@@ -29,9 +29,11 @@ from monitor.vmware.guest_time import GuestTime
 from monitor.vmware.gui import Gui
 from monitor.vmware.host import Host
 from monitor.vmware.input_injection import InputInjection
+from monitor.vmware.messages import Messages
 from monitor.vmware.nesting import Nesting
 from monitor.vmware.pointer import Pointer
 from monitor.vmware.product import Product
+from monitor.vmware.tools import Tools
 
 
 class Backdoor:
@@ -55,6 +57,9 @@ class Backdoor:
         self.pointer = Pointer(host)
         self.input_injection = InputInjection(host, self.pointer)
         self.product = Product(host)
+        self.tools = Tools(host)
+        self.clipboard = self.tools.selection
+        self.messages = Messages(host, self.tools.connect)
         self.calls: Counter[str] = Counter()  # by command, for statistics
         self._handlers: dict[int, Callable[[Call], None]] = {
             row.number: attrgetter(row.handler)(self) for row in COMMANDS.values() if row.handler
@@ -94,7 +99,9 @@ class Backdoor:
 
     def high_write(self, call: Call, value: int) -> None:
         """One byte of a REP OUTSB at port 0x5659; `call.ecx` bytes are left, this one included."""
+        if call.eax == MAGIC:
+            self.messages.high_write(call, value)
 
     def high_read(self, call: Call) -> int:
         """One byte of a REP INSB at port 0x5659; `call.ecx` bytes are left, this one included."""
-        return UNSUPPORTED & 0xFF
+        return self.messages.high_read(call) if call.eax == MAGIC else UNSUPPORTED & 0xFF

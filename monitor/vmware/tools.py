@@ -1,0 +1,156 @@
+"""machine.tools: the host's side of VMware's tools in the guest.
+
+machine.tools.guestinfo["name"] = "value"
+machine.tools.clipboard = "text"
+request = machine.tools.send("OS_Halt")      # ... run ... request.state, request.reply
+machine.tools.register("answer", lambda args: "42")
+for event in machine.tools.events: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.errors import UserError
+from monitor.vmware import rpci, tclo
+from monitor.vmware.channel import Endpoint
+from monitor.vmware.clipboard import Clipboard
+from monitor.vmware.events import ChannelClosed, ChannelOpened, Events, new_events
+from monitor.vmware.guestinfo import GuestInfo
+from monitor.vmware.host import Host
+from monitor.vmware.host_clipboard import find_host_clipboard
+from monitor.vmware.reports import Reports
+from monitor.vmware.rpci import Rpci, RpciChannel, UserCommand
+from monitor.vmware.tclo import DAEMON, REPLY_SECONDS, Request, Tclo, TcloChannel
+
+# What the tools are told when they start, as VMware tells them; the guest may change these too.
+OPTIONS = {
+    "synctime": "0",
+    "copypaste": "1",
+    "autohide": "0",
+    "broadcastIP": "1",
+    "toolScripts.afterPowerOn": "1",
+    "toolScripts.afterResume": "1",
+    "toolScripts.beforePowerOff": "1",
+    "toolScripts.beforeSuspend": "1",
+}
+MAX_OPTION = 64  # characters of an option's value
+
+
+class Tools:
+    """One machine's."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.events: Events = new_events()
+        self.guestinfo = GuestInfo(host, self.events)
+        self.selection = Clipboard(host, self.events)
+        self._options = dict(OPTIONS)
+        self._reports = Reports(host, self.events)
+        self._rpci = Rpci(host, self.guestinfo, self._reports)
+        self._rpci.set_option = self._change_option
+        self._tclo = Tclo(host, self.events, self._options)
+
+    @property
+    def clipboard(self) -> str:
+        """The text that was copied last, in the guest or here."""
+        return self.selection.text
+
+    @clipboard.setter
+    def clipboard(self, text: str) -> None:
+        self.selection.text = text
+
+    def share_clipboard(self) -> None:
+        """From now on the guest's clipboard is the host's own. UserError if the host has none."""
+        self.selection.shared = find_host_clipboard()
+
+    def send(self, command: str, program: str = DAEMON, seconds: float = REPLY_SECONDS) -> Request:
+        """Ask the tools for something: "OS_Halt", "OS_Reboot", "ping", "Time_Synchronize 1"...
+
+        It waits until the guest polls; `seconds` of the guest's time until its answer.
+        """
+        return self._tclo.send(command, program, seconds)
+
+    def register(self, name: str, function: UserCommand) -> None:
+        """`vmware-rpctool "name arguments"` in the guest calls function("arguments"). It returns
+        the reply: text, bytes or None, or (False, text) for a failure. One that raises, or takes
+        too long, ends the run with a report."""
+        self._rpci.register(name, function)
+
+    @property
+    def machine_id(self) -> str | None:
+        """machine.id of the .vmx file, for machine.id.get."""
+        return self._rpci.machine_id
+
+    @machine_id.setter
+    def machine_id(self, text: str | None) -> None:
+        self._rpci.machine_id = text
+
+    @property
+    def callback_seconds(self) -> float | None:
+        """How long a registered command may take; None: for ever."""
+        return self._rpci.caller.seconds
+
+    @callback_seconds.setter
+    def callback_seconds(self, seconds: float | None) -> None:
+        self._rpci.caller.seconds = seconds
+
+    @property
+    def running(self) -> set[str]:
+        """Which programs of the tools are there: "toolbox" is vmtoolsd."""
+        return self._tclo.programs()
+
+    @property
+    def version(self) -> str | None:
+        """Of the tools, "12.2.0"; "unmanaged" if they leave that to their distribution."""
+        return self._reports.version
+
+    @property
+    def health(self) -> str | None:
+        """What the tools say of themselves: "normal", or what is wrong."""
+        return self._reports.health
+
+    @property
+    def capabilities(self) -> Mapping[str, str]:
+        """What the tools say they can do."""
+        return self._reports.capabilities
+
+    @property
+    def reported(self) -> Mapping[str, str | bytes]:
+        """What the guest says of itself: "dns_name", "os_name_full", "uptime"..."""
+        return self._reports.reported
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What the tools are told: "synctime" is whether they keep the guest's clock right."""
+        return self._options
+
+    def set_option(self, name: str, value: str) -> None:
+        """Change an option, and tell the tools."""
+        if not self._change_option(name, value):
+            raise UserError(f"no option {name!r} with a value {value!r} of the tools")
+
+    def connect(self, protocol: int, channel: int) -> Endpoint | None:
+        """Where a new message channel leads: nowhere if nobody knows the protocol."""
+        if protocol == rpci.PROTOCOL:
+            name = "RPCI"
+        elif protocol == tclo.PROTOCOL:
+            name = "TCLO"
+        else:
+            return None
+        self.events.append(ChannelOpened(self.host.now(), channel, name))
+
+        def closed() -> None:
+            self.events.append(ChannelClosed(self.host.now(), channel, name))
+
+        if name == "RPCI":
+            return RpciChannel(self._rpci, closed)
+        return TcloChannel(self._tclo, closed)
+
+    def _change_option(self, name: str, value: str) -> bool:
+        """From either side: the tools hear of it through Set_Option."""
+        if name not in self._options or not 0 < len(value) <= MAX_OPTION or " " in value:
+            return False
+        self._options[name] = value
+        self._tclo.send_option(name)
+        return True
