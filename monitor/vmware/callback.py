@@ -61,9 +61,7 @@ class Caller:
             return self._answers.get(timeout=self.seconds)
         except queue.Empty:
             self._requests = None  # and the thread with it
-            raise CallbackFailed(
-                f"{name} did not return within {self.seconds:g} seconds"
-            ) from None
+            raise CallbackFailed(f"{name} did not return within {self.seconds:g} seconds") from None
         except BaseException:
             self._requests = None  # Ctrl-C: its answer must not be taken for the next one's
             raise

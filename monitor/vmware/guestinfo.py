@@ -25,7 +25,11 @@ def text_of(data: bytes) -> str:
 
 
 def bytes_of(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    """What the guest gets of a text."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise UserError(f"text that no guest can have: {error}") from None
 
 
 class TooMuch(Exception):
@@ -33,7 +37,8 @@ class TooMuch(Exception):
 
 
 class GuestInfo(MutableMapping[str, str]):
-    """One machine's values. All names and values together may take `set_info_size_limit` bytes."""
+    """One machine's values. The guest may not add to them once all names and values together take
+    `set_info_size_limit` bytes; the host may."""
 
     def __init__(self, host: Host, events: Events) -> None:
         self.host = host
@@ -47,13 +52,7 @@ class GuestInfo(MutableMapping[str, str]):
     def __setitem__(self, key: str, value: str) -> None:
         if not key or any(character.isspace() or character == "\0" for character in key):
             raise UserError(f"guestinfo: {key!r} is not a name: it may hold no space")
-        try:
-            self._store(key, bytes_of(value))
-        except TooMuch:
-            raise UserError(
-                f"guestinfo.{key}: more than the {self._limit} bytes that all of guestinfo may"
-                " take (tools.setInfo.sizeLimit)"
-            ) from None
+        self._store(key, bytes_of(value))
 
     def __delitem__(self, key: str) -> None:
         self.used -= _size(*self._values.pop(key.lower()))
@@ -74,20 +73,20 @@ class GuestInfo(MutableMapping[str, str]):
         key = _key(name)
         if not key:
             return False
+        growth = self._growth(key, value)
+        if growth > 0 and self.used + growth > self.host.restrictions.set_info_size_limit:
+            raise TooMuch
         self._store(key, value)
         self.events.append(GuestInfoSet(self.host.now(), kept(key), len(value)))
         return True
 
-    @property
-    def _limit(self) -> int:
-        return self.host.restrictions.set_info_size_limit
+    def _growth(self, key: str, value: bytes) -> int:
+        """Bytes that a value takes beyond what its name took before."""
+        old = self._values.get(key.lower())
+        return _size(key, value) - (_size(*old) if old else 0)
 
     def _store(self, key: str, value: bytes) -> None:
-        old = self._values.get(key.lower())
-        used = self.used + _size(key, value) - (_size(*old) if old else 0)
-        if used > self._limit:
-            raise TooMuch
-        self.used = used
+        self.used += self._growth(key, value)
         self._values[key.lower()] = key, value
 
 

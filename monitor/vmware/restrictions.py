@@ -23,4 +23,8 @@ class Restrictions:
     get_version_disable: bool = False  # isolation.tools.getVersion.disable
     get_pointer_disable: bool = False  # isolation.tools.getPtrLocation.disable
     set_pointer_disable: bool = False  # isolation.tools.setPtrLocation.disable
+    set_version_disable: bool = False  # isolation.tools.setVersion.disable
+    get_machine_id_disable: bool = False  # isolation.tools.getMachineID.disable
+    guestlib_disable: bool = False  # isolation.tools.guestlibGetInfo.disable
+    set_option_disable: bool = False  # isolation.tools.setOption.disable
     restrict_backdoor: bool = False  # monitor_control.restrict_backdoor: IOPL decides, as for IN

@@ -30,6 +30,19 @@ UserCommand = Callable[[str], object]
 # GuestOsState in guestrpc/powerops.h
 STATES = {1: "halt", 2: "reboot", 3: "poweron", 4: "resume", 5: "suspend"}
 
+# Which of the restrictions denies a command.
+DENIED_BY = {
+    "info-set": "set_info_disable",
+    "SetGuestInfo": "set_info_disable",
+    "log": "log_disable",
+    "guest.log.text": "log_disable",
+    "machine.id.get": "get_machine_id_disable",
+    "tools.set.version": "set_version_disable",
+    "tools.set.versiontype": "set_version_disable",
+    "vmx.set_option": "set_option_disable",
+    "guestlib.info.get": "guestlib_disable",
+}
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -90,7 +103,7 @@ class Rpci:
         if function := self.user_commands.get(name):
             reply = self._call_user(name, function, text_of(args))
         elif handler := self._commands.get(name):
-            reply = handler(args)
+            reply = DISABLED if self._denied(name) else handler(args)
         elif name.startswith("tools.capability."):
             self.reports.capability(name.removeprefix("tools.capability."), text_of(args))
             reply = DONE
@@ -98,13 +111,20 @@ class Rpci:
             reply = UNKNOWN
         return bytes(reply)
 
+    def _denied(self, name: str) -> bool:
+        restriction = DENIED_BY.get(name)
+        return restriction is not None and getattr(self.host.restrictions, restriction)
+
     def _call_user(self, name: str, function: UserCommand, args: str) -> Reply:
         answer = self.caller.call(function, args)
         done, data = answer if isinstance(answer, tuple) and len(answer) == 2 else (True, answer)
         if data is None:
             data = b""
         if isinstance(data, str):
-            data = bytes_of(data)
+            try:
+                data = bytes_of(data)
+            except UserError as error:
+                raise CallbackFailed(f"the command {name} returned {error}") from error
         if not isinstance(data, bytes) or not isinstance(done, bool):
             raise CallbackFailed(
                 f"the command {name} returned {answer!r}: it may return text, bytes, None, or a"
@@ -119,8 +139,6 @@ class Rpci:
         return NO_VALUE if value is None else Reply(True, value)
 
     def _info_set(self, args: bytes) -> Reply:
-        if self.host.restrictions.set_info_disable:
-            return DISABLED
         name, _, value = args.partition(b" ")
         try:
             if not self.guestinfo.guest_set(text_of(name), value.split(b"\0", 1)[0]):
@@ -131,14 +149,10 @@ class Rpci:
 
     def _set_guest_info(self, args: bytes) -> Reply:
         """The delimiter, the kind, the delimiter, the value, which can be binary."""
-        if self.host.restrictions.set_info_disable:
-            return DISABLED
         kind, _, value = args.lstrip(b" ").partition(b" ")
         return DONE if self.reports.report(kind, value) else Reply(False, b"Invalid arguments")
 
     def _log(self, args: bytes) -> Reply:
-        if self.host.restrictions.log_disable:
-            return DISABLED
         self.reports.events.append(LogLine(self.host.now(), kept(text_of(args).rstrip("\n"))))
         return DONE
 

@@ -16,7 +16,7 @@ from monitor.vmware import rpci, tclo
 from monitor.vmware.channel import Endpoint
 from monitor.vmware.clipboard import Clipboard
 from monitor.vmware.events import ChannelClosed, ChannelOpened, Events, new_events
-from monitor.vmware.guestinfo import GuestInfo
+from monitor.vmware.guestinfo import GuestInfo, bytes_of
 from monitor.vmware.host import Host
 from monitor.vmware.host_clipboard import find_host_clipboard
 from monitor.vmware.reports import Reports
@@ -46,6 +46,8 @@ class Tools:
         self.guestinfo = GuestInfo(host, self.events)
         self.selection = Clipboard(host, self.events)
         self._options = dict(OPTIONS)
+        if host.restrictions.copy_disable and host.restrictions.paste_disable:
+            self._options["copypaste"] = "0"
         self._reports = Reports(host, self.events)
         self._rpci = Rpci(host, self.guestinfo, self._reports)
         self._rpci.set_option = self._change_option
@@ -84,6 +86,7 @@ class Tools:
 
     @machine_id.setter
     def machine_id(self, text: str | None) -> None:
+        bytes_of(text or "")  # or a UserError, here and not when the guest asks
         self._rpci.machine_id = text
 
     @property

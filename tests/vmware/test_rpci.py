@@ -107,6 +107,9 @@ def test_guestinfo_is_a_mapping() -> None:
     assert used - values.used == len("guestinfo.b") + 2
     with pytest.raises(KeyError):
         values["b"]
+    with pytest.raises(UserError, match="text that no guest can have"):
+        values["a"] = "\ud800"
+    assert values["a"] == "1"
     for name in ("", "two words", "nul\0"):
         with pytest.raises(UserError, match="is not a name"):
             values[name] = "x"
@@ -118,10 +121,16 @@ def test_the_size_limit_counts_everything() -> None:
     assert rpc(backdoor, "info-set guestinfo.a " + "x" * 30) == b"0 guestinfo is full"
     assert rpc(backdoor, "info-set guestinfo.b") == b"0 guestinfo is full"
     assert backdoor.tools.guestinfo["a"] == "x" * 29
-    with pytest.raises(UserError, match=r"guestinfo\.b: more than the 40 bytes"):
-        backdoor.tools.guestinfo["b"] = "x" * 30
     assert rpc(backdoor, "info-set guestinfo.a " + "x" * 18) == b"1 "
     assert rpc(backdoor, "info-set guestinfo.b") == b"1 "
+
+
+def test_the_size_limit_is_not_the_hosts() -> None:
+    backdoor = make_backdoor(Restrictions(set_info_size_limit=40))
+    backdoor.tools.guestinfo["config"] = "x" * 100
+    assert rpc(backdoor, "info-set guestinfo.b") == b"0 guestinfo is full"
+    assert rpc(backdoor, "info-set guestinfo.config " + "y" * 99) == b"1 "
+    assert rpc(backdoor, "info-set guestinfo.config " + "y" * 100) == b"0 guestinfo is full"
 
 
 def test_what_the_host_sets_may_be_longer_than_any_message_of_the_guest() -> None:
@@ -130,14 +139,35 @@ def test_what_the_host_sets_may_be_longer_than_any_message_of_the_guest() -> Non
     assert rpc(backdoor, "info-get guestinfo.userdata") == b"1 " + b"u" * 300_000
 
 
-def test_restrictions() -> None:
-    backdoor = make_backdoor(Restrictions(set_info_disable=True, log_disable=True))
-    backdoor.tools.guestinfo["x"] = "host"
-    assert rpc(backdoor, "info-set guestinfo.x guest") == b"0 disabled"
-    assert rpc(backdoor, "SetGuestInfo  1 name") == b"0 disabled"
+@pytest.mark.parametrize(
+    ("restrictions", "message"),
+    [
+        (Restrictions(set_info_disable=True), "info-set guestinfo.x guest"),
+        (Restrictions(set_info_disable=True), "SetGuestInfo  1 name"),
+        (Restrictions(log_disable=True), "log hello"),
+        (Restrictions(log_disable=True), "guest.log.text hello"),
+        (Restrictions(set_version_disable=True), "tools.set.version 12352"),
+        (Restrictions(set_version_disable=True), "tools.set.versiontype 12352 4"),
+        (Restrictions(get_machine_id_disable=True), "machine.id.get"),
+        (Restrictions(guestlib_disable=True), "guestlib.info.get 3"),
+        (Restrictions(set_option_disable=True), "vmx.set_option synctime 0 1"),
+    ],
+)
+def test_restrictions(restrictions: Restrictions, message: str) -> None:
+    backdoor = make_backdoor(restrictions)
+    tools = backdoor.tools
+    tools.guestinfo["x"] = "host"
+    tools.machine_id = "secret"
+    assert rpc(backdoor, message) == b"0 disabled"
     assert rpc(backdoor, "info-get guestinfo.x") == b"1 host"
-    assert rpc(backdoor, "log hello") == b"0 disabled"
-    assert not [event for event in backdoor.tools.events if isinstance(event, events.LogLine)]
+    assert (tools.version, tools.reported, tools.options["synctime"]) == (None, {}, "0")
+    channels = (events.ChannelOpened, events.ChannelClosed)
+    assert not [event for event in tools.events if not isinstance(event, channels)]
+
+
+def test_a_guest_without_a_clipboard_is_told() -> None:
+    restrictions = Restrictions(copy_disable=True, paste_disable=True)
+    assert make_backdoor(restrictions).tools.options["copypaste"] == "0"
 
 
 def test_what_the_guest_reports() -> None:
@@ -271,6 +301,7 @@ class TestUserCommands:
             (7, "the command bad returned 7"),
             (("yes", "text"), r"the command bad returned \('yes', 'text'\)"),
             ("x" * (MAX_OUT_SIZE + 1), "returned more than"),
+            ("\ud800", "returned text that no guest can have"),
         ],
     )
     def test_a_wrong_answer_ends_the_run(self, answer: object, report: str) -> None:
