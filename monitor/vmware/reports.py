@@ -46,13 +46,19 @@ class Reports:
         """SetGuestInfo. False if there is no such kind."""
         number = _number(kind)
         if name := TEXTS.get(number):
-            self.reported[name] = text_of(value)
+            self.report_text(name, value)
         elif name := BINARIES.get(number):
-            self.reported[name] = value
+            self._report(name, value)
         else:
             return False
-        self.events.append(Reported(self.host.now(), name))
         return True
+
+    def report_text(self, name: str, value: bytes) -> None:
+        self._report(name, text_of(value))
+
+    def _report(self, name: str, value: str | bytes) -> None:
+        self.reported[name] = value
+        self.events.append(Reported(self.host.now(), name))
 
     def set_version(self, args: bytes) -> bool:
         """tools.set.version VERSION, tools.set.versiontype VERSION TYPE."""

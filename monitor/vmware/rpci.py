@@ -34,6 +34,7 @@ STATES = {1: "halt", 2: "reboot", 3: "poweron", 4: "resume", 5: "suspend"}
 DENIED_BY = {
     "info-set": "set_info_disable",
     "SetGuestInfo": "set_info_disable",
+    "SetGuestDiskInfo": "set_info_disable",
     "log": "log_disable",
     "guest.log.text": "log_disable",
     "machine.id.get": "get_machine_id_disable",
@@ -74,6 +75,7 @@ class Rpci:
             "info-get": self._info_get,
             "info-set": self._info_set,
             "SetGuestInfo": self._set_guest_info,
+            "SetGuestDiskInfo": self._set_guest_disk_info,
             "log": self._log,
             "guest.log.text": self._log,
             "machine.id.get": self._machine_id_get,
@@ -151,6 +153,11 @@ class Rpci:
         """The delimiter, the kind, the delimiter, the value, which can be binary."""
         kind, _, value = args.lstrip(b" ").partition(b" ")
         return DONE if self.reports.report(kind, value) else Reply(False, b"Invalid arguments")
+
+    def _set_guest_disk_info(self, args: bytes) -> Reply:
+        """As JSON; tools before 12 and those that are refused send a structure instead."""
+        self.reports.report_text("disk_info", args)
+        return DONE
 
     def _log(self, args: bytes) -> Reply:
         self.reports.events.append(LogLine(self.host.now(), kept(text_of(args).rstrip("\n"))))

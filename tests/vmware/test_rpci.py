@@ -144,6 +144,7 @@ def test_what_the_host_sets_may_be_longer_than_any_message_of_the_guest() -> Non
     [
         (Restrictions(set_info_disable=True), "info-set guestinfo.x guest"),
         (Restrictions(set_info_disable=True), "SetGuestInfo  1 name"),
+        (Restrictions(set_info_disable=True), "SetGuestDiskInfo {}"),
         (Restrictions(log_disable=True), "log hello"),
         (Restrictions(log_disable=True), "guest.log.text hello"),
         (Restrictions(set_version_disable=True), "tools.set.version 12352"),
@@ -177,6 +178,7 @@ def test_what_the_guest_reports() -> None:
         b"SetGuestInfo  1 debian\0",
         b"SetGuestInfo  5 Debian GNU/Linux 12\0",
         b"SetGuestInfo  3 \1" + bytes(116),
+        b'SetGuestDiskInfo {"version":"1","disks":[]}\0',
         b"tools.set.versiontype 12352 4\0",
         b"tools.capability.softpowerop_retry ",
         b"tools.capability.resolution_server toolbox 0\0",
@@ -189,6 +191,7 @@ def test_what_the_guest_reports() -> None:
         "dns_name": "debian",
         "os_name_full": "Debian GNU/Linux 12",
         "disk_free_space": b"\1" + bytes(116),
+        "disk_info": '{"version":"1","disks":[]}',
     }
     assert tools.version == "12.2.0"
     assert tools.health == "normal"
