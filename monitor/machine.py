@@ -34,6 +34,7 @@ from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.hypercalls import Handler
 from monitor.vmware.switches import Switches
+from monitor.vmware.tools import Tools
 from monitor.where import describe
 
 MODES = ("translate", "trap", "bare")
@@ -129,6 +130,11 @@ class Machine:
         if self._guest_calls.backdoor is None:
             raise UserError(f"the backdoor is off: machine.enable({X86_VMWARE_BACKDOOR!r}) first")
         return self._guest_calls.backdoor
+
+    @property
+    def tools(self) -> Tools:
+        """The tools in the guest: guestinfo, requests, clipboard. UserError without backdoor."""
+        return self.vmware.tools
 
     @property
     def on_hypercall(self) -> Handler | None:

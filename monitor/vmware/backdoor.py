@@ -51,7 +51,6 @@ class Backdoor:
         self.debug_output = DebugOutput(host)
         self.device_list = DeviceList(host)
         self.entropy = Entropy(host)
-        self.gui = Gui(host)
         self.guest_time = GuestTime(host)
         self.nesting = Nesting(host)
         self.pointer = Pointer(host)
@@ -60,6 +59,7 @@ class Backdoor:
         self.tools = Tools(host)
         self.clipboard = self.tools.selection
         self.messages = Messages(host, self.tools.connect)
+        self.gui = Gui(host, self.tools)
         self.calls: Counter[str] = Counter()  # by command, for statistics
         self._handlers: dict[int, Callable[[Call], None]] = {
             row.number: attrgetter(row.handler)(self) for row in COMMANDS.values() if row.handler

@@ -47,7 +47,10 @@ class Endpoint(Protocol):
     """What a channel leads to. It deals in whole messages."""
 
     def receive(self, message: bytes) -> None:
-        """The guest sent a message."""
+        """The guest sent a message, maybe amid a string instruction: nothing here may fail."""
+
+    def work(self) -> None:
+        """Between instructions, before anything else on the channel: the time for what may."""
 
     def pending(self) -> bytes | None:
         """The message that the guest should fetch next: the same object until it is settled."""

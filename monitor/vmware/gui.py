@@ -10,6 +10,7 @@ from enum import IntFlag
 
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
+from monitor.vmware.tools import Tools
 
 MAX_EDGE = 0x7FFF  # a larger width or height reads as none
 
@@ -53,13 +54,16 @@ WRITABLE = (
 class Gui:
     """There need not be a window: the guest's wishes are kept and told."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, tools: Tools) -> None:
         self.host = host
+        self.tools = tools  # SYNC_TIME is an option of theirs
         self.options = DEFAULT_OPTIONS
 
     def get_options(self, call: Call) -> None:
         restrictions = self.host.restrictions
         options = self.options
+        if self.tools.options["synctime"] == "1":
+            options |= GuiOption.SYNC_TIME
         if restrictions.copy_disable and restrictions.paste_disable:
             options &= ~GuiOption.EXCHANGE_SELECTIONS
         call.eax = int(options)
@@ -75,7 +79,8 @@ class Gui:
             kept |= GuiOption.FULL_SCREEN
         if call.ebx & GuiOption.TO_WINDOW:
             kept &= ~GuiOption.FULL_SCREEN
-        self.options = wanted | kept
+        self.options = wanted & ~GuiOption.SYNC_TIME | kept
+        self.tools.set_option("synctime", str(int(GuiOption.SYNC_TIME in wanted)))
         call.eax = 0
 
     def get_screen_size(self, call: Call) -> None:

@@ -65,10 +65,15 @@ class Messages:
             status = self._open(call)
         elif handler := self._types.get(kind):
             found = self._find(call.edx >> 16, (call.esi, call.edi))
-            status = found if isinstance(found, int) else handler(found, call)
+            status = found if isinstance(found, int) else self._handle(handler, found, call)
         else:
             status = FAILED
         call.ecx = call.ecx & 0xFFFF | status << 16
+
+    @staticmethod
+    def _handle(handler: Callable[[Channel, Call], int], channel: Channel, call: Call) -> int:
+        channel.endpoint.work()
+        return handler(channel, call)
 
     def high_write(self, call: Call, value: int) -> None:
         """A byte of a message from the guest."""

@@ -98,10 +98,13 @@ class Rpci:
             raise UserError(f"{name!r} is not the name of a command: it may hold no space")
         self.user_commands[name] = function
 
+    def is_users(self, message: bytes) -> bool:
+        """Is it for a command of the user's, which can raise or take its time?"""
+        return name_of(message) in self.user_commands
+
     def execute(self, message: bytes) -> bytes:
         """The reply to a message. Only a user's own command can raise: CallbackFailed."""
-        head, _, args = message.partition(b" ")
-        name = text_of(head)
+        name, args = name_of(message), message.partition(b" ")[2]
         if function := self.user_commands.get(name):
             reply = self._call_user(name, function, text_of(args))
         elif handler := self._commands.get(name):
@@ -199,16 +202,29 @@ class Rpci:
 
 
 class RpciChannel:
-    """Where a channel of this protocol leads: each message has a reply."""
+    """Where a channel of this protocol leads: each message has a reply.
+
+    A user's command waits for the guest's next call, mostly the one that asks for its reply: the
+    message may have come amid a string instruction, where the processor cannot be left.
+    """
 
     def __init__(self, rpci: Rpci, closed: Callable[[], None]) -> None:
         self.rpci = rpci
         self.close = closed
+        self._postponed: bytes | None = None
         self._reply: bytes | None = None
 
     def receive(self, message: bytes) -> None:
         self._reply = None
-        self._reply = self.rpci.execute(message)
+        if self.rpci.is_users(message):
+            self._postponed = message
+        else:
+            self._reply = self.rpci.execute(message)
+
+    def work(self) -> None:
+        message, self._postponed = self._postponed, None
+        if message is not None:
+            self._reply = self.rpci.execute(message)
 
     def pending(self) -> bytes | None:
         return self._reply
@@ -217,6 +233,11 @@ class RpciChannel:
         self._reply = None
 
     rejected = delivered
+
+
+def name_of(message: bytes) -> str:
+    """Of the command: everything before the first space or NUL."""
+    return text_of(message.partition(b" ")[0])
 
 
 def _accept(args: bytes) -> Reply:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from monitor.errors import UserError
 from monitor.vmware import rpci, tclo
+from monitor.vmware.callback import Caller
 from monitor.vmware.channel import Endpoint
 from monitor.vmware.clipboard import Clipboard
 from monitor.vmware.events import ChannelClosed, ChannelOpened, Events, new_events
@@ -90,13 +91,13 @@ class Tools:
         self._rpci.machine_id = text
 
     @property
-    def callback_seconds(self) -> float | None:
-        """How long a registered command may take; None: for ever."""
-        return self._rpci.caller.seconds
+    def caller(self) -> Caller:
+        """What calls registered commands, and how long they may take."""
+        return self._rpci.caller
 
-    @callback_seconds.setter
-    def callback_seconds(self, seconds: float | None) -> None:
-        self._rpci.caller.seconds = seconds
+    @caller.setter
+    def caller(self, caller: Caller) -> None:
+        self._rpci.caller = caller
 
     @property
     def running(self) -> set[str]:
@@ -154,6 +155,7 @@ class Tools:
         """From either side: the tools hear of it through Set_Option."""
         if name not in self._options or not 0 < len(value) <= MAX_OPTION or " " in value:
             return False
-        self._options[name] = value
-        self._tclo.send_option(name)
+        if self._options[name] != value:
+            self._options[name] = value
+            self._tclo.send_option(name)
         return True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from guest_side import SUCCESS, TCLO, Clock, GuestChannel, GuestTools, make_backdoor, rpc
+from guest_side import SUCCESS, TCLO, Clock, GuestChannel, GuestTools, low, make_backdoor, rpc
 
 from monitor.errors import UserError
 from monitor.vmware import events
 from monitor.vmware.channel import MAX_IN_SIZE
+from monitor.vmware.gui import GuiOption
 from monitor.vmware.tclo import ALIVE, MAX_WAITING, REPLY_SECONDS, Request, State
 from monitor.vmware.tools import OPTIONS
 
@@ -199,6 +200,22 @@ def test_an_option_that_the_guest_changes() -> None:
     guest.run()
     assert guest.seen[-1] == "Set_Option synctime 1"
     assert backdoor.tools.options["synctime"] == "1"
+
+
+def test_an_option_that_the_guest_changes_in_the_old_way() -> None:
+    """SETGUIOPTIONS: vmware-toolbox-cmd asks with GETGUIOPTIONS whether the clock is kept."""
+    backdoor = make_backdoor()
+    guest = GuestTools(backdoor)
+    guest.run()
+    before = low(backdoor, 13).eax
+    assert not before & GuiOption.SYNC_TIME
+    low(backdoor, 14, before | GuiOption.SYNC_TIME)
+    assert low(backdoor, 13).eax == before | GuiOption.SYNC_TIME
+    assert backdoor.tools.options["synctime"] == "1"
+    low(backdoor, 14, before | GuiOption.SYNC_TIME)
+    guest.seen.clear()
+    guest.run()
+    assert guest.seen == ["Set_Option synctime 1"]
 
 
 def test_an_option_that_the_host_changes() -> None:
