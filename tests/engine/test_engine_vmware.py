@@ -1,4 +1,4 @@
-"""VMware's guest interfaces in an engine: what it shows ring 3, and what it leaves to the monitor."""
+"""VMware's guest interfaces in an engine: what it shows ring 3, what it leaves to the monitor."""
 
 from __future__ import annotations
 
