@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from operator import attrgetter
 
+from monitor.errors import UserError
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.commands import (
     COMMANDS,
@@ -39,12 +40,14 @@ from monitor.vmware.tools import Tools
 class Backdoor:
     """One machine's commands. Parts own their state; the table says which part handles what.
 
-    Raises UserError where the host allows or forwards what cannot be.
+    Raises UserError where the host is told what cannot be.
     """
 
     def __init__(self, host: Host) -> None:
-        check_allowed(host.allowed)
+        check_allowed(host.allow)
         check_forward(host.forward)
+        if len(host.uuid) != 16:
+            raise UserError(f"uuid {bytes(host.uuid).hex()!r}: 16 bytes are wanted")
         self.host = host
         self.counters = Counters(host)
         self.cpu_info = CpuInfo(host)
@@ -70,7 +73,7 @@ class Backdoor:
         row = COMMANDS.get(call.command) if call.eax == MAGIC else None
         if row is None or not row.handler:
             return None
-        if row.who is Who.NOBODY and row.name not in self.host.allowed:
+        if row.who is Who.NOBODY and row.name not in self.host.allow:
             return None
         return None if row.who is Who.KERNEL and call.cpl else row
 

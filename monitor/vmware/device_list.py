@@ -46,7 +46,7 @@ class DeviceList:
         if self.host.restrictions.device_connectable_disable:
             return False
         if device.connected != connect:
-            if not device.connect(connect):
+            if not self.host.call_user(device.connect, connect):
                 return False
             device.connected = connect
         return True

@@ -85,10 +85,11 @@ class Gui:
 
     def get_screen_size(self, call: Call) -> None:
         """EAX: width in the upper half, height in the lower; 0 where the host has no screen."""
-        width, height = self.host.screen_size()
+        width, height = self.host.call_user(self.host.screen_size)
         fits = 0 < width <= MAX_EDGE and 0 < height <= MAX_EDGE
         call.eax = width << 16 | height if fits else 0
 
     def screenshot(self, call: Call) -> None:
         """One picture into the host's keeping, if it has a screen."""
-        call.eax = int(self.host.screenshot is not None and self.host.screenshot())
+        take = self.host.screenshot
+        call.eax = int(take is not None and bool(self.host.call_user(take)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from monitor.vmware.restrictions import Restrictions
 
 # As VMware's, those of machines without a file start with "VM"; all of them have the same.
 DEFAULT_UUID = b"VMVirtualPlatfor"
+
+Result = TypeVar("Result")
 
 
 class DescriptorTables(NamedTuple):
@@ -53,6 +55,10 @@ class Keyboard(Protocol):
     def release(self, key: str) -> None: ...
 
 
+def _directly(function: Callable[..., Result], *args: Any) -> Result:
+    return function(*args)
+
+
 @dataclass
 class Host:
     """One per machine. Times are those of the machine's clock, so that a run can repeat exactly:
@@ -70,8 +76,11 @@ class Host:
     power: Callable[[str], None] = lambda how: None  # end the machine: "off", "reset", "crash"
     restricted: Callable[[bool], None] = lambda needs_privilege: None  # tell the processors
 
+    # How to call what the embedder gave (callback.py): it may raise, or never return.
+    call_user: Callable[..., Any] = _directly
+
     # Which commands: disabled by default and allowed; the monitor's, yet forwarded to the host.
-    allowed: Collection[str] = ()
+    allow: Collection[str] = ()
     forward: Collection[str] = ()
 
     # The machine that the guest is told of.

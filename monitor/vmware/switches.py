@@ -24,7 +24,8 @@ from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.host import DescriptorTables, Host
 
 WIRED = ("memory_bytes", "tsc_hz", "start_time", "now", "real_time", "notice", "put_char", "power",
-         "restricted", "descriptor_tables", "keyboard", "report")  # fmt: skip
+         "restricted", "descriptor_tables", "keyboard", "mouse_event", "report",
+         "call_user")  # fmt: skip
 OPTIONS = tuple(field.name for field in fields(Host) if field.name not in WIRED)
 
 FLAG_HIGH, FLAG_OUT = 1, 2  # of a hypercall, in DX where the port would be
@@ -95,6 +96,7 @@ class Switches:
             descriptor_tables=self._descriptor_tables,
             keyboard=board.pc.kbc.keyboard,
             report=self.calls.reports.append,
+            call_user=self.calls.hypercalls.caller.call,
             **options,
         )
 

@@ -118,7 +118,7 @@ def test_any_program_may_call_the_rest(row: Command) -> None:
 def test_what_is_disabled_by_default_must_be_allowed(row: Command) -> None:
     assert Bench().backdoor.command_of(call_of(row)) is None
     if row.handler:
-        assert Bench({"allowed": (row.name,)}).backdoor.command_of(call_of(row)) is row
+        assert Bench({"allow": (row.name,)}).backdoor.command_of(call_of(row)) is row
 
 
 @pytest.mark.parametrize("name", ["GETVERSION", "MAPMEM", "NONSENSE", "'PUTCHR'"])
@@ -126,7 +126,7 @@ def test_only_what_is_disabled_and_supported_can_be_allowed(name: str) -> None:
     names = "PUTCHR" if name == "'PUTCHR'" else (name,)
     message = f"cannot allow {name}: name some of INJECT_KEY, INJECT_MOUSE, PUTCHR, SCREENSHOT"
     with pytest.raises(UserError, match=message):
-        Bench({"allowed": names})
+        Bench({"allow": names})
 
 
 def test_what_is_refused_and_what_is_called_is_counted() -> None:

@@ -78,7 +78,7 @@ def test_no_screen_has_no_size() -> None:
 
 def test_screenshots_are_taken_where_allowed() -> None:
     taken: list[int] = []
-    allowed = {"allowed": frozenset(("SCREENSHOT",))}
+    allowed = {"allow": frozenset(("SCREENSHOT",))}
 
     def take() -> bool:
         taken.append(1)
@@ -171,7 +171,7 @@ def test_disk_geometry() -> None:
 
 def test_characters_come_out() -> None:
     console = bytearray()
-    settings = {"put_char": console.append, "allowed": frozenset(("PUTCHR",))}
+    settings = {"put_char": console.append, "allow": frozenset(("PUTCHR",))}
     bench = Bench(settings)
     for code in b"hello ":
         bench.call("PUTCHR", ebx=0xFFFFFF00 | code)
@@ -226,7 +226,7 @@ def keyboard() -> Ps2Keyboard:
 
 
 def injecting(**settings: object) -> Bench:
-    return Bench({"allowed": frozenset(("INJECT_KEY", "INJECT_MOUSE")), **settings})
+    return Bench({"allow": frozenset(("INJECT_KEY", "INJECT_MOUSE")), **settings})
 
 
 def test_injected_keys_reach_the_keyboard(keyboard: Ps2Keyboard) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from calls import Bench, changed
 
+from monitor.errors import UserError
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.restrictions import Restrictions
 
@@ -38,6 +39,11 @@ def test_the_version_can_be_kept_from_the_guest() -> None:
     bench = Bench({"restrictions": Restrictions(get_version_disable=True)})
     call = bench.call("GETVERSION", ebx=0)
     assert (call.eax, call.ebx) == (UNSUPPORTED, 0)
+
+
+def test_a_uuid_has_16_bytes() -> None:
+    with pytest.raises(UserError, match="uuid '0102': 16 bytes are wanted"):
+        Bench({"uuid": b"\1\2"})
 
 
 def test_the_uuid_comes_in_four_registers() -> None:

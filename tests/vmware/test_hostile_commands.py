@@ -30,7 +30,7 @@ GROWTH = 1 << 20  # bytes that a quarter of a million calls may leave behind
 def hostile_bench() -> Bench:
     return Bench(
         {
-            "allowed": ALLOWED,
+            "allow": ALLOWED,
             "uuid": bytes(range(16)),
             "descriptor_tables": lambda: DescriptorTables(0xC0000000, 0xFF, 0, 0x7FF, 0, 8),
             "keyboard": Ps2Keyboard(Bus(ManualClock()), lambda: None),
