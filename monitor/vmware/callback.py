@@ -30,13 +30,15 @@ class Caller:
     def __init__(self, seconds: float | None = LIMIT) -> None:
         """`seconds`: the limit; None calls directly, and waits for ever."""
         self.seconds = seconds
+        self._thread: threading.Thread | None = None
         self._requests: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
         self._answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
-        """What the function returns."""
+        """What the function returns. A function may lead to another call: that has no limit of
+        its own, since the first one's holds for both."""
         name = getattr(function, "__qualname__", repr(function))
-        if self.seconds is None:
+        if self.seconds is None or self._thread is threading.current_thread():
             value, error = _result(function, args)
         else:
             value, error = self._ask(name, function, args)
@@ -53,9 +55,10 @@ class Caller:
         if self._requests is None:
             self._requests = queue.SimpleQueue()
             self._answers = queue.SimpleQueue()
-            threading.Thread(
+            self._thread = threading.Thread(
                 target=_serve, args=(self._requests, self._answers), daemon=True, name="callback"
-            ).start()
+            )
+            self._thread.start()
         self._requests.put((function, args))
         try:
             return self._answers.get(timeout=self.seconds)

@@ -32,6 +32,7 @@ class Hypercalls:
 
     def __init__(self) -> None:
         self.mode = ""  # "": off; "all"; "magic"
+        self.server: Handler | None = None  # our own: calls with the magic are backdoor calls
         self.handler: Handler | None = None
         self.other_handler: Handler | None = None  # with "magic": of calls without it
         self.caller = Caller()
@@ -46,8 +47,14 @@ class Hypercalls:
         exit_ = exit_of(cpu)
         self._before = VmwareExit.from_buffer_copy(exit_)
         handler = self.handler
-        if self.mode == "magic" and exit_.hcall.rax != MAGIC:
+        if exit_.hcall.rax == MAGIC:
+            handler = self.server or handler
+        elif self.mode == "magic":
             handler = self.other_handler or _undefined
+        handler = handler or self.server
+        if handler is not None and handler is self.server:
+            handler(exit_)
+            return exit_
         if handler is None:
             self.waiting = exit_
             return None

@@ -6,9 +6,10 @@ They are to be set before the first run, as KVM wants them before the first virt
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
-from bt.interp.state import IOPL, LDTR, TR
+from bt.interp.state import LDTR, TR
 from monitor.capabilities import (
     CAPABILITIES,
     HYPERCALL_MODES,
@@ -18,17 +19,15 @@ from monitor.clock import TSC_HZ, HostClock
 from monitor.errors import UserError
 from monitor.outcome import Outcome
 from monitor.vmware.backdoor import Backdoor
-from monitor.vmware.call import HIGH_PORT, MAGIC, PORT, UNSUPPORTED, Call
-from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.host import DescriptorTables, Host
+from monitor.vmware.served import serve
 
 WIRED = ("memory_bytes", "tsc_hz", "start_time", "now", "real_time", "notice", "put_char", "power",
          "restricted", "descriptor_tables", "keyboard", "mouse_event", "report",
          "call_user")  # fmt: skip
 OPTIONS = tuple(field.name for field in fields(Host) if field.name not in WIRED)
 
-FLAG_HIGH, FLAG_OUT = 1, 2  # of a hypercall, in DX where the port would be
 ENDS = {"off": "poweroff", "reset": "reset", "crash": "reset"}
 
 
@@ -74,12 +73,7 @@ class Switches:
             raise UserError(f"hypercalls {value!r}: choose one of {known}, or False")
         self.calls.hypercalls.mode = str(mode)
         self.served = bool(mode) and bool(options.get("serve"))
-        if self.served:
-            self.calls.hypercalls.handler = self._serve
-
-    def _serve(self, exit_: VmwareExit) -> None:
-        """A hypercall as VMware takes it: a backdoor call by another door."""
-        serve_backdoor(self.calls, exit_)
+        self.calls.hypercalls.server = partial(serve, self.calls) if self.served else None
 
     def _host(self, options: dict[str, Any]) -> Host:
         board = self.calls.board
@@ -115,26 +109,3 @@ def _check(capability: str, options: dict[str, Any], known: tuple[str, ...]) -> 
     for name in options:
         if name not in known:
             raise UserError(f"{capability} has no option {name!r}: choose from {', '.join(known)}")
-
-
-def serve_backdoor(calls: GuestCalls, exit_: VmwareExit) -> None:
-    """Handle a hypercall as the backdoor call it stands for (open-vm-tools, backdoor_def.h): DX
-    holds flags in place of the port. High bandwidth is not served: it answers "unsupported"."""
-    hcall = exit_.hcall
-    backdoor = calls.backdoor
-    flags = hcall.rdx & 0xFFFF
-    if backdoor is None or hcall.rax != MAGIC or flags & FLAG_HIGH:
-        hcall.result = UNSUPPORTED
-        return
-    edx = hcall.rdx & 0xFFFF0000 | (HIGH_PORT if flags & FLAG_HIGH else PORT)
-    call = Call(
-        hcall.rax, hcall.rbx, hcall.rcx, edx, hcall.rsi, hcall.rdi, hcall.rbp, hcall.cpl,
-        iopl=(calls.processor.ideal.eflags & IOPL) >> 12, out=bool(flags & FLAG_OUT),
-    )  # fmt: skip
-    backdoor.low(call)
-    hcall.result = call.eax & 0xFFFFFFFF
-    hcall.rbx, hcall.rcx = call.ebx & 0xFFFFFFFF, call.ecx & 0xFFFFFFFF
-    if call.edx != edx:
-        hcall.rdx = call.edx & 0xFFFFFFFF
-    hcall.rsi, hcall.rdi = call.esi & 0xFFFFFFFF, call.edi & 0xFFFFFFFF
-    hcall.rbp = call.ebp & 0xFFFFFFFF
