@@ -128,9 +128,16 @@ def io_done(c: Cpu, op: Op) -> i32:
 @func
 def backdoor_access(c: Cpu, op: Op, out: u32) -> i32:
     """A call of VMware's: the monitor reads and sets the registers, EAX too."""
-    if c.call_answered == 0 and call_backdoor(c, BACKDOOR_PORT, op.size, out, 0) == 1:
+    if call_backdoor(c, BACKDOOR_PORT, op.size, out, 0) == 1:
         return leave_for_host(c, op)
+    return io_done(c, op)
+
+
+@func
+def backdoor_answered(c: Cpu, op: Op) -> i32:
+    """The host application has served the call, and set registers: DX too, which named the port."""
     c.call_answered = 0
+    io_access(c, op, BACKDOOR_PORT, op.size)
     return io_done(c, op)
 
 
@@ -154,6 +161,8 @@ def element_out(c: Cpu, port: u32, size: u32, value: u32) -> i32:
 
 @func
 def port_in(c: Cpu, op: Op, port: u32) -> i32:
+    if c.call_answered:
+        return backdoor_answered(c, op)
     if io_allowed(c, port, op.size) < 0:
         return fault(c, op)
     io_access(c, op, port, op.size)
@@ -166,6 +175,8 @@ def port_in(c: Cpu, op: Op, port: u32) -> i32:
 
 @func
 def port_out(c: Cpu, op: Op, port: u32) -> i32:
+    if c.call_answered:
+        return backdoor_answered(c, op)
     if io_allowed(c, port, op.size) < 0:
         return fault(c, op)
     io_access(c, op, port, op.size)
