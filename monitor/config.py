@@ -111,10 +111,12 @@ def parse_flat(text: str) -> tuple[Path, int]:
 
 @dataclass(frozen=True)
 class SerialConfig:
-    """Where the guest's serial console goes: stdio, null, or a file."""
+    """Where the guest's serial console goes: stdio, null, or a file, which is emptied first
+    unless `append` says to keep what it holds."""
 
     kind: str
     path: Path | None = None
+    append: bool = False
 
 
 def parse_serial(text: str) -> SerialConfig:

@@ -19,6 +19,14 @@ from typing import TYPE_CHECKING, Any
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.cli import ending
 from monitor.cli.typist import Line
+from monitor.cli.vmx import (
+    extra_of,
+    memory_of,
+    nothing_to_run,
+    open_vmx,
+    serial_of,
+    statistics_of,
+)
 from monitor.config import (
     CLOCKS,
     ENGINES,
@@ -32,7 +40,6 @@ from monitor.config import (
     MachineConfig,
     parse_flat,
     parse_number,
-    parse_serial,
     unescape,
 )
 from monitor.errors import UserError
@@ -60,6 +67,8 @@ class InOrder(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
+    parser.add_argument("vmx", nargs="?", type=Path, metavar="NAME.vmx",
+                        help="a VMware machine, by its configuration file; options beat the file")
     _add_machine(parser.add_argument_group("the machine"))
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     _add_image(parser.add_argument_group("the guest, one of"))
@@ -71,7 +80,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--engine", choices=ENGINES, default="auto", help="what executes the code")
     group.add_argument("--mode", choices=MODES, default="translate",
                        help="whole monitor (default), no translation, or no monitor")
-    group.add_argument("--memory", type=int, default=MEMORY_MB, metavar="MB",
+    group.add_argument("--memory", type=int, metavar="MB",
                        help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
@@ -99,7 +108,7 @@ def _add_image(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_console(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--serial", default="stdio", metavar="stdio|file:F|null",
+    group.add_argument("--serial", metavar="stdio|file:F|null",
                        help="where the serial console goes (default stdio)")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may repeat")
@@ -119,20 +128,23 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
-    config = MachineConfig(args.memory, args.mode, args.engine, args.clock)
+    vmx = open_vmx(args.vmx)
+    config = MachineConfig(memory_of(args.memory, vmx), args.mode, args.engine, args.clock)
     image = image_of(args)
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
-    serial = parse_serial(args.serial)
+    serial = serial_of(args.serial, vmx)
 
     from monitor import Machine
     from monitor.cli.serial_output import SerialOutput
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
+    from monitor.cli.vmx_report import print_vmx
 
     with ExitStack() as stack:
         machine = Machine(
-            memory_mb=config.memory_mb, mode=config.mode, engine=config.engine, clock=config.clock
+            memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
+            clock=config.clock, **extra_of(vmx),
         )
         enable(machine, args.vmware_backdoor, args.vmware_hypercall)
         load(machine, image)
@@ -141,9 +153,11 @@ def run(args: argparse.Namespace) -> int:
         stdio = serial.kind == "stdio"
         progress = not stdio and not args.quiet and sys.stderr.isatty()
         session = Session(machine, output, stdio=stdio, progress=progress, typing=typing)
+        if vmx is not None and not args.quiet:
+            print_vmx(vmx)
         finished = session.run(limits)
         if stats is not None:
-            stats.write(machine.statistics())
+            stats.write(machine.statistics() | statistics_of(vmx))
         tell(machine, finished, limits, args.quiet)
         output.check()
     if finished.signal is not None:
@@ -164,7 +178,7 @@ def image_of(args: argparse.Namespace) -> ImageConfig:
     given = [kind for kind in KINDS if getattr(args, kind) is not None]
     if len(given) != 1:
         options = ", ".join(f"--{kind}" for kind in KINDS)
-        what = "nothing to run" if not given else "more than one guest"
+        what = "more than one guest" if given else nothing_to_run(args.vmx)
         raise UserError(f"{what}: give one of {options}")
     kind = given[0]
     path, address = getattr(args, kind), 0

@@ -29,7 +29,8 @@ class SerialOutput:
             self._descriptor = sys.stdout.fileno()
         elif self._config.path is not None:
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                keep = os.O_APPEND if self._config.append else os.O_TRUNC
+                flags = os.O_WRONLY | os.O_CREAT | keep | os.O_CLOEXEC
                 self._descriptor = os.open(self._config.path, flags, 0o666)
             except OSError as error:
                 raise UserError(

@@ -22,16 +22,16 @@ WIDER = {
     "iso8859-1": WESTERN,
 }
 KNOWN = {  # Python's own names of those that contain ASCII
-    "ascii", UTF_8, "utf-8-sig", "shift_jis", "cp932", "shift_jis_2004", "euc_jp", "gb2312", "gbk",
+    "ascii", UTF_8, "shift_jis", "cp932", "shift_jis_2004", "euc_jp", "gb2312", "gbk",
     "gb18030", "big5", "big5hkscs", "cp950", "euc_kr", "cp949", "johab", "koi8-r", "koi8-u",
     "mac-roman", "mac-cyrillic", "mac-greek", "mac-latin2", "mac-turkish", "tis-620", "cp874",
     "cp437", "cp737", "cp775", "cp850", "cp852", "cp855", "cp857", "cp858", "cp860", "cp861",
     "cp862", "cp863", "cp865", "cp866", "cp869",
     *(f"cp{number}" for number in range(1250, 1259)),
     *(f"iso8859-{part}" for part in range(1, 17) if part != 12),
-}  # fmt: skip
+}
 MICROSOFT = {"windows-31j": "cp932", "windows-932": "cp932", "windows-936": "gbk",
-             "windows-949": "cp949", "windows-950": "cp950", "windows-54936": "gb18030"}  # fmt: skip
+             "windows-949": "cp949", "windows-950": "cp950", "windows-54936": "gb18030"}
 
 
 def codec_of(name: str) -> str | None:

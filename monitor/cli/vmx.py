@@ -1,0 +1,68 @@
+"""`vp run NAME.vmx`: the machine that the file describes, and what the options say instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.config import MEMORY_MB, SerialConfig, parse_serial
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from monitor.vmware.vmx_machine import VmxMachine
+
+SUFFIX = ".vmx"
+DEFAULT_SERIAL = "stdio"
+SERIAL_SETTINGS = tuple(
+    f"serial0.{part}" for part in ("present", "fileType", "fileName", "startConnected")
+)
+
+
+def open_vmx(path: Path | None) -> VmxMachine | None:
+    """The file that was named, if one was."""
+    if path is None:
+        return None
+    if path.suffix.lower() != SUFFIX:
+        raise UserError(f"{path}: not a .vmx file; an image to run goes with an option (--kernel)")
+    from monitor.vmware.vmx_file import read_vmx
+    from monitor.vmware.vmx_machine import VmxMachine
+
+    return VmxMachine(read_vmx(path))
+
+
+def nothing_to_run(path: Path | None) -> str:
+    """What to say when no image was given: a file's machine cannot boot by itself yet."""
+    if path is None:
+        return "nothing to run"
+    return f"{path}: nothing to boot, for this version has no disks and no firmware"
+
+
+def memory_of(option: int | None, vmx: VmxMachine | None) -> int:
+    """MiB of memory: --memory, or the file's, or the default."""
+    if vmx is None:
+        return MEMORY_MB if option is None else option
+    if option is None:
+        return vmx.settings.memory_mb
+    vmx.override("--memory", "memsize")
+    return option
+
+
+def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:
+    """Where the serial console goes: --serial, or where the file says, or here."""
+    if option is not None:
+        if vmx is not None:
+            vmx.override("--serial", *SERIAL_SETTINGS)
+        return parse_serial(option)
+    return (vmx and vmx.settings.serial) or parse_serial(DEFAULT_SERIAL)
+
+
+def extra_of(vmx: VmxMachine | None) -> dict[str, Any]:
+    """Settings of the machine that have no option."""
+    if vmx is None or vmx.settings.start_time is None:
+        return {}
+    return {"start_time": vmx.settings.start_time}
+
+
+def statistics_of(vmx: VmxMachine | None) -> dict[str, Any]:
+    """What `--stats` tells of the file."""
+    return {} if vmx is None else {"vmx": vmx.as_data()}

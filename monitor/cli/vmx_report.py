@@ -1,0 +1,91 @@
+"""What became of a .vmx file's settings, for people: two short tables on standard error.
+
+A file may have hundreds of settings: those of one device are shown as `ethernet0.* (7)`, and
+`--stats` has every one. The file's text is shown with its control characters taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from monitor.vmware.vmx_machine import VmxMachine
+
+SHOWN_NAMES = 12
+SHOWN_ROWS = 20
+SHOWN_CHARACTERS = 60
+LINE = 300
+
+
+def print_vmx(vmx: VmxMachine) -> None:
+    """The report, on standard error."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    for line in remarks(vmx):
+        console.print(line, soft_wrap=True)
+    for table in tables(vmx):
+        console.print(table)
+
+
+def remarks(vmx: VmxMachine) -> list[Text]:
+    """Which machine this is, and what to look at."""
+    warnings = vmx.account.warnings
+    title = _text(vmx.settings.display_name or "a virtual machine without a name")
+    lines = [Text(f"{vmx.name}: ") + title]
+    lines += [_text(f"{vmx.name}: {warning}", LINE) for warning in warnings[:SHOWN_ROWS]]
+    if len(warnings) > SHOWN_ROWS:
+        lines.append(Text(f"and {len(warnings) - SHOWN_ROWS} more warnings"))
+    return lines
+
+
+def tables(vmx: VmxMachine) -> list[Table]:
+    """What is used, and what is ignored."""
+    account = vmx.account
+    found = [_used(account.used)] if account.used else []
+    return [*found, _ignored(account.ignored)] if account.ignored else found
+
+
+def _used(used: Mapping[str, str]) -> Table:
+    table = Table(title="Used", title_justify="left")
+    table.add_column("setting")
+    table.add_column("what comes of it")
+    rows = list(used.items())
+    for name, meaning in rows[:SHOWN_ROWS]:
+        table.add_row(_text(name), _text(meaning))
+    if len(rows) > SHOWN_ROWS:
+        table.add_row(f"and {len(rows) - SHOWN_ROWS} more", "")
+    return table
+
+
+def _ignored(ignored: Mapping[str, str]) -> Table:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in ignored.items():
+        reasons.setdefault(reason, []).append(name)
+    table = Table(title="Ignored", title_justify="left")
+    table.add_column("because")
+    table.add_column("settings")
+    for reason, names in sorted(reasons.items(), key=lambda row: -len(row[1])):
+        table.add_row(_text(reason), Text(", ".join(str(_text(item)) for item in grouped(names))))
+    return table
+
+
+def grouped(names: Iterable[str]) -> list[str]:
+    """Names that begin alike as one.
+
+    >>> grouped(["a.x", "b.y", "a.z", "memory"])
+    ['a.* (2)', 'b.y', 'memory']
+    """
+    stems: dict[str, list[str]] = {}
+    for name in names:
+        stems.setdefault(name.partition(".")[0], []).append(name)
+    shown = [of[0] if len(of) == 1 else f"{stem}.* ({len(of)})" for stem, of in stems.items()]
+    more = len(shown) - SHOWN_NAMES
+    return shown if more <= 0 else [*shown[:SHOWN_NAMES], f"and {more} more"]
+
+
+def _text(text: str, limit: int = SHOWN_CHARACTERS) -> Text:
+    """The file's text: no markup, no control characters, not too long."""
+    short = text if len(text) <= limit else text[:limit] + "..."
+    return Text("".join(c if c.isprintable() else " " for c in short))

@@ -1,0 +1,172 @@
+"""A .vmx file as a machine: what of it is used, what is ignored and why.
+
+    vmx = VmxMachine(read_vmx("server.vmx"))
+    vmx.settings.memory_mb, vmx.settings.restrictions.copy_disable
+    vmx.account.used        {"memsize": "64 MiB of memory", ...}
+    vmx.account.ignored     {"ethernet0.present": "there is no such device yet", ...}
+    vmx.account.warnings    ["line 9: ...", ...]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.config import MAX_MEMORY_MB, SerialConfig
+from monitor.vmware.restrictions import SETTINGS, Restrictions
+from monitor.vmware.vmx_account import Account
+from monitor.vmware.vmx_file import VmxFile
+from monitor.vmware.vmx_serial import serial_of
+
+DEFAULT_MEMORY_MB = 32  # what VMware gives a machine whose file does not say
+MEMORY_STEP_MB = 4
+MAX_ASKED_MB = 1 << 30
+MAX_SIZE_LIMIT = 1 << 30
+MAX_HARDWARE_VERSION = 0xFF
+MAX_SECONDS = 0xFFFFFFFF
+GUESTINFO = "guestinfo."
+UUID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class VmxSettings:
+    """What a machine needs to know, as plain data. None: the file does not say."""
+
+    display_name: str | None = None
+    guest_os: str | None = None
+    memory_mb: int = DEFAULT_MEMORY_MB
+    serial: SerialConfig | None = None
+    start_time: int | None = None  # seconds since 1970
+    uuid: bytes | None = None
+    hardware_version: int | None = None
+    machine_id: str | None = None
+    boot_order: tuple[str, ...] = ()
+    hypervisor_leaf: bool = True  # CPUID leaf 0x40000000 tells of VMware
+    restrictions: Restrictions = field(default_factory=Restrictions)
+    guestinfo: Mapping[str, str] = field(default_factory=dict)  # names without "guestinfo."
+
+
+class VmxMachine:
+    """The settings of one file, and the account of what was done with each."""
+
+    def __init__(self, file: VmxFile) -> None:
+        self.account = account = Account(file)
+        self.settings = VmxSettings(
+            display_name=account.text("displayName"),
+            guest_os=_guest_os(account),
+            memory_mb=_memory(account),
+            serial=serial_of(account),
+            start_time=_start_time(account),
+            uuid=_uuid(account),
+            hardware_version=account.number(
+                "virtualHW.version", 1, MAX_HARDWARE_VERSION, "virtual hardware version {}"
+            ),
+            machine_id=account.text("machine.id"),
+            boot_order=_boot_order(account),
+            hypervisor_leaf=account.flag(
+                "hypervisor.cpuid.v0", True, "whether CPUID tells of VMware"
+            ),
+            restrictions=_restrictions(account),
+            guestinfo=_guestinfo(account),
+        )
+        account.text(".encoding", "the file's characters are {}")
+        _look_for_a_suspended_state(account)
+        account.finish()
+
+    @property
+    def name(self) -> str:
+        """What messages call the file."""
+        return self.account.file.name
+
+    def override(self, option: str, *names: str) -> None:
+        """An option of the command line beats settings of the file."""
+        for name in names:
+            entry = self.account.entry(name)
+            if entry is not None and entry.name in self.account.used:
+                self.account.override(entry, option)
+
+    def as_data(self) -> dict[str, Any]:
+        """All of it, for `--stats`."""
+        return {
+            "file": self.name,
+            "display_name": self.settings.display_name,
+            "guest_os": self.settings.guest_os,
+            "used": dict(self.account.used),
+            "ignored": dict(self.account.ignored),
+            "warnings": list(self.account.warnings),
+        }
+
+
+def _guest_os(account: Account) -> str | None:
+    name = account.text("guestOS")
+    entry = account.entry("guestOS")
+    if entry is not None and name is not None and name.lower().endswith("-64"):
+        account.warn(entry, f"{name!r} needs a 64-bit processor; this machine has a 32-bit one")
+    return name
+
+
+def _memory(account: Account) -> int:
+    entry = account.entry("memsize")
+    if entry is None:
+        return DEFAULT_MEMORY_MB
+    asked = account.whole(entry, MEMORY_STEP_MB, MAX_ASKED_MB)
+    given = min(asked // MEMORY_STEP_MB * MEMORY_STEP_MB, MAX_MEMORY_MB)
+    if given != asked:
+        limits = f"a multiple of {MEMORY_STEP_MB} up to {MAX_MEMORY_MB}"
+        account.warn(entry, f"{asked} MiB of memory is not {limits}: {given} is used")
+    account.use(entry, f"{given} MiB of memory")
+    return given
+
+
+def _start_time(account: Account) -> int | None:
+    seconds = account.number("rtc.startTime", 0, MAX_SECONDS, "seconds since 1970 at power-on: {}")
+    return seconds or None  # 0 is no time, as for VMware
+
+
+def _uuid(account: Account) -> bytes | None:
+    entry = account.entry("uuid.bios")
+    if entry is None:
+        return None
+    digits = re.sub(r"[ -]", "", entry.value).lower()
+    if not UUID.fullmatch(digits):
+        raise account.file.error(entry, f"{entry.value!r}: write 32 hexadecimal digits")
+    account.use(entry, "the machine's UUID")
+    return bytes.fromhex(digits)
+
+
+def _boot_order(account: Account) -> tuple[str, ...]:
+    text = account.text("bios.bootOrder", "{}, for the firmware, which is not here yet") or ""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _restrictions(account: Account) -> Restrictions:
+    values: dict[str, Any] = {}
+    for name, item in SETTINGS.items():
+        entry = account.entry(name)
+        if entry is None:
+            continue
+        if isinstance(item.default, bool):
+            values[item.name] = account.truth(entry)
+        else:
+            values[item.name] = account.whole(entry, 0, MAX_SIZE_LIMIT)
+        denies = item.metadata["denies"]
+        same = values[item.name] == item.default
+        account.use(entry, "nothing is denied" if same else f"denied: {denies}")
+    return Restrictions(**values)
+
+
+def _guestinfo(account: Account) -> dict[str, str]:
+    found = {}
+    for name, entry in account.file.entries.items():
+        if name.startswith(GUESTINFO) and name != GUESTINFO:
+            found[entry.name[len(GUESTINFO) :]] = entry.value
+            account.use(entry, "the guest can ask for it")
+    return found
+
+
+def _look_for_a_suspended_state(account: Account) -> None:
+    state = account.entry("checkpoint.vmState")
+    if state is not None and state.value:
+        account.warn(state, "the machine was suspended; it starts afresh")
