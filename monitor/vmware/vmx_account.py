@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from monitor.vmware.restrictions import NOTHING_YET
-from monitor.vmware.vmx_file import Entry, VmxFile
+from monitor.vmware.vmx_file import Entry, VmxFile, shown
 from monitor.vmware.vmx_ignored import reason_for
 
 TRUE = ("true", "yes", "y", "on", "t", "1")
@@ -48,7 +48,7 @@ class Account:
         """TRUE or FALSE."""
         value = entry.value.strip().lower()
         if value not in TRUE + FALSE:
-            raise self.file.error(entry, f'{entry.value!r}: write "TRUE" or "FALSE"')
+            raise self.file.error(entry, f'{shown(entry.value)}: write "TRUE" or "FALSE"')
         return value in TRUE
 
     def flag(self, name: str, default: bool, meaning: str) -> bool:
@@ -64,7 +64,7 @@ class Account:
         text = entry.value.strip()
         value = int(text) if NUMBER.fullmatch(text) else -1
         if not low <= value <= high:
-            problem = f"{entry.value!r}: write a whole number from {low} to {high}"
+            problem = f"{shown(entry.value)}: write a whole number from {low} to {high}"
             raise self.file.error(entry, problem)
         return value
 
@@ -102,7 +102,7 @@ class Account:
             if name in UNENFORCED:
                 self.ignore(entry, NOT_DENIED)
                 continue
-            if name.startswith(ISOLATION) and entry.value.strip().lower() not in FALSE:
+            if name.startswith(ISOLATION) and _may_deny(entry):
                 self.warn(entry, "not known here, so nothing is denied by it")
             self.ignore(entry, reason_for(name) if entry.value else "it is empty")
         self.used = self._in_order(self.used)
@@ -112,6 +112,12 @@ class Account:
         """As the file has them."""
         names = (entry.name for entry in self.file.entries.values())
         return {name: settings[name] for name in names if name in settings}
+
+
+def _may_deny(entry: Entry) -> bool:
+    """Does a setting that is not known look as if something should be denied?"""
+    words = TRUE if entry.name.lower().rstrip("d").endswith("enable") else FALSE
+    return entry.value.strip().lower() not in words
 
 
 def _place(entry: Entry) -> str:

@@ -146,7 +146,7 @@ class _Parser:
         wanted = named.value.decode("ascii", "replace")
         codec = codec_of(wanted)
         if codec is None:
-            raise self._error(named.line, f".encoding {_shown(wanted)} is not known here; "
+            raise self._error(named.line, f".encoding {shown(wanted)} is not known here; "
                               'save the file as UTF-8 and write .encoding = "UTF-8"')
         if marked and codec != UTF_8:
             self._warnings.append(f"line {named.line}: .encoding says {wanted}, but the file "
@@ -171,9 +171,9 @@ class _Parser:
             raise self._error(raw.line, f"the bytes {bad} are no {encoding} text; "
                               "correct .encoding, or save the file as UTF-8") from error
         if not entry.name.isprintable():
-            raise self._error(raw.line, f"{_shown(entry.name)} is no name; {HOW}")
+            raise self._error(raw.line, f"{shown(entry.name)} is no name; {HOW}")
         if not raw.quoted and entry.value and entry.value[0] in TYPOGRAPHIC:
-            raise self._error(raw.line, f"typographic quotes around {_shown(entry.value)}; "
+            raise self._error(raw.line, f"typographic quotes around {shown(entry.value)}; "
                               'use plain ones: "')
         return entry
 
@@ -184,11 +184,11 @@ class _Parser:
         for entry in found:
             first = entries.setdefault(entry.name.lower(), entry)
             if first.value != entry.value:
-                raise self._error(entry.line, f"{_shown(entry.name)} is {_shown(entry.value)}, "
-                                  f"but {_shown(first.value)} in line {first.line}; "
+                raise self._error(entry.line, f"{shown(entry.name)} is {shown(entry.value)}, "
+                                  f"but {shown(first.value)} in line {first.line}; "
                                   "remove one of them")
             if first is not entry:
-                self._warnings.append(f"line {entry.line}: {_shown(entry.name)} is set again, "
+                self._warnings.append(f"line {entry.line}: {shown(entry.name)} is set again, "
                                       f"as in line {first.line}")
         return entries
 
@@ -220,9 +220,9 @@ def _what_is_wrong(line: bytes) -> str:
 
 
 def _bytes_shown(text: bytes) -> str:
-    return _shown(text.strip(b" \t").decode(UTF_8, "replace"))
+    return shown(text.strip(b" \t").decode(UTF_8, "replace"))
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A piece of the file for a message, on one line whatever it holds."""
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")

@@ -13,13 +13,15 @@ UNKNOWN = "not known here"
 NO_DEVICE = "there is no such device yet"
 
 REASONS: dict[str, tuple[str, ...]] = {
+    "the serial port needs no such setting": ("serial*",),
     NO_DEVICE: (
         "scsi*", "ide*", "sata*", "nvme*", "disk.*", "disklib.*", "floppy*", "ethernet*",
-        "vmxnet*", "vlance*", "usb*", "ehci*", "sound*", "parallel*", "serial*", "pcibridge*",
+        "vmxnet*", "vlance*", "usb*", "ehci*", "sound*", "parallel*", "pcibridge*", "pciport*",
         "pcipassthru*", "chipset.*", "hpet*", "vmci*", "vsock*", "vtpm*", "keyboard*", "mouse.*",
+        "vmmouse.*",
     ),
     "there is no display yet": (
-        "svga*", "mks.*", "gui.*", "remotedisplay.*", "unity.*", "unityhelper*", "vmotion.svga*",
+        "svga*", "mks.*", "gui.*", "remotedisplay.*", "unity.*", "proxyapps.*", "vmotion.svga*",
     ),
     "there is no firmware yet": (
         "firmware*", "bios*", "efi*", "uefi*", "nvram*", "smbios*", "board-id*", "hw.model*",
@@ -28,7 +30,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "there are no shared folders": ("sharedfolder*", "hgfs.*"),
     "the machine has one 32-bit processor": (
         "numvcpus", "maxvcpus", "vcpu.*", "cpuid.*", "vhv.*", "vvtd.*", "vpmc.*", "numa.*",
-        "guestcpus", "featmask.*", "featurecompat.*",
+        "guestcpus", "paevm", "featmask.*", "featurecompat.*",
     ),
     "a guest does not see how its monitor works": (
         "monitor.*", "monitor_control.*", "disable_acceleration", "sched.*", "mem.*",
@@ -39,7 +41,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "snapshot*", "checkpoint.*", "replay.*", "rollback.*", "suspend.*", "undopoint*",
     ),
     "nothing sets the guest's clock from outside": (
-        "tools.synctime", "tools.synchronize.*", "time.synchronize.*",
+        "tools.synctime", "tools.synchronize.*", "time.synchronize.*", "rtc.*",
     ),
     "nothing installs the tools or runs scripts in the guest": (
         "tools.*", "toolsinstallmanager.*", "toolscripts.*", "powertype.*", "autostart*",
@@ -49,7 +51,8 @@ REASONS: dict[str, tuple[str, ...]] = {
         "config.version", "virtualhw.productcompatibility", "annotation", "extendedconfigfile",
         "guestosaltname", "guestos.*", "uuid.location", "uuid.action", "vc.uuid", "msg.*",
         "answer.msg.*", "cleanshutdown", "softpoweroff", "roamingvm.*", "policy.*", "gamemode.*",
-        "log.*", "logging", "vmx.*", "ctkenabled", "debugstub.*", "vm.*", "templatevm",
+        "log.*", "logging", "vmx.*", "vmxstats.*", "applianceview.*", "ctkenabled",
+        "debugstub.*", "vm.*", "templatevm",
     ),
 }  # fmt: skip
 

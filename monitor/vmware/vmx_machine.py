@@ -17,7 +17,7 @@ from typing import Any
 from monitor.config import MAX_MEMORY_MB, SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx_account import Account
-from monitor.vmware.vmx_file import VmxFile
+from monitor.vmware.vmx_file import VmxFile, shown
 from monitor.vmware.vmx_serial import serial_of
 
 DEFAULT_MEMORY_MB = 32  # what VMware gives a machine whose file does not say
@@ -103,7 +103,8 @@ def _guest_os(account: Account) -> str | None:
     name = account.text("guestOS")
     entry = account.entry("guestOS")
     if entry is not None and name is not None and name.lower().endswith("-64"):
-        account.warn(entry, f"{name!r} needs a 64-bit processor; this machine has a 32-bit one")
+        problem = "needs a 64-bit processor; this machine has a 32-bit one"
+        account.warn(entry, f"{shown(name)} {problem}")
     return name
 
 
@@ -131,7 +132,7 @@ def _uuid(account: Account) -> bytes | None:
         return None
     digits = re.sub(r"[ -]", "", entry.value).lower()
     if not UUID.fullmatch(digits):
-        raise account.file.error(entry, f"{entry.value!r}: write 32 hexadecimal digits")
+        raise account.file.error(entry, f"{shown(entry.value)}: write 32 hexadecimal digits")
     account.use(entry, "the machine's UUID")
     return bytes.fromhex(digits)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor.config import SerialConfig
 from monitor.vmware.vmx_account import Account
-from monitor.vmware.vmx_file import Entry
+from monitor.vmware.vmx_file import Entry, shown
 
 PORT = re.compile(r"serial([0-9]+)\..*", re.DOTALL)
 OURS = "0"
@@ -47,7 +47,7 @@ def _first_port(account: Account, present: Entry) -> SerialConfig | None:
         account.use(present, f"the serial console, appended to {config.path}")
     if kind.lower() not in ("file", "thinprint"):  # thinprint: the host's printer, on every machine
         account.warn(
-            present, f"a port of type {kind!r} is not possible here; --serial takes a file"
+            present, f"a port of type {shown(kind)} is not possible here; --serial takes a file"
         )
     return config
 
@@ -61,11 +61,8 @@ def _file(account: Account, present: Entry) -> SerialConfig | None:
     path = vmx.parent / entry.value
     windows = "\\" in entry.value or ":" in entry.value
     if windows or not entry.value.isprintable() or not _may_write(path.resolve(), vmx):
-        account.warn(
-            entry,
-            f"{entry.value!r} is not written: it is not a file below the folder of the .vmx file; "
-            "--serial file:NAME writes any",
-        )
+        problem = "is not written: it is not a file below the folder of the .vmx file"
+        account.warn(entry, f"{shown(entry.value)} {problem}; --serial file:NAME writes any")
         return None
     return SerialConfig("file", path, append=True)
 
