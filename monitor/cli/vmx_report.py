@@ -15,7 +15,7 @@ from rich.text import Text
 from monitor.vmware.vmx_machine import VmxMachine
 
 SHOWN_NAMES = 12
-SHOWN_ROWS = 20
+SHOWN_ROWS = 25
 SHOWN_CHARACTERS = 60
 LINE = 300
 
@@ -43,31 +43,24 @@ def remarks(vmx: VmxMachine) -> list[Text]:
 def tables(vmx: VmxMachine) -> list[Table]:
     """What is used, and what is ignored."""
     account = vmx.account
-    found = [_used(account.used)] if account.used else []
-    return [*found, _ignored(account.ignored)] if account.ignored else found
+    found = [_table("Used", "what comes of it", account.used)] if account.used else []
+    if account.ignored:
+        found.append(_table("Ignored", "because", account.ignored))
+    return found
 
 
-def _used(used: Mapping[str, str]) -> Table:
-    table = Table(title="Used", title_justify="left")
-    table.add_column("setting")
-    table.add_column("what comes of it")
-    rows = list(used.items())
-    for name, meaning in rows[:SHOWN_ROWS]:
-        table.add_row(_text(name), _text(meaning))
+def _table(title: str, heading: str, settings: Mapping[str, str]) -> Table:
+    """Settings by what is said of them."""
+    rows: dict[str, list[str]] = {}
+    for name, said in settings.items():
+        rows.setdefault(said, []).append(name)
+    table = Table(title=title, title_justify="left")
+    table.add_column("settings")
+    table.add_column(heading)
+    for said, names in list(rows.items())[:SHOWN_ROWS]:
+        table.add_row(Text(", ".join(str(_text(name)) for name in grouped(names))), _text(said))
     if len(rows) > SHOWN_ROWS:
         table.add_row(f"and {len(rows) - SHOWN_ROWS} more", "")
-    return table
-
-
-def _ignored(ignored: Mapping[str, str]) -> Table:
-    reasons: dict[str, list[str]] = {}
-    for name, reason in ignored.items():
-        reasons.setdefault(reason, []).append(name)
-    table = Table(title="Ignored", title_justify="left")
-    table.add_column("because")
-    table.add_column("settings")
-    for reason, names in sorted(reasons.items(), key=lambda row: -len(row[1])):
-        table.add_row(_text(reason), Text(", ".join(str(_text(item)) for item in grouped(names))))
     return table
 
 

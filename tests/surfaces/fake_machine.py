@@ -42,8 +42,10 @@ class FakeMachine:
         mode: str = "translate",
         engine: str = "interp",
         clock: str = "icount",
+        start_time: int = 0,
     ) -> None:
         self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
+        self.start_time = start_time
         self.mode = mode
         self.loaded: dict[str, Any] = {}
         self.limits: dict[str, Any] = {}
