@@ -36,10 +36,10 @@ class Restrictions:
     gui_options_enable: bool = _setting(
         True, "isolation.tools.setGUIOptions.enable", "GETGUIOPTIONS and SETGUIOPTIONS"
     )
-    get_ptr_location_disable: bool = _setting(
+    get_pointer_disable: bool = _setting(
         False, "isolation.tools.getPtrLocation.disable", "GETPTRLOCATION: where the mouse is"
     )
-    set_ptr_location_disable: bool = _setting(
+    set_pointer_disable: bool = _setting(
         False, "isolation.tools.setPtrLocation.disable", "SETPTRLOCATION: moving the mouse"
     )
     # Devices
