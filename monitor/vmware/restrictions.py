@@ -32,9 +32,9 @@ class Restrictions:
     paste_disable: bool = _setting(
         False, "isolation.tools.paste.disable", "the host's clipboard to the guest"
     )
-    # The console window
+    # The window, and devices
     gui_options_enable: bool = _setting(
-        True, "isolation.tools.setGUIOptions.enable", "GETGUIOPTIONS and SETGUIOPTIONS"
+        True, "isolation.tools.setGUIOptions.enable", "SETGUIOPTIONS: the window's options"
     )
     get_pointer_disable: bool = _setting(
         False, "isolation.tools.getPtrLocation.disable", "GETPTRLOCATION: where the mouse is"
@@ -42,12 +42,8 @@ class Restrictions:
     set_pointer_disable: bool = _setting(
         False, "isolation.tools.setPtrLocation.disable", "SETPTRLOCATION: moving the mouse"
     )
-    # Devices
     device_connectable_disable: bool = _setting(
         False, "isolation.device.connectable.disable", "TOGGLEDEVICE: connecting devices"
-    )
-    device_edit_disable: bool = _setting(
-        False, "isolation.device.edit.disable", "TOGGLEDEVICE: changing a device's settings"
     )
     # What the guest tells its host, and asks it
     get_version_disable: bool = _setting(
@@ -58,6 +54,12 @@ class Restrictions:
     )
     get_machine_id_disable: bool = _setting(
         False, "isolation.tools.getMachineID.disable", "machine.id.get: the owner's own name for it"
+    )
+    guestlib_disable: bool = _setting(
+        False, "isolation.tools.guestlibGetInfo.disable", "guestlib.info.get: figures of the machine"
+    )
+    set_option_disable: bool = _setting(
+        False, "isolation.tools.setOption.disable", "vmx.set_option: options of the tools"
     )
     set_info_disable: bool = _setting(
         False, "isolation.tools.setInfo.disable", "info-set: guestinfo.* variables from the guest"
@@ -88,6 +90,7 @@ SETTINGS = {item.metadata["name"].lower(): item for item in fields(Restrictions)
 
 NOTHING_YET = {
     "isolation.bios.bbs.disable": "the BIOS boot specification",
+    "isolation.device.edit.disable": "changing the settings of devices",
     "isolation.ghi.host.shellAction.disable": "opening the host's programs",
     "isolation.monitor.control.disable": "monitor control",
     "isolation.tools.autoInstall.disable": "installing the tools",
@@ -110,7 +113,6 @@ NOTHING_YET = {
     "isolation.tools.imgCust.disable": "guest customization",
     "isolation.tools.memSchedFakeSampleStats.disable": "memory statistics",
     "isolation.tools.runProgramDone.disable": "guest operations",
-    "isolation.tools.setOption.disable": "options of the tools",
     "isolation.tools.stateLoggerControl.disable": "record and replay",
     "isolation.tools.trashFolderState.disable": "shared folders",
     "isolation.tools.unifiedLoop.disable": "several message loops",
