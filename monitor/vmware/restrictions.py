@@ -56,7 +56,7 @@ class Restrictions:
         False, "isolation.tools.getMachineID.disable", "machine.id.get: the owner's own name for it"
     )
     guestlib_disable: bool = _setting(
-        False, "isolation.tools.guestlibGetInfo.disable", "guestlib.info.get: figures of the machine"
+        False, "isolation.tools.guestlibGetInfo.disable", "guestlib.info.get: the machine's figures"
     )
     set_option_disable: bool = _setting(
         False, "isolation.tools.setOption.disable", "vmx.set_option: options of the tools"

@@ -41,10 +41,10 @@ REASONS: dict[str, tuple[str, ...]] = {
         "snapshot*", "checkpoint.*", "replay.*", "rollback.*", "suspend.*", "undopoint*",
     ),
     "nothing sets the guest's clock from outside": (
-        "tools.synctime", "tools.synchronize.*", "time.synchronize.*", "rtc.*",
+        "tools.synchronize.*", "time.synchronize.*", "rtc.*",
     ),
     "nothing installs the tools or runs scripts in the guest": (
-        "tools.*", "toolsinstallmanager.*", "toolscripts.*", "powertype.*", "autostart*",
+        "tools.*", "toolsinstallmanager.*", "powertype.*", "autostart*",
         "guest.command*",
     ),
     "it is for people and other programs": (

@@ -27,6 +27,13 @@ MAX_SIZE_LIMIT = 1 << 30
 MAX_HARDWARE_VERSION = 0xFF
 MAX_SECONDS = 0xFFFFFFFF
 GUESTINFO = "guestinfo."
+TOOLS_OPTIONS = {  # settings, and what the tools call them
+    "tools.syncTime": "synctime",
+    "toolScripts.afterPowerOn": "toolScripts.afterPowerOn",
+    "toolScripts.afterResume": "toolScripts.afterResume",
+    "toolScripts.beforePowerOff": "toolScripts.beforePowerOff",
+    "toolScripts.beforeSuspend": "toolScripts.beforeSuspend",
+}
 UUID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -45,6 +52,7 @@ class VmxSettings:
     boot_order: tuple[str, ...] = ()
     hypervisor_leaf: bool = True  # CPUID leaf 0x40000000 tells of VMware
     restrictions: Restrictions = field(default_factory=Restrictions)
+    tools_options: Mapping[str, bool] = field(default_factory=dict)
     guestinfo: Mapping[str, str] = field(default_factory=dict)  # names without "guestinfo."
 
 
@@ -69,6 +77,11 @@ class VmxMachine:
                 "hypervisor.cpuid.v0", True, "whether CPUID tells of VMware"
             ),
             restrictions=_restrictions(account),
+            tools_options={
+                option: account.flag(name, False, "an option of the tools in the guest")
+                for name, option in TOOLS_OPTIONS.items()
+                if account.entry(name) is not None
+            },
             guestinfo=_guestinfo(account),
         )
         account.text(".encoding", "the file's characters are {}")

@@ -96,6 +96,7 @@ def test_an_ordinary_file() -> None:
         machine_id="number seven",
         boot_order=("cdrom", "hdd"),
         restrictions=Restrictions(copy_disable=True),
+        tools_options={"synctime": False, "toolScripts.afterPowerOn": True},
         guestinfo={"Host.Name": "guest", "detailed.data": "bitness='32'"},
     )
     assert vmx.account.warnings == []
@@ -195,6 +196,13 @@ def test_every_restriction_has_a_name_and_says_what_it_denies() -> None:
     for item in fields(Restrictions):
         assert item.metadata["name"] and item.metadata["denies"]
     assert not set(SETTINGS) & {name.lower() for name in NOTHING_YET}
+
+
+def test_the_documentation_has_them_all() -> None:
+    page = (Path(__file__).parents[2] / "docs/vmware.md").read_text(encoding="utf-8")
+    for item in fields(Restrictions):
+        assert f"| `{item.metadata['name']} = " in page
+        assert f"| {item.metadata['denies']} |" in page
 
 
 @pytest.mark.parametrize("name", SETTINGS)
