@@ -20,6 +20,7 @@ from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWAR
 from monitor.cli import ending
 from monitor.cli.typist import Line
 from monitor.cli.vmx import (
+    enable_backdoor,
     extra_of,
     memory_of,
     nothing_to_run,
@@ -47,6 +48,7 @@ from monitor.errors import UserError
 if TYPE_CHECKING:
     from monitor import Machine
     from monitor.cli.session import Finished
+    from monitor.vmware.vmx_machine import VmxMachine
 
 NAME = "run"
 HELP = "run a guest in a virtual PC"
@@ -88,7 +90,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
 
 def _add_vmware(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--vmware-backdoor", action=argparse.BooleanOptionalAction,
-                       help="the backdoor's ports, counters and CPUID leaves (default: off)")
+                       help="the backdoor's ports, counters and CPUID leaves (default: off; on for "
+                       "a .vmx file)")
     group.add_argument("--vmware-hypercall", nargs="?", const="all", choices=HYPERCALL_MODES,
                        help="VMCALL and VMMCALL, all or those with the magic, as backdoor calls")
 
@@ -146,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
             clock=config.clock, **extra_of(vmx),
         )
-        enable(machine, args.vmware_backdoor, args.vmware_hypercall)
+        enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
         load(machine, image)
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         output = stack.enter_context(SerialOutput(serial))
@@ -165,9 +168,13 @@ def run(args: argparse.Namespace) -> int:
     return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
 
 
-def enable(machine: Machine, backdoor: bool | None, hypercall: str | None) -> None:
+def enable(
+    machine: Machine, backdoor: bool | None, hypercall: str | None, vmx: VmxMachine | None
+) -> None:
     """VMware's guest interfaces as asked for. None: as this process has them by default."""
-    if backdoor is not None:
+    if vmx is not None:
+        enable_backdoor(machine, vmx, backdoor is not False)
+    elif backdoor is not None:
         machine.enable(X86_VMWARE_BACKDOOR, backdoor)
     if hypercall is not None:
         machine.enable(X86_VMWARE_HYPERCALL, hypercall, serve=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.capabilities import X86_VMWARE_BACKDOOR
 from monitor.config import MEMORY_MB, SerialConfig, parse_serial
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
+    from monitor import Machine
     from monitor.vmware.vmx_machine import VmxMachine
 
 SUFFIX = ".vmx"
@@ -61,6 +63,19 @@ def extra_of(vmx: VmxMachine | None) -> dict[str, Any]:
     if vmx is None or vmx.settings.start_time is None:
         return {}
     return {"start_time": vmx.settings.start_time}
+
+
+def enable_backdoor(machine: Machine, vmx: VmxMachine, on: bool) -> None:
+    """A VMware machine has the backdoor, unless an option says no."""
+    if not on:
+        machine.enable(X86_VMWARE_BACKDOOR, False)
+        vmx.override_backdoor("--no-vmware-backdoor")
+        return
+    settings = vmx.settings
+    options: dict[str, Any] = {"restrictions": settings.restrictions}
+    if settings.uuid is not None:
+        options["uuid"] = settings.uuid
+    machine.enable(X86_VMWARE_BACKDOOR, True, **options)
 
 
 def statistics_of(vmx: VmxMachine | None) -> dict[str, Any]:

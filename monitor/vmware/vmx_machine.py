@@ -34,6 +34,9 @@ TOOLS_OPTIONS = {  # settings, and what the tools call them
     "toolScripts.beforePowerOff": "toolScripts.beforePowerOff",
     "toolScripts.beforeSuspend": "toolScripts.beforeSuspend",
 }
+BEHIND_THE_BACKDOOR = (
+    *SETTINGS, *TOOLS_OPTIONS, "uuid.bios", "virtualHW.version", "machine.id", "hypervisor.cpuid.v0"
+)  # fmt: skip
 UUID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -99,6 +102,11 @@ class VmxMachine:
             entry = self.account.entry(name)
             if entry is not None and entry.name in self.account.used:
                 self.account.override(entry, option)
+
+    def override_backdoor(self, option: str) -> None:
+        """Without a backdoor, nothing that is behind it counts."""
+        told = [name for name in self.account.used if name.lower().startswith(GUESTINFO)]
+        self.override(option, *BEHIND_THE_BACKDOOR, *told)
 
     def as_data(self) -> dict[str, Any]:
         """All of it, for `--stats`."""

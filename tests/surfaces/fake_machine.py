@@ -46,6 +46,7 @@ class FakeMachine:
     ) -> None:
         self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
         self.start_time = start_time
+        self.enabled: dict[str, tuple[object, dict[str, object]]] = {}
         self.mode = mode
         self.loaded: dict[str, Any] = {}
         self.limits: dict[str, Any] = {}
@@ -56,6 +57,9 @@ class FakeMachine:
         self._stop = threading.Event()
         self._steps: list[str] = []
         self.made.append(self)
+
+    def enable(self, capability: str, value: object = True, **options: object) -> None:
+        self.enabled[capability] = value, options
 
     # --- loading
 

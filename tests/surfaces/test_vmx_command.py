@@ -10,6 +10,8 @@ import fake_machine
 import pytest
 from vp_command import Result, last_machine
 
+from monitor.vmware.restrictions import Restrictions
+
 Vp = Callable[..., Result]
 
 FILE = """\
@@ -135,3 +137,40 @@ def test_a_console_that_cannot_be_written(run: Vp, tmp_path: Path) -> None:
     result = run(FILE)
     assert result.status == 2
     assert "console: Is a directory" in result.err
+
+
+# --- VMware's guest interfaces --------------------------------------------------------------------
+
+BACKDOOR = "X86_VMWARE_BACKDOOR"
+UUID = "56 4d 01 23 45 67 89 ab-cd ef 01 23 45 67 89 ab"
+
+
+def test_a_vmware_machine_has_the_backdoor(run: Vp) -> None:
+    run(f'{FILE}uuid.bios = "{UUID}"\n')
+    on, options = last_machine().enabled[BACKDOOR]
+    assert on is True
+    assert options["restrictions"] == Restrictions(copy_disable=True)
+    assert options["uuid"] == bytes.fromhex("564d0123456789abcdef0123456789ab")
+
+
+def test_a_vmware_machine_without_the_backdoor(run: Vp, tmp_path: Path) -> None:
+    text = FILE + 'guestinfo.x = "1"\ntools.syncTime = "TRUE"\n'
+    run(text, "--no-vmware-backdoor", "--stats", tmp_path / "s.json")
+    assert last_machine().enabled == {BACKDOOR: (False, {})}
+    ignored = json.loads((tmp_path / "s.json").read_text())["vmx"]["ignored"]
+    for name in ("isolation.tools.copy.disable", "guestinfo.x", "tools.syncTime"):
+        assert ignored[name] == "--no-vmware-backdoor was given"
+
+
+def test_hypercalls_are_off_unless_asked_for(run: Vp) -> None:
+    run(FILE)
+    assert set(last_machine().enabled) == {BACKDOOR}
+    run(FILE, "--vmware-hypercall", "magic")
+    assert last_machine().enabled["X86_VMWARE_HYPERCALL"] == ("magic", {"serve": True})
+
+
+def test_without_a_file_nothing_is_on(play: Vp) -> None:
+    play("end reset")
+    assert last_machine().enabled == {}
+    play("end reset", "--vmware-backdoor")
+    assert last_machine().enabled == {BACKDOOR: (True, {})}
