@@ -40,6 +40,20 @@ def test_out_calls_too(mode: str, cpl: int) -> None:
     assert (lab.reg("eax"), lab.reg("ebx")) == (6, MAGIC)
 
 
+@everyone
+@pytest.mark.parametrize("code", ["in eax, dx", "out dx, eax"])
+def test_a_call_served_by_the_host_may_change_the_port_s_register(
+    mode: str, cpl: int, code: str
+) -> None:
+    """The instruction completes after the answer; DX is a result by then, and no port."""
+    lab = MachineLab(mode, cpl)
+    lab.machine.enable(BACKDOOR, uuid=bytes(range(16)))
+    assert lab.run(f"mov eax, 0x564d5868; mov ecx, 19; mov edx, 0x5658; {code}").vector is None
+    words = [lab.reg(name) for name in ("eax", "ebx", "ecx", "edx")]
+    assert words == [0x03020100, 0x07060504, 0x0B0A0908, 0x0F0E0D0C]
+    assert lab.machine.vmware.calls == {"GETUUID": 1}
+
+
 @pytest.mark.parametrize("code", ["in al, dx", "in ax, dx", "out dx, al", "out dx, ax"])
 def test_narrow_accesses_are_whole_calls(mode: str, code: str) -> None:
     lab = MachineLab(mode, 3)
