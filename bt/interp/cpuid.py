@@ -4,7 +4,7 @@ Family 6, model 1, stepping 9. Announced is what is implemented: no PAE, APIC, S
 
 With VMware's backdoor open the processor says that it is a guest's (bit 31 of leaf 1's ECX), and
 answers the leaves from 4000_0000h on: who the hypervisor is, and at 4000_0010h the frequencies and
-by which instructions hypercalls are taken.
+by which instructions hypercalls are taken. It keeps that to itself if it has no frequency to tell.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ TAKES_VMCALL = 2
 
 
 @func
+def shows_vmware(c: Cpu) -> u32:
+    """Does CPUID tell of VMware?"""
+    return 1 if c.backdoor and c.tsc_khz else 0
+
+
+@func
 def vmware_leaf(c: Cpu, op: Op, leaf: u32) -> i32:
     """What VMware's processor says of itself; the leaves in between are empty."""
     c.regs[EAX] = 0
@@ -80,7 +86,7 @@ def vmware_leaf(c: Cpu, op: Op, leaf: u32) -> i32:
 def cpuid(c: Cpu, op: Op) -> i32:
     """Leaves above the last one answer like the last one."""
     leaf = c.regs[EAX]
-    if c.backdoor and leaf >= VMWARE_LEAF and leaf <= VMWARE_TIMING_LEAF:
+    if leaf >= VMWARE_LEAF and leaf <= VMWARE_TIMING_LEAF and shows_vmware(c):
         return vmware_leaf(c, op, leaf)
     a: u32 = CACHES_EAX
     b: u32 = 0
@@ -93,7 +99,7 @@ def cpuid(c: Cpu, op: Op) -> i32:
         d = VENDOR_EDX
     elif leaf == 1:
         a = CPUID_SIGNATURE
-        cx = FEATURE_HYPERVISOR if c.backdoor else 0
+        cx = FEATURE_HYPERVISOR if shows_vmware(c) else 0
         d = CPUID_FEATURES
     c.regs[EAX] = a
     c.regs[EBX] = b

@@ -508,7 +508,7 @@ class Interp(Cpu):
         self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
     ) -> None:
         """VMware's guest interfaces: BACKDOOR_*, do hypercalls leave run() with EXIT_VMWARE, are
-        they backdoor calls, and the frequencies that CPUID tells."""
+        they backdoor calls, and the frequencies that CPUID tells (0: it does not tell)."""
         self.backdoor = backdoor
         self.hypercalls = hypercalls
         self.hypercalls_served = served

@@ -55,6 +55,7 @@ class GuestCalls:
         """Tell the processors what is on."""
         opening = BACKDOOR_OFF
         if self.backdoor is not None:
+            tsc_khz = tsc_khz if self.backdoor.host.cpuid else 0
             opening = BACKDOOR_RESTRICTED if self.backdoor.restricted else BACKDOOR_OPEN
         self.processor.set_vmware(
             opening, int(bool(self.hypercalls.mode)), int(served), tsc_khz, bus_khz

@@ -84,6 +84,7 @@ class Host:
     forward: Collection[str] = ()
 
     # The machine that the guest is told of.
+    cpuid: bool = True  # hypervisor.cpuid.v0: CPUID tells of VMware
     hardware_version: int = 10  # virtualHW.version
     build_number: int = 1
     guest_os: str = ""  # guestOS, as a .vmx file names it
