@@ -71,11 +71,7 @@ def enable_backdoor(machine: Machine, vmx: VmxMachine, on: bool) -> None:
         machine.enable(X86_VMWARE_BACKDOOR, False)
         vmx.override_backdoor("--no-vmware-backdoor")
         return
-    settings = vmx.settings
-    options: dict[str, Any] = {"restrictions": settings.restrictions}
-    if settings.uuid is not None:
-        options["uuid"] = settings.uuid
-    machine.enable(X86_VMWARE_BACKDOOR, True, **options)
+    machine.enable(X86_VMWARE_BACKDOOR, True, **vmx.settings.backdoor_options())
 
 
 def statistics_of(vmx: VmxMachine | None) -> dict[str, Any]:

@@ -58,6 +58,16 @@ class VmxSettings:
     tools_options: Mapping[str, bool] = field(default_factory=dict)
     guestinfo: Mapping[str, str] = field(default_factory=dict)  # names without "guestinfo."
 
+    def backdoor_options(self) -> dict[str, Any]:
+        """What Machine.enable is told: fields of monitor.vmware.host.Host."""
+        told = {
+            "uuid": self.uuid,
+            "hardware_version": self.hardware_version,
+            "guest_os": self.guest_os,
+        }
+        options = {name: value for name, value in told.items() if value is not None}
+        return {**options, "restrictions": self.restrictions, "cpuid": self.hypervisor_leaf}
+
 
 class VmxMachine:
     """The settings of one file, and the account of what was done with each."""
