@@ -11,7 +11,8 @@ from monitor.errors import UserError
 
 if TYPE_CHECKING:
     from monitor import Machine
-    from monitor.vmware.vmx_machine import VmxMachine
+    from monitor.vmware.tools import Tools
+    from monitor.vmware.vmx_machine import VmxMachine, VmxSettings
 
 SUFFIX = ".vmx"
 DEFAULT_SERIAL = "stdio"
@@ -72,6 +73,18 @@ def enable_backdoor(machine: Machine, vmx: VmxMachine, on: bool) -> None:
         vmx.override_backdoor("--no-vmware-backdoor")
         return
     machine.enable(X86_VMWARE_BACKDOOR, True, **vmx.settings.backdoor_options())
+    try:
+        prepare_tools(machine.tools, vmx.settings)
+    except UserError as error:
+        raise UserError(f"{vmx.name}: {error}") from error
+
+
+def prepare_tools(tools: Tools, settings: VmxSettings) -> None:
+    """What the guest finds when it asks, and what its tools are told."""
+    tools.machine_id = settings.machine_id
+    tools.guestinfo.update(settings.guestinfo)
+    for option, on in settings.tools_options.items():
+        tools.set_option(option, "1" if on else "0")
 
 
 def statistics_of(vmx: VmxMachine | None) -> dict[str, Any]:

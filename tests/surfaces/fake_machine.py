@@ -31,6 +31,18 @@ WRONG_ANSWERS = [
 ]
 
 
+class FakeTools:
+    """What the tools of the guest are told."""
+
+    def __init__(self) -> None:
+        self.machine_id: str | None = None
+        self.guestinfo: dict[str, str] = {}
+        self.options: dict[str, str] = {}
+
+    def set_option(self, name: str, value: str) -> None:
+        self.options[name] = value
+
+
 class FakeMachine:
     """The part of Machine that the command uses."""
 
@@ -47,6 +59,7 @@ class FakeMachine:
         self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
         self.start_time = start_time
         self.enabled: dict[str, tuple[object, dict[str, object]]] = {}
+        self.tools = FakeTools()
         self.mode = mode
         self.loaded: dict[str, Any] = {}
         self.limits: dict[str, Any] = {}

@@ -153,6 +153,13 @@ def test_a_vmware_machine_has_the_backdoor(run: Vp) -> None:
     assert options["uuid"] == bytes.fromhex("564d0123456789abcdef0123456789ab")
 
 
+def test_the_tools_are_told(run: Vp) -> None:
+    run('guestinfo.Name = "ä"\nmachine.id = "7"\ntools.syncTime = "TRUE"\n', "--serial", "null")
+    tools = last_machine().tools
+    assert (tools.guestinfo, tools.machine_id) == ({"Name": "ä"}, "7")
+    assert tools.options == {"synctime": "1"}
+
+
 def test_a_vmware_machine_without_the_backdoor(run: Vp, tmp_path: Path) -> None:
     text = FILE + 'guestinfo.x = "1"\ntools.syncTime = "TRUE"\n'
     run(text, "--no-vmware-backdoor", "--stats", tmp_path / "s.json")
