@@ -8,8 +8,8 @@ Example:
 
     apt = Apt(Path("guests/.cache"), "i386")
     apt.update()
-    package = apt.candidate("busybox-static")      # Package(name=..., version='1:1.35.0-4...')
-    archive = apt.download(package)                # guests/.cache/debs/busybox-static_...deb
+    package = apt.resolve("busybox-static")["busybox-static"]  # Package(..., '1:1.35.0-4...')
+    [archive] = apt.download(package)              # guests/.cache/debs/busybox-static_...deb
     apt.extract(archive, Path("unpacked"))
 """
 
@@ -32,7 +32,15 @@ class Package:
 
     name: str
     version: str
-    depends: tuple[str, ...]
+    architecture: str
+
+    @property
+    def file_name(self) -> str:
+        """What apt calls its archive: the colon of an epoch is written as %3a."""
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
 
 
 class Apt:
@@ -56,29 +64,29 @@ class Apt:
         """Read the package lists. One list that fails does not stop the others."""
         self._run("apt-get", "--quiet=2", "update", check=False)
 
-    def candidate(self, name: str) -> Package:
-        """The version apt would install of the package, and what it depends on."""
-        record = self._run("apt-cache", "--no-all-versions", "show", name, check=False)
-        version = re.search(r"^Version: (\S+)$", record, re.MULTILINE)
-        if version is None:
+    def resolve(self, name: str) -> dict[str, Package]:
+        """What apt would install on an empty system for a package: that one and all it needs."""
+        simulate = ("--no-install-recommends", "--simulate", "install", name)
+        plan = self._run("apt-get", "--quiet=2", *simulate, check=False)
+        lines = re.findall(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)", plan, re.MULTILINE)
+        if not lines:
             raise AptError(
                 f"apt knows no package {name} for {self.architecture}: is the network reachable, "
                 "and do /etc/apt/sources.list and sources.list.d name a Debian bookworm mirror?"
             )
-        depends = re.search(r"^Depends: (.+)$", record, re.MULTILINE)
-        names = re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends[1]) if depends else []
-        return Package(name, version[1], tuple(names))
+        return {line[0]: Package(*line) for line in lines}
 
-    def download(self, package: Package) -> Path:
-        """Fetch the package's archive, unless it is in the cache already."""
-        # apt writes the colon of an epoch as %3a in the file's name.
-        version = package.version.replace(":", "%3a")
-        archive = self.debs / f"{package.name}_{version}_{self.architecture}.deb"
-        if not archive.exists():
-            self._run("apt-get", "--quiet=2", "download", f"{package.name}={package.version}")
-        if not archive.exists():
-            raise AptError(f"apt-get download brought no {archive.name}")
-        return archive
+    def download(self, *packages: Package) -> list[Path]:
+        """Fetch the packages' archives, those that are not in the cache already."""
+        archives = [self.debs / package.file_name for package in packages]
+        pairs = zip(packages, archives, strict=True)
+        missing = [f"{each.name}={each.version}" for each, path in pairs if not path.exists()]
+        if missing:
+            self._run("apt-get", "--quiet=2", "download", *missing)
+        for archive in archives:
+            if not archive.exists():
+                raise AptError(f"apt-get download brought no {archive.name}")
+        return archives
 
     def extract(self, archive: Path, folder: Path) -> None:
         """Unpack the archive's files under a folder."""

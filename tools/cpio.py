@@ -35,6 +35,11 @@ def program(data: bytes) -> Entry:
     return Entry(stat.S_IFREG | 0o755, data)
 
 
+def plain(data: bytes) -> Entry:
+    """A file that is only read."""
+    return Entry(stat.S_IFREG | 0o644, data)
+
+
 def link(target: str) -> Entry:
     """A symbolic link."""
     return Entry(stat.S_IFLNK | 0o777, target.encode())

@@ -1,11 +1,13 @@
-"""`make guests`: Debian's own Linux kernel and busybox, as Debian ships them.
+"""`make guests`: Debian's own Linux kernel, busybox and open-vm-tools, as Debian ships them.
 
 Fills guests/ (ignored by git) with
 
     vmlinuz              Linux 6.1 for a 686 without PAE, from the package linux-image-686 names
     busybox              a static i386 busybox, from busybox-static
+    tools.cpio.gz        open-vm-tools and its libraries (tools/vmtools.py)
     initramfs.cpio.gz    made here from busybox (tools/initramfs.py)
-    manifest.json        which package and version each came from, with its SHA-256
+    vmtools.cpio.gz      made here: the initramfs, and behind it the tools
+    manifest.json        which packages and versions each came from, with its SHA-256
 
 Repeating it does nothing while the files are as the manifest says; `--refresh` asks apt again.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -23,10 +26,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import initramfs  # noqa: E402  (the path above makes it importable)
+from tools import initramfs, vmtools  # noqa: E402  (the path above makes it importable)
 from tools.apt import Apt, AptError, Package  # noqa: E402
 
 GUESTS = ROOT / "guests"
+KERNEL, BUSYBOX, TOOLS = GUESTS / "vmlinuz", GUESTS / "busybox", GUESTS / "tools.cpio.gz"
+FETCHED = (KERNEL, BUSYBOX, TOOLS)
 MANIFEST = GUESTS / "manifest.json"
 
 Manifest = dict[str, dict[str, str]]
@@ -41,48 +46,66 @@ def recorded() -> Manifest:
     """What an earlier run left here, if every file of it is still whole."""
     try:
         manifest: Manifest = json.loads(MANIFEST.read_text())
-        whole = all(sha256(GUESTS / name) == row["sha256"] for name, row in manifest.items())
-    except (OSError, ValueError):
+        whole = all(sha256(path) == manifest[path.name]["sha256"] for path in FETCHED)
+    except (OSError, ValueError, LookupError):
         return {}
     return manifest if whole else {}
 
 
 def kernel_package(apt: Apt) -> Package:
     """The kernel that the meta package linux-image-686 stands for today."""
-    names = apt.candidate("linux-image-686").depends
-    return apt.candidate(next(name for name in names if name.startswith("linux-image-")))
+    packages = apt.resolve("linux-image-686").values()
+    return next(each for each in packages if re.match(r"linux-image-\d+\.", each.name))
 
 
 def take(apt: Apt, package: Package, pattern: str, target: Path) -> str:
     """Put one file of a package at the target; a line saying where it came from."""
-    print(f"fetching {package.name} {package.version}", flush=True)
-    archive = apt.download(package)
+    print(f"fetching {package}", flush=True)
+    [archive] = apt.download(package)
     with tempfile.TemporaryDirectory(dir=apt.cache) as unpacked:
         apt.extract(archive, Path(unpacked))
         [found] = Path(unpacked).glob(pattern)
         shutil.copyfile(found, target)
-    return f"{package.name} {package.version}"
+    return str(package)
+
+
+def take_tools(apt: Apt) -> str:
+    """The archive of open-vm-tools; a line naming every package that something came from."""
+    print(f"fetching {vmtools.PACKAGE} and its libraries", flush=True)
+    archive, packages = vmtools.fetch(apt)
+    TOOLS.write_bytes(archive)
+    return ", ".join(map(str, packages))
 
 
 def fetch() -> Manifest:
-    """Fetch both packages, and say where each file came from."""
+    """Fetch all packages, and say where each file came from."""
     apt = Apt(GUESTS / ".cache", "i386")
     print("reading Debian's package lists for i386", flush=True)
     apt.update()
-    kernel, busybox = GUESTS / "vmlinuz", GUESTS / "busybox"
+    busybox = apt.resolve("busybox-static")["busybox-static"]
     origins = {
-        kernel: take(apt, kernel_package(apt), "boot/vmlinuz-*", kernel),
-        busybox: take(apt, apt.candidate("busybox-static"), "bin/busybox", busybox),
+        KERNEL: take(apt, kernel_package(apt), "boot/vmlinuz-*", KERNEL),
+        BUSYBOX: take(apt, busybox, "bin/busybox", BUSYBOX),
+        TOOLS: take_tools(apt),
     }
-    busybox.chmod(0o755)
+    BUSYBOX.chmod(0o755)
     return {path.name: {"from": origin, "sha256": sha256(path)} for path, origin in origins.items()}
 
 
 def build_initramfs() -> None:
-    """Make the initramfs anew: a moment's work, and never older than its recipe."""
-    image = GUESTS / "initramfs.cpio.gz"
-    image.write_bytes(initramfs.build((GUESTS / "busybox").read_bytes()))
-    print(f"guests/{image.name}  built here from busybox\n  sha256 {sha256(image)}")
+    """Make both initramfs anew: a moment's work, and never older than their recipe.
+
+    The kernel unpacks archives that stand one behind the other, each compressed by itself
+    (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    busybox = BUSYBOX.read_bytes()
+    for image, made_from, contents in (
+        (GUESTS / "initramfs.cpio.gz", "busybox", initramfs.build(busybox)),
+        (GUESTS / "vmtools.cpio.gz", "busybox and the tools",
+         initramfs.build(busybox, vmtools.ADDED) + TOOLS.read_bytes()),
+    ):  # fmt: skip
+        image.write_bytes(contents)
+        print(f"guests/{image.name}  built here from {made_from}\n  sha256 {sha256(image)}")
 
 
 def main() -> int:

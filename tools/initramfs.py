@@ -7,6 +7,8 @@ Documentation/filesystems/ramfs-rootfs-initramfs.rst).
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from tools import cpio
 
@@ -50,7 +52,7 @@ def applets(busybox: bytes) -> list[str]:
     return busybox[start + 1 : end].decode().split("\0")
 
 
-def build(busybox: bytes) -> bytes:
+def build(busybox: bytes, added: Mapping[str, cpio.Entry] = MappingProxyType({})) -> bytes:
     """The compressed archive; the same busybox always gives the same bytes."""
     entries = {name: cpio.folder() for name in FOLDERS}
     entries.update({name: cpio.link(target) for name, target in LINKS.items()})
@@ -58,4 +60,5 @@ def build(busybox: bytes) -> bytes:
     entries.update(DEVICES)
     entries["bin/busybox"] = cpio.program(busybox)
     entries["init"] = cpio.program(INIT.encode())
+    entries.update(added)
     return gzip.compress(cpio.archive(entries), mtime=0)
