@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.capabilities import X86_VMWARE_BACKDOOR
 from monitor.errors import UserError
 from monitor.machine import Machine
 from monitor.outcome import Outcome
@@ -254,11 +255,13 @@ def linux_guest(
     initrd: str | Path | None,
     cmdline: str = LINUX_COMMAND_LINE,
     memory_mb: int = 128,
+    vmware_backdoor: bool = False,
 ) -> MakeMachine:
     """A Linux kernel, at its 32-bit entry."""
 
     def make(mode: str) -> Machine:
         machine = Machine(memory_mb=memory_mb, mode=mode)
+        machine.enable(X86_VMWARE_BACKDOOR, vmware_backdoor)
         machine.load_linux(kernel, initrd=initrd, cmdline=cmdline)
         return machine
 
@@ -293,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--initrd")
     parser.add_argument("--append", default=LINUX_COMMAND_LINE, help="the kernel's command line")
     parser.add_argument("--memory", type=int, default=128, metavar="MB")
+    parser.add_argument("--vmware-backdoor", action="store_true", help="as for `vp run`")
     parser.add_argument("--until", default="/ # ", help="text on the console that ends the run")
     parser.add_argument("--close", type=int, default=100_000_000, metavar="N",
                         help="instructions with a close look before the digests")  # fmt: skip
@@ -303,7 +307,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stages: tuple[Stage, ...] = EMBEDDED_STAGES
     try:
         if options.kernel:
-            make = linux_guest(options.kernel, options.initrd, options.append, options.memory)
+            make = linux_guest(options.kernel, options.initrd, options.append, options.memory,
+                               options.vmware_backdoor)  # fmt: skip
             stages = linux_stages(options.until, options.close, options.stride)
         report = Lockstep(make).run(*stages, progress=_tell if options.kernel else None)
     except UserError as error:
