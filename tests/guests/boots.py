@@ -7,7 +7,8 @@ Adding a guest is adding a row to BOOTS:
 `load` puts the guest into a machine. Each command of the dialogue is typed at a prompt, at that
 very byte of output, so a run repeats exactly; the regular expression must be found (multi-line) in
 what the guest prints between the command and the next prompt. A callable gives an expression that
-takes work to compute. `live` boots a row and remembers the life, so that several tests look at one.
+takes work to compute. `host` is what happens on the other side as a command is typed, by command.
+`live` boots a row and remembers the life, so that several tests look at one.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"
 PROMPT = "/ # "
 
 Answer = str | Callable[[], str]
+HostSide = tuple[tuple[str, Callable[[Machine], object]], ...]
 
 
-def linux(cmdline: str) -> Callable[[Machine], None]:
-    """Debian's kernel with our initramfs."""
-    return lambda machine: machine.load_linux(KERNEL, initrd=INITRD, cmdline=cmdline)
+def linux(cmdline: str, initrd: Path = INITRD) -> Callable[[Machine], None]:
+    """Debian's kernel with one of our initramfs."""
+    return lambda machine: machine.load_linux(KERNEL, initrd=initrd, cmdline=cmdline)
 
 
 def embedded(machine: Machine) -> None:
@@ -55,11 +57,13 @@ class Boot:
     load: Callable[[Machine], None]
     ends: str
     dialogue: tuple[tuple[str, Answer], ...] = ()
+    host: HostSide = ()
     console: str = ""  # an expression to be found in the whole console
     until: str | None = None  # stop at this text
     modes: tuple[str, ...] = ("bare", "translate")
     memory_mb: int = 128
     clock: str = "icount"
+    start_time: int = 0
     seconds: float = 240.0
     files: tuple[Path, ...] = (KERNEL, INITRD, BUSYBOX)
 
@@ -135,26 +139,40 @@ class Life:
     memory: str  # a digest of RAM
     where: str
     processor_seconds: float
+    host: dict[str, object]  # what the callables of `host` returned, by command
 
     def answers(self) -> list[str]:
         """What the guest printed after each prompt: the echoed command first."""
         return self.text.split(PROMPT)[1:]
 
+    def outputs(self) -> list[str]:
+        """The same without what was typed: one line, if it is short enough not to be wrapped."""
+        return [answer.partition("\n")[2] for answer in self.answers()]
+
 
 def boot(row: Boot, mode: str) -> Life:
     """Boot a row in a machine of its own."""
-    machine = Machine(memory_mb=row.memory_mb, mode=mode, clock=row.clock)
+    machine = Machine(
+        memory_mb=row.memory_mb, mode=mode, clock=row.clock, start_time=row.start_time
+    )
     row.load(machine)
+    host: dict[str, object] = {}
+
+    def send(typed: bytes) -> None:
+        machine.send(typed)
+        command = typed.decode().removesuffix("\n")
+        host.update({command: act(machine) for name, act in row.host if name == command})
+
     if row.dialogue:
         lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]
-        machine.on_serial.append(Typist(lines, machine.send))
+        machine.on_serial.append(Typist(lines, send))
     begun = time.process_time()
     outcome = machine.run(until=row.until, timeout=row.seconds)
     spent = time.process_time() - begun
     text = machine.console.decode("latin-1").replace("\r\n", "\n")
     memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()
     figures = machine.statistics()
-    return Life(outcome, text, machine.registers, figures, memory, machine.where(), spent)
+    return Life(outcome, text, machine.registers, figures, memory, machine.where(), spent, host)
 
 
 @cache

@@ -18,6 +18,7 @@ from monitor.lockstep import (
 
 GUESTS = Path(__file__).parents[2] / "guests"
 KERNEL, INITRD = GUESTS / "vmlinuz", GUESTS / "initramfs.cpio.gz"
+VMTOOLS = GUESTS / "vmtools.cpio.gz"
 EVERY = 10_000_000
 
 COMMANDS = (
@@ -25,6 +26,13 @@ COMMANDS = (
     "cat /proc/cpuinfo\n",
     "awk 'BEGIN { for (i = 1; i < 40; i++) s += sin(i) / sqrt(i); print s }'\n",
     "i=0; while [ $i -lt 20 ]; do i=$((i+1)); done; gzip -c /bin/busybox | md5sum\n",
+)
+
+TOOLS_COMMANDS = (
+    "vmware-rpctool 'info-set guestinfo.x 12345'\n",
+    "vmware-rpctool 'info-get guestinfo.x'\n",
+    "vmtoolsd -b /tmp/pid\n",
+    "sleep 10\n",
 )
 
 
@@ -69,3 +77,19 @@ def test_linux() -> None:
     assert points[:-1] == list(range(points[0], points[-1], EVERY))
     assert points[-1] > 2_000_000_000
     assert report.states > 100_000
+
+
+@pytest.mark.slow
+@pytest.mark.guest
+@pytest.mark.skipif(
+    not (KERNEL.exists() and VMTOOLS.exists()), reason="no guests/vmtools.cpio.gz: `make guests`"
+)
+def test_linux_with_the_backdoor() -> None:
+    """Calls leave the run loop in other places in either mode, and the guest cannot tell."""
+    prompt = linux_stages()[-1].until
+    booting = Stage(step=1_000_003, memory_every=10 * EVERY, until=prompt)
+    typed = [Stage(step=4999, memory_every=EVERY, until=prompt, send=s) for s in TOOLS_COMMANDS]
+    report = Lockstep(linux_guest(KERNEL, VMTOOLS, vmware_backdoor=True)).run(booting, *typed)
+    agreed(report)
+    assert report.outcome is not None and report.outcome.kind == "until"
+    assert report.instructions > 3_000_000_000
