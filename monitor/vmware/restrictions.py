@@ -1,8 +1,8 @@
 """What a virtual machine's owner denies the guest: the isolation.* settings of a .vmx file.
 
 The names are those of VMware's hardening guides and of open-vm-tools; the defaults are those of a
-machine without any such line. A setting that is denied here is answered as VMware answers what it
-does not have: the command as an unknown one, the request on the message channel with an error.
+machine without any such line. A command that is denied answers that it was not done, which for
+most is the answer of an unknown one; a request on the message channel is answered "disabled".
 
 What those names deny that no machine here has (drag and drop, Unity, shared folders, ...) stands in
 NOTHING_YET: there is nothing to restrict yet.
@@ -76,14 +76,6 @@ class Restrictions:
         "monitor_control.restrict_backdoor",
         "the backdoor to code that IOPL and the I/O bitmap keep from its ports",
     )
-
-    def denied(self) -> dict[str, str]:
-        """What differs from a machine without restrictions: the setting's name, what it denies."""
-        return {
-            item.metadata["name"]: item.metadata["denies"]
-            for item in fields(self)
-            if getattr(self, item.name) != item.default
-        }
 
 
 SETTINGS = {item.metadata["name"].lower(): item for item in fields(Restrictions)}
