@@ -94,6 +94,8 @@ def _add_vmware(group: argparse._ArgumentGroup) -> None:
                        "a .vmx file)")
     group.add_argument("--vmware-hypercall", nargs="?", const="all", choices=HYPERCALL_MODES,
                        help="VMCALL and VMMCALL, all or those with the magic, as backdoor calls")
+    group.add_argument("--vmware-clipboard", action="store_true",
+                       help="the guest's clipboard is the host's own (needs the backdoor)")
 
 
 def _add_image(group: argparse._ArgumentGroup) -> None:
@@ -150,6 +152,8 @@ def run(args: argparse.Namespace) -> int:
             clock=config.clock, **extra_of(vmx),
         )
         enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
+        if args.vmware_clipboard:
+            share_clipboard(machine)
         load(machine, image)
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         output = stack.enter_context(SerialOutput(serial))
@@ -178,6 +182,15 @@ def enable(
         machine.enable(X86_VMWARE_BACKDOOR, backdoor)
     if hypercall is not None:
         machine.enable(X86_VMWARE_HYPERCALL, hypercall, serve=True)
+
+
+def share_clipboard(machine: Machine) -> None:
+    """Cut and paste between the guest and whoever runs it."""
+    try:
+        tools = machine.tools
+    except UserError:
+        raise UserError("--vmware-clipboard: give --vmware-backdoor too") from None
+    tools.share_clipboard()
 
 
 def image_of(args: argparse.Namespace) -> ImageConfig:

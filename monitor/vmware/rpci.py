@@ -98,6 +98,9 @@ class Rpci:
             raise UserError(f"{name!r} is not the name of a command: it may hold no space")
         self.user_commands[name] = function
 
+    def names(self) -> frozenset[str]:
+        return frozenset(self._commands) | frozenset(self.user_commands)
+
     def is_users(self, message: bytes) -> bool:
         """Is it for a command of the user's, which can raise or take its time?"""
         return name_of(message) in self.user_commands
@@ -199,40 +202,6 @@ class Rpci:
         if text_of(args).strip() != str(guestlib.VERSION):
             return Reply(False, f"{guestlib.VERSION}:Unsupported version".encode())
         return Reply(True, guestlib.reply(self.host))
-
-
-class RpciChannel:
-    """Where a channel of this protocol leads: each message has a reply.
-
-    A user's command waits for the guest's next call, mostly the one that asks for its reply: the
-    message may have come amid a string instruction, where the processor cannot be left.
-    """
-
-    def __init__(self, rpci: Rpci, closed: Callable[[], None]) -> None:
-        self.rpci = rpci
-        self.close = closed
-        self._postponed: bytes | None = None
-        self._reply: bytes | None = None
-
-    def receive(self, message: bytes) -> None:
-        self._reply = None
-        if self.rpci.is_users(message):
-            self._postponed = message
-        else:
-            self._reply = self.rpci.execute(message)
-
-    def work(self) -> None:
-        message, self._postponed = self._postponed, None
-        if message is not None:
-            self._reply = self.rpci.execute(message)
-
-    def pending(self) -> bytes | None:
-        return self._reply
-
-    def delivered(self) -> None:
-        self._reply = None
-
-    rejected = delivered
 
 
 def name_of(message: bytes) -> str:

@@ -21,7 +21,8 @@ from monitor.vmware.guestinfo import GuestInfo, bytes_of
 from monitor.vmware.host import Host
 from monitor.vmware.host_clipboard import find_host_clipboard
 from monitor.vmware.reports import Reports
-from monitor.vmware.rpci import Rpci, RpciChannel, UserCommand
+from monitor.vmware.rpci import Rpci, UserCommand
+from monitor.vmware.rpci_channel import RpciChannel
 from monitor.vmware.tclo import DAEMON, REPLY_SECONDS, Request, Tclo, TcloChannel
 
 # What the tools are told when they start, as VMware tells them; the guest may change these too.
@@ -79,6 +80,11 @@ class Tools:
         the reply: text, bytes or None, or (False, text) for a failure. One that raises, or takes
         too long, ends the run with a report."""
         self._rpci.register(name, function)
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """What the guest may ask for, besides tools.capability.*: your own commands too."""
+        return self._rpci.names()
 
     @property
     def machine_id(self) -> str | None:

@@ -5,8 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from monitor.vmware import counters, debug_output, input_injection, pointer
+from monitor import Machine
+from monitor.vmware import (
+    callback,
+    channel,
+    clipboard,
+    counters,
+    debug_output,
+    events,
+    host_clipboard,
+    input_injection,
+    messages,
+    pointer,
+    reports,
+    tclo,
+)
 from monitor.vmware.commands import ROWS
+from monitor.vmware.restrictions import Restrictions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vmware.md"
 ROW = re.compile(r"^\| (\d+) \| (\w+) \| ([^|]+) \| ([^|]+) \|(.*)\|$", re.MULTILINE)
@@ -50,3 +65,32 @@ def test_the_counters_are_those_of_the_program() -> None:
         counters.APPARENT_NS,
         counters.PSEUDO_TSC,
     ]
+
+
+def test_the_limits_of_the_channel_are_those_of_the_program() -> None:
+    text = section("### Limits of the channel, the tools and the clipboard")
+    limits = (
+        f"| open channels | {messages.MAX_CHANNELS};",
+        f"| {messages.IDLE_LIMIT // 10**9} seconds of the guest's time; then it is closed",
+        f"| a message from the guest | {channel.MAX_IN_SIZE >> 10} KiB;",
+        f"| `tools.setInfo.sizeLimit`, {Restrictions().set_info_size_limit >> 20} MiB by default",
+        f"| a request to the guest | {channel.MAX_IN_SIZE >> 10} KiB |",
+        f"| requests that wait for the guest | {tclo.MAX_WAITING};",
+        f"| the answer to a request | {tclo.REPLY_SECONDS:g} seconds",
+        f"| a text on the clipboard | {clipboard.MAX_SELECTION} bytes",
+        f"| the newest {events.EVENTS_KEPT}, each text cut at {events.TEXT_KEPT} characters |",
+        f"| {reports.MAX_CAPABILITIES}, with names cut at {reports.MAX_NAME} characters |",
+        f"| {channel.MAX_OUT_SIZE >> 20} MiB, within {callback.LIMIT:g} seconds |",
+        f"| a command of the host's clipboard | {host_clipboard.SECONDS:g} seconds |",
+    )
+    assert [limit for limit in limits if limit not in text] == []
+
+
+def test_the_commands_of_rpci_are_those_of_the_program() -> None:
+    first_column = re.findall(r"^\| (`[^|]*) \|", section("## The message channel"), re.M)
+    listed = re.findall(r"`([A-Za-z_.-]+)[^`]*`", " ".join(first_column))
+    # Names that begin as the one before are shortened to their ends.
+    named = {f"vmx.capability{name}" if name.startswith(".") else name for name in listed}
+    machine = Machine(memory_mb=1)
+    machine.enable("X86_VMWARE_BACKDOOR")
+    assert machine.tools.commands - named == set()

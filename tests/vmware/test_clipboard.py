@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from guest_side import low, make_backdoor
 
+from monitor import Machine
+from monitor.cli.run import share_clipboard
 from monitor.errors import UserError
 from monitor.vmware import events
 from monitor.vmware.backdoor import Backdoor
@@ -212,3 +214,13 @@ def test_a_host_without_a_clipboard(desktop: dict[str, str], missing: str) -> No
     desktop[missing] = ""
     with pytest.raises(UserError, match="no clipboard to share: install wl-clipboard"):
         find_host_clipboard(desktop)
+
+
+def test_the_command_line_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(memory_mb=1)
+    with pytest.raises(UserError, match="--vmware-clipboard: give --vmware-backdoor too"):
+        share_clipboard(machine)
+    machine.enable("X86_VMWARE_BACKDOOR")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="no clipboard to share"):
+        share_clipboard(machine)

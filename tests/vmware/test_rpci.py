@@ -298,6 +298,11 @@ class TestUserCommands:
         backdoor.tools.register("machine.id.get", lambda args: "mine")
         assert rpc(backdoor, "machine.id.get") == b"1 mine"
 
+    def test_they_are_listed_with_the_others(self) -> None:
+        tools = make_backdoor().tools
+        tools.register("my.command", str)
+        assert {"my.command", "info-get"} <= tools.commands
+
     @pytest.mark.parametrize(
         ("answer", "report"),
         [
