@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from monitor.errors import UserError
 from monitor.vmware import guestlib
-from monitor.vmware.callback import CallbackFailed, Caller
+from monitor.vmware.callback import CallbackFailed
 from monitor.vmware.channel import MAX_OUT_SIZE
 from monitor.vmware.events import LogLine, StateChanged, kept
 from monitor.vmware.guestinfo import GuestInfo, TooMuch, bytes_of, text_of
@@ -70,7 +70,6 @@ class Rpci:
         self.machine_id: str | None = None
         self.user_commands: dict[str, UserCommand] = {}
         self.set_option: Callable[[str, str], bool] = lambda name, value: False
-        self.caller = Caller()
         self._commands: dict[str, Handler] = {
             "info-get": self._info_get,
             "info-set": self._info_set,
@@ -124,7 +123,7 @@ class Rpci:
         return restriction is not None and getattr(self.host.restrictions, restriction)
 
     def _call_user(self, name: str, function: UserCommand, args: str) -> Reply:
-        answer = self.caller.call(function, args)
+        answer = self.host.call_user(function, args)
         done, data = answer if isinstance(answer, tuple) and len(answer) == 2 else (True, answer)
         if data is None:
             data = b""

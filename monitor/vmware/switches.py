@@ -60,10 +60,7 @@ class Switches:
 
     def _backdoor(self, on: bool, options: dict[str, Any]) -> None:
         _check(X86_VMWARE_BACKDOOR, options, OPTIONS)
-        self.calls.backdoor = None
-        if on:
-            self.calls.backdoor = Backdoor(self._host(options))
-            self.calls.backdoor.tools.caller = self.calls.hypercalls.caller
+        self.calls.backdoor = Backdoor(self._host(options)) if on else None
 
     def _hypercalls(self, value: bool | str, options: dict[str, Any]) -> None:
         _check("X86_VMWARE_HYPERCALL", options, ("serve",))

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 from monitor.errors import UserError
 from monitor.vmware import rpci, tclo
-from monitor.vmware.callback import Caller
 from monitor.vmware.channel import Endpoint
 from monitor.vmware.clipboard import Clipboard
 from monitor.vmware.events import ChannelClosed, ChannelOpened, Events, new_events
@@ -78,7 +77,7 @@ class Tools:
     def register(self, name: str, function: UserCommand) -> None:
         """`vmware-rpctool "name arguments"` in the guest calls function("arguments"). It returns
         the reply: text, bytes or None, or (False, text) for a failure. One that raises, or takes
-        too long, ends the run with a report."""
+        too long (`machine.callback_seconds`), ends the run with a report."""
         self._rpci.register(name, function)
 
     @property
@@ -95,15 +94,6 @@ class Tools:
     def machine_id(self, text: str | None) -> None:
         bytes_of(text or "")  # or a UserError, here and not when the guest asks
         self._rpci.machine_id = text
-
-    @property
-    def caller(self) -> Caller:
-        """What calls registered commands, and how long they may take."""
-        return self._rpci.caller
-
-    @caller.setter
-    def caller(self, caller: Caller) -> None:
-        self._rpci.caller = caller
 
     @property
     def running(self) -> set[str]:

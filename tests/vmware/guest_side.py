@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.call import HIGH_PORT, MAGIC, PORT, Call
+from monitor.vmware.callback import LIMIT, Caller
 from monitor.vmware.host import Host
 from monitor.vmware.restrictions import Restrictions
 
@@ -34,13 +35,17 @@ class Clock:
         self.time += int(seconds * 10**9)
 
 
-def make_backdoor(restrictions: Restrictions | None = None, clock: Clock | None = None) -> Backdoor:
+def make_backdoor(
+    restrictions: Restrictions | None = None, clock: Clock | None = None, seconds: float = LIMIT
+) -> Backdoor:
+    """`seconds`: how long a user's function may take."""
     return Backdoor(
         Host(
             memory_bytes=64 << 20,
             tsc_hz=2_000_000_000,
             start_time=946_684_800,
             now=(clock or Clock()).now,
+            call_user=Caller(seconds).call,
             restrictions=restrictions or Restrictions(),
         )
     )

@@ -332,8 +332,7 @@ class TestUserCommands:
         assert channel.receive() is None  # the channel is as before a message
 
     def test_one_that_is_slow_ends_the_run(self) -> None:
-        backdoor = make_backdoor()
-        backdoor.tools.caller.seconds = 0.01
+        backdoor = make_backdoor(seconds=0.01)
         backdoor.tools.register("slow", lambda args: time.sleep(1))
         with pytest.raises(CallbackFailed, match=r"did not return within 0\.01 seconds"):
             rpc(backdoor, "slow")
