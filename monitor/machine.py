@@ -34,7 +34,7 @@ from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.hypercalls import Handler
 from monitor.vmware.switches import Switches
-from monitor.vmware.tools import Tools
+from monitor.vmware.tools.tools import Tools
 from monitor.where import describe
 
 MODES = ("translate", "trap", "bare")

@@ -48,7 +48,7 @@ from monitor.errors import UserError
 if TYPE_CHECKING:
     from monitor import Machine
     from monitor.cli.session import Finished
-    from monitor.vmware.vmx_machine import VmxMachine
+    from monitor.vmware.vmx.machine import VmxMachine
 
 NAME = "run"
 HELP = "run a guest in a virtual PC"

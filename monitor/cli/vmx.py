@@ -11,8 +11,8 @@ from monitor.errors import UserError
 
 if TYPE_CHECKING:
     from monitor import Machine
-    from monitor.vmware.tools import Tools
-    from monitor.vmware.vmx_machine import VmxMachine, VmxSettings
+    from monitor.vmware.tools.tools import Tools
+    from monitor.vmware.vmx.machine import VmxMachine, VmxSettings
 
 SUFFIX = ".vmx"
 DEFAULT_SERIAL = "stdio"
@@ -27,8 +27,8 @@ def open_vmx(path: Path | None) -> VmxMachine | None:
         return None
     if path.suffix.lower() != SUFFIX:
         raise UserError(f"{path}: not a .vmx file; an image to run goes with an option (--kernel)")
-    from monitor.vmware.vmx_file import read_vmx
-    from monitor.vmware.vmx_machine import VmxMachine
+    from monitor.vmware.vmx.config_file import read_vmx
+    from monitor.vmware.vmx.machine import VmxMachine
 
     return VmxMachine(read_vmx(path))
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.vmware.vmx_machine import VmxMachine
+from monitor.vmware.vmx.machine import VmxMachine
 
 SHOWN_NAMES = 12
 SHOWN_ROWS = 25

@@ -21,20 +21,20 @@ from monitor.vmware.commands import (
     check_allowed,
     check_forward,
 )
-from monitor.vmware.counters import Counters
-from monitor.vmware.cpu_info import CpuInfo
-from monitor.vmware.debug_output import DebugOutput
-from monitor.vmware.device_list import DeviceList
-from monitor.vmware.entropy import Entropy
-from monitor.vmware.guest_time import GuestTime
-from monitor.vmware.gui import Gui
 from monitor.vmware.host import Host
-from monitor.vmware.input_injection import InputInjection
-from monitor.vmware.messages import Messages
-from monitor.vmware.nesting import Nesting
-from monitor.vmware.pointer import Pointer
-from monitor.vmware.product import Product
-from monitor.vmware.tools import Tools
+from monitor.vmware.parts.counters import Counters
+from monitor.vmware.parts.cpu_info import CpuInfo
+from monitor.vmware.parts.debug_output import DebugOutput
+from monitor.vmware.parts.device_list import DeviceList
+from monitor.vmware.parts.entropy import Entropy
+from monitor.vmware.parts.guest_time import GuestTime
+from monitor.vmware.parts.gui import Gui
+from monitor.vmware.parts.input_injection import InputInjection
+from monitor.vmware.parts.nesting import Nesting
+from monitor.vmware.parts.pointer import Pointer
+from monitor.vmware.parts.product import Product
+from monitor.vmware.tools.messages import Messages
+from monitor.vmware.tools.tools import Tools
 
 
 class Backdoor:

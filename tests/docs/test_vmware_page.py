@@ -6,22 +6,19 @@ import re
 from pathlib import Path
 
 from monitor import Machine
-from monitor.vmware import (
-    callback,
+from monitor.vmware import callback
+from monitor.vmware.commands import ROWS
+from monitor.vmware.parts import counters, debug_output, input_injection, pointer
+from monitor.vmware.restrictions import Restrictions
+from monitor.vmware.tools import (
     channel,
     clipboard,
-    counters,
-    debug_output,
     events,
     host_clipboard,
-    input_injection,
     messages,
-    pointer,
     reports,
     tclo,
 )
-from monitor.vmware.commands import ROWS
-from monitor.vmware.restrictions import Restrictions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vmware.md"
 ROW = re.compile(r"^\| (\d+) \| (\w+) \| ([^|]+) \| ([^|]+) \|(.*)\|$", re.MULTILINE)

@@ -12,7 +12,7 @@ from boots import GUESTS, PROMPT, Boot, live
 from test_boots import needed
 from vmware_boots import HALT, OFF, ON, SIZES, START, Tools, numbers
 
-from monitor.vmware.events import Answered, LogLine, StateChanged
+from monitor.vmware.tools.events import Answered, LogLine, StateChanged
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow]
 in_both_modes = pytest.mark.parametrize("mode", ON.modes)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from boots import BUSYBOX, GUESTS, KERNEL, QUICK, Boot, linux
 
 from monitor import Machine
-from monitor.vmware.events import Event
+from monitor.vmware.tools.events import Event
 
 VMTOOLS = GUESTS / "vmtools.cpio.gz"
 FILES = (KERNEL, VMTOOLS, BUSYBOX)

@@ -11,11 +11,11 @@ from guest_side import low, make_backdoor
 from monitor import Machine
 from monitor.cli.run import share_clipboard
 from monitor.errors import UserError
-from monitor.vmware import events
 from monitor.vmware.backdoor import Backdoor
-from monitor.vmware.clipboard import MAX_SELECTION, NOT_ALLOWED
-from monitor.vmware.host_clipboard import HostClipboard, Tool, find_host_clipboard
 from monitor.vmware.restrictions import Restrictions
+from monitor.vmware.tools import events
+from monitor.vmware.tools.clipboard import MAX_SELECTION, NOT_ALLOWED
+from monitor.vmware.tools.host_clipboard import HostClipboard, Tool, find_host_clipboard
 
 GETSELLENGTH, GETNEXTPIECE, SETSELLENGTH, SETNEXTPIECE = 6, 7, 8, 9
 REFUSED = 0xFFFFFFFF

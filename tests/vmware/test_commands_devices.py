@@ -11,10 +11,10 @@ from devices.bus import Bus
 from devices.clock import ManualClock
 from devices.ps2_keyboard import Ps2Keyboard
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
-from monitor.vmware.debug_output import CONSOLE_LIMIT, REPORT_LIMIT, TEXT_LIMIT
-from monitor.vmware.gui import DEFAULT_OPTIONS, GuiOption
 from monitor.vmware.host import DiskGeometry, RemovableDevice
-from monitor.vmware.input_injection import KEYS, TYPED_LIMIT
+from monitor.vmware.parts.debug_output import CONSOLE_LIMIT, REPORT_LIMIT, TEXT_LIMIT
+from monitor.vmware.parts.gui import DEFAULT_OPTIONS, GuiOption
+from monitor.vmware.parts.input_injection import KEYS, TYPED_LIMIT
 from monitor.vmware.restrictions import Restrictions
 
 # --- the window -----------------------------------------------------------------------------------

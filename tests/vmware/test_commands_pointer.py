@@ -6,7 +6,7 @@ import pytest
 from calls import Bench
 
 from monitor.vmware.call import MAGIC, UNSUPPORTED
-from monitor.vmware.pointer import QUEUE_WORDS
+from monitor.vmware.parts.pointer import QUEUE_WORDS
 from monitor.vmware.restrictions import Restrictions
 
 ENABLE, DISABLE = 0x45414552, 0xF5

@@ -6,7 +6,7 @@ import pytest
 from calls import START, Bench, changed
 
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
-from monitor.vmware.counters import Counters, is_pseudo_counter
+from monitor.vmware.parts.counters import Counters, is_pseudo_counter
 
 LAG = 1_000_000
 

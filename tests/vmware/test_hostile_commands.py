@@ -14,10 +14,10 @@ from devices.ps2_keyboard import Ps2Keyboard
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.call import MAGIC, Call
 from monitor.vmware.commands import ROWS, Who
-from monitor.vmware.debug_output import REPORT_LIMIT, TEXT_LIMIT
 from monitor.vmware.host import DescriptorTables, DiskGeometry, RemovableDevice
-from monitor.vmware.input_injection import TYPED_LIMIT
-from monitor.vmware.pointer import QUEUE_WORDS
+from monitor.vmware.parts.debug_output import REPORT_LIMIT, TEXT_LIMIT
+from monitor.vmware.parts.input_injection import TYPED_LIMIT
+from monitor.vmware.parts.pointer import QUEUE_WORDS
 
 CALLS = 1_000_000
 SEEDS = range(4)

@@ -29,10 +29,10 @@ from guest_side import (
 
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.call import HIGH_PORT, PORT, Call
-from monitor.vmware.channel import MAX_IN_SIZE
-from monitor.vmware.messages import IDLE_LIMIT, MAX_CHANNELS
-from monitor.vmware.reports import MAX_CAPABILITIES
 from monitor.vmware.restrictions import Restrictions
+from monitor.vmware.tools.channel import MAX_IN_SIZE
+from monitor.vmware.tools.messages import IDLE_LIMIT, MAX_CHANNELS
+from monitor.vmware.tools.reports import MAX_CAPABILITIES
 
 MASK = 0xFFFFFFFF
 

@@ -9,12 +9,12 @@ from guest_side import rpc
 from machine_lab import GP, MachineLab
 
 from monitor import Machine
-from monitor.vmware.clipboard import NOT_ALLOWED
 from monitor.vmware.commands import BY_NAME
 from monitor.vmware.host import RemovableDevice
 from monitor.vmware.restrictions import SETTINGS
-from monitor.vmware.vmx_file import parse_vmx
-from monitor.vmware.vmx_machine import VmxMachine
+from monitor.vmware.tools.clipboard import NOT_ALLOWED
+from monitor.vmware.vmx.config_file import parse_vmx
+from monitor.vmware.vmx.machine import VmxMachine
 
 MODES = ("bare", "trap", "translate")
 REFUSED = 0xFFFFFFFF

@@ -10,11 +10,11 @@ import pytest
 from guest_side import GuestChannel, make_backdoor, rpc
 
 from monitor.errors import UserError
-from monitor.vmware import events, guestlib
 from monitor.vmware.callback import CallbackFailed
-from monitor.vmware.channel import MAX_OUT_SIZE
-from monitor.vmware.events import EVENTS_KEPT, TEXT_KEPT
 from monitor.vmware.restrictions import Restrictions
+from monitor.vmware.tools import events, guestlib
+from monitor.vmware.tools.channel import MAX_OUT_SIZE
+from monitor.vmware.tools.events import EVENTS_KEPT, TEXT_KEPT
 
 BOTH = pytest.mark.parametrize("high", [False, True], ids=["low", "high"])
 

@@ -6,11 +6,11 @@ import pytest
 from guest_side import SUCCESS, TCLO, Clock, GuestChannel, GuestTools, low, make_backdoor, rpc
 
 from monitor.errors import UserError
-from monitor.vmware import events
-from monitor.vmware.channel import MAX_IN_SIZE
-from monitor.vmware.gui import GuiOption
-from monitor.vmware.tclo import ALIVE, MAX_WAITING, REPLY_SECONDS, Request, State
-from monitor.vmware.tools import OPTIONS
+from monitor.vmware.parts.gui import GuiOption
+from monitor.vmware.tools import events
+from monitor.vmware.tools.channel import MAX_IN_SIZE
+from monitor.vmware.tools.tclo import ALIVE, MAX_WAITING, REPLY_SECONDS, Request, State
+from monitor.vmware.tools.tools import OPTIONS
 
 BOTH = pytest.mark.parametrize("high", [False, True], ids=["low", "high"])
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import UserError
-from monitor.vmware import vmx_file
-from monitor.vmware.vmx_encoding import KNOWN, codec_of
-from monitor.vmware.vmx_file import parse_vmx, read_vmx
+from monitor.vmware.vmx import config_file
+from monitor.vmware.vmx.config_file import parse_vmx, read_vmx
+from monitor.vmware.vmx.encoding import KNOWN, codec_of
 
 
 def values(data: bytes) -> dict[str, str]:
@@ -191,16 +191,16 @@ def test_the_order_is_the_file_s() -> None:
 
 
 def test_a_huge_file_is_refused() -> None:
-    assert "more than 4 MiB: this is no .vmx file" in refusal(b"#" * (vmx_file.MAX_BYTES + 1))
+    assert "more than 4 MiB: this is no .vmx file" in refusal(b"#" * (config_file.MAX_BYTES + 1))
 
 
 def test_a_file_of_the_greatest_size_is_read() -> None:
-    value = "x" * (vmx_file.MAX_BYTES - 6)
-    assert values(f'a = "{value}"'[: vmx_file.MAX_BYTES].encode()) == {"a": value}
+    value = "x" * (config_file.MAX_BYTES - 6)
+    assert values(f'a = "{value}"'[: config_file.MAX_BYTES].encode()) == {"a": value}
 
 
 def test_too_many_settings_are_refused() -> None:
-    lines = "".join(f"a{number} = 1\n" for number in range(vmx_file.MAX_ENTRIES + 1))
+    lines = "".join(f"a{number} = 1\n" for number in range(config_file.MAX_ENTRIES + 1))
     assert "more than 20000 settings; remove some" in refusal(lines.encode())
 
 

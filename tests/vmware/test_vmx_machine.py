@@ -12,9 +12,9 @@ import pytest
 from monitor.config import SerialConfig
 from monitor.errors import UserError
 from monitor.vmware.restrictions import NOTHING_YET, SETTINGS, Restrictions
-from monitor.vmware.vmx_file import parse_vmx, shown
-from monitor.vmware.vmx_ignored import UNKNOWN, reason_for
-from monitor.vmware.vmx_machine import VmxMachine, VmxSettings
+from monitor.vmware.vmx.config_file import parse_vmx, shown
+from monitor.vmware.vmx.ignored import UNKNOWN, reason_for
+from monitor.vmware.vmx.machine import VmxMachine, VmxSettings
 
 
 def machine(*lines: str, name: str = "x.vmx") -> VmxMachine:

@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monitor.errors import UserError
-from monitor.vmware import rpci, tclo
-from monitor.vmware.channel import Endpoint
-from monitor.vmware.clipboard import Clipboard
-from monitor.vmware.events import ChannelClosed, ChannelOpened, Events, new_events
-from monitor.vmware.guestinfo import GuestInfo, bytes_of
 from monitor.vmware.host import Host
-from monitor.vmware.host_clipboard import find_host_clipboard
-from monitor.vmware.reports import Reports
-from monitor.vmware.rpci import Rpci, UserCommand
-from monitor.vmware.rpci_channel import RpciChannel
-from monitor.vmware.tclo import DAEMON, REPLY_SECONDS, Request, Tclo, TcloChannel
+from monitor.vmware.tools import rpci, tclo
+from monitor.vmware.tools.channel import Endpoint
+from monitor.vmware.tools.clipboard import Clipboard
+from monitor.vmware.tools.events import ChannelClosed, ChannelOpened, Events, new_events
+from monitor.vmware.tools.guestinfo import GuestInfo, bytes_of
+from monitor.vmware.tools.host_clipboard import find_host_clipboard
+from monitor.vmware.tools.reports import Reports
+from monitor.vmware.tools.rpci import Rpci, UserCommand
+from monitor.vmware.tools.rpci_channel import RpciChannel
+from monitor.vmware.tools.tclo import DAEMON, REPLY_SECONDS, Request, Tclo, TcloChannel
 
 # What the tools are told when they start, as VMware tells them; the guest may change these too.
 OPTIONS = {

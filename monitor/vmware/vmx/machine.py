@@ -16,9 +16,9 @@ from typing import Any
 
 from monitor.config import MAX_MEMORY_MB, SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
-from monitor.vmware.vmx_account import Account
-from monitor.vmware.vmx_file import VmxFile, shown
-from monitor.vmware.vmx_serial import serial_of
+from monitor.vmware.vmx.account import Account
+from monitor.vmware.vmx.config_file import VmxFile, shown
+from monitor.vmware.vmx.serial import serial_of
 
 DEFAULT_MEMORY_MB = 32  # what VMware gives a machine whose file does not say
 MEMORY_STEP_MB = 4

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 
 from monitor.errors import UserError
-from monitor.vmware.events import Events, GuestInfoSet, kept
 from monitor.vmware.host import Host
+from monitor.vmware.tools.events import Events, GuestInfoSet, kept
 
 PREFIX = "guestinfo."
 

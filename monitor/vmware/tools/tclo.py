@@ -16,10 +16,10 @@ from collections.abc import Callable
 from enum import Enum
 
 from monitor.errors import UserError
-from monitor.vmware.channel import MAX_IN_SIZE
-from monitor.vmware.events import Answered, Events, ToolsStarted, kept
-from monitor.vmware.guestinfo import bytes_of, text_of
 from monitor.vmware.host import Host
+from monitor.vmware.tools.channel import MAX_IN_SIZE
+from monitor.vmware.tools.events import Answered, Events, ToolsStarted, kept
+from monitor.vmware.tools.guestinfo import bytes_of, text_of
 
 PROTOCOL = 0x4F4C4354  # "TCLO"
 RESET = "reset"

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from monitor.config import SerialConfig
-from monitor.vmware.vmx_account import Account
-from monitor.vmware.vmx_file import Entry, shown
+from monitor.vmware.vmx.account import Account
+from monitor.vmware.vmx.config_file import Entry, shown
 
 PORT = re.compile(r"serial([0-9]+)\..*", re.DOTALL)
 OURS = "0"

@@ -19,7 +19,8 @@ import random
 from collections.abc import Callable
 
 from monitor.vmware.call import UNSUPPORTED, Call
-from monitor.vmware.channel import (
+from monitor.vmware.host import Host
+from monitor.vmware.tools.channel import (
     CLOSED,
     DORECV,
     FAILED,
@@ -30,7 +31,6 @@ from monitor.vmware.channel import (
     Endpoint,
     Type,
 )
-from monitor.vmware.host import Host
 
 MAX_CHANNELS = 8  # GUESTMSG_MAX_CHANNEL
 FLAG_COOKIE = 0x80000000  # GUESTMSG_FLAG_COOKIE, the only one that is published

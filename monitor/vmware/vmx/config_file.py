@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 
 from monitor.errors import UserError
-from monitor.vmware.vmx_encoding import UTF_8, WESTERN, codec_of
+from monitor.vmware.vmx.encoding import UTF_8, WESTERN, codec_of
 
 MAX_BYTES = 4 << 20  # VMware itself lets a guest's own variables grow to 1 MiB
 MAX_ENTRIES = 20_000

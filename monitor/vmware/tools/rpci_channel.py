@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.vmware.rpci import Rpci
+from monitor.vmware.tools.rpci import Rpci
 
 
 class RpciChannel:

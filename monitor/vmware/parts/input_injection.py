@@ -12,7 +12,7 @@ from __future__ import annotations
 from devices.scancodes import EXTENDED, MAKE, TO_SET_1
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
-from monitor.vmware.pointer import BUTTONS, Pointer
+from monitor.vmware.parts.pointer import BUTTONS, Pointer
 
 TYPED_LIMIT = 64  # strokes that may wait in the keyboard
 RELEASE = 1 << 31

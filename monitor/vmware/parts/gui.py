@@ -10,7 +10,7 @@ from enum import IntFlag
 
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
-from monitor.vmware.tools import Tools
+from monitor.vmware.tools.tools import Tools
 
 MAX_EDGE = 0x7FFF  # a larger width or height reads as none
 

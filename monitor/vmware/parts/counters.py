@@ -9,8 +9,8 @@ run that saw the host's own would not repeat.
 
 from __future__ import annotations
 
-from monitor.vmware.guest_time import SECOND_NS
 from monitor.vmware.host import Host
+from monitor.vmware.parts.guest_time import SECOND_NS
 
 HOST_TSC, REAL_NS, APPARENT_NS, PSEUDO_TSC = range(0x10000, 0x10004)
 MASK = (1 << 64) - 1

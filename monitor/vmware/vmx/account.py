@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from monitor.vmware.restrictions import NOTHING_YET
-from monitor.vmware.vmx_file import Entry, VmxFile, shown
-from monitor.vmware.vmx_ignored import reason_for
+from monitor.vmware.vmx.config_file import Entry, VmxFile, shown
+from monitor.vmware.vmx.ignored import reason_for
 
 TRUE = ("true", "yes", "y", "on", "t", "1")
 FALSE = ("false", "no", "n", "off", "f", "0")

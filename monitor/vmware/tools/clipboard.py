@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from monitor.errors import UserError
 from monitor.vmware.call import Call
-from monitor.vmware.events import Copied, Events, HostClipboardFailed
-from monitor.vmware.guestinfo import bytes_of
 from monitor.vmware.host import Host
-from monitor.vmware.host_clipboard import ClipboardError, HostClipboard
+from monitor.vmware.tools.events import Copied, Events, HostClipboardFailed
+from monitor.vmware.tools.guestinfo import bytes_of
+from monitor.vmware.tools.host_clipboard import ClipboardError, HostClipboard
 
 MAX_SELECTION = (1 << 16) - 100  # MAX_SELECTION_BUFFER_LENGTH
 NOT_ALLOWED = 0xFFFFFFFE  # VMWARE_DONT_EXCHANGE_SELECTIONS

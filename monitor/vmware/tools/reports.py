@@ -6,9 +6,9 @@ comes as XDR or as a structure is kept as bytes.
 
 from __future__ import annotations
 
-from monitor.vmware.events import CapabilitySet, Events, Reported, VersionSet, kept
-from monitor.vmware.guestinfo import text_of
 from monitor.vmware.host import Host
+from monitor.vmware.tools.events import CapabilitySet, Events, Reported, VersionSet, kept
+from monitor.vmware.tools.guestinfo import text_of
 
 MAX_CAPABILITIES = 256
 MAX_NAME = 128  # characters of a capability's name

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from monitor.errors import UserError
-from monitor.vmware import guestlib
 from monitor.vmware.callback import CallbackFailed
-from monitor.vmware.channel import MAX_OUT_SIZE
-from monitor.vmware.events import LogLine, StateChanged, kept
-from monitor.vmware.guestinfo import GuestInfo, TooMuch, bytes_of, text_of
 from monitor.vmware.host import Host
-from monitor.vmware.reports import Reports
+from monitor.vmware.tools import guestlib
+from monitor.vmware.tools.channel import MAX_OUT_SIZE
+from monitor.vmware.tools.events import LogLine, StateChanged, kept
+from monitor.vmware.tools.guestinfo import GuestInfo, TooMuch, bytes_of, text_of
+from monitor.vmware.tools.reports import Reports
 
 PROTOCOL = 0x49435052  # RPCI_PROTOCOL_NUM: "RPCI"
 

@@ -1,0 +1,1 @@
+"""VMware's configuration files, NAME.vmx: reading them, and the machine that one describes."""
