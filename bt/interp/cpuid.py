@@ -53,8 +53,7 @@ VMWARE_TIMING_LEAF = 0x40000010
 VMWARE_EBX = 0x61774D56
 VMWARE_ECX = 0x4D566572
 VMWARE_EDX = 0x65726177
-TAKES_VMMCALL = 1
-TAKES_VMCALL = 2
+TAKES_VMCALL = 2  # bit 0 would be AMD's VMMCALL; Linux uses neither where both are announced
 
 
 @func
@@ -78,7 +77,7 @@ def vmware_leaf(c: Cpu, op: Op, leaf: u32) -> i32:
     elif leaf == VMWARE_TIMING_LEAF:
         c.regs[EAX] = c.tsc_khz
         c.regs[EBX] = c.bus_khz
-        c.regs[ECX] = TAKES_VMMCALL | TAKES_VMCALL if c.hypercalls_served else 0
+        c.regs[ECX] = TAKES_VMCALL if c.hypercalls_served else 0
     return NEXT(c, op)
 
 

@@ -297,6 +297,7 @@ def random_guest(seed: int) -> RandomGuest:
     return RandomGuest(backdoor, clock, seed)
 
 
+@pytest.mark.slow
 def test_a_million_random_calls() -> None:
     guest = random_guest(1)
     guest.calls(1_000_000)
@@ -307,6 +308,7 @@ def test_a_million_random_calls() -> None:
     assert rpc(guest.backdoor, "machine.id.get") == b"0 No machine id"
 
 
+@pytest.mark.slow
 def test_random_calls_do_not_grow(traced: None) -> None:
     guest = random_guest(2)
     guest.calls(30_000)
