@@ -78,7 +78,7 @@ cdef extern from *:
     #include <malloc.h>
     /* Big tables stay apart from the heap, also after one was freed: memory by mmap is zero
        already, and costs nothing until it is touched. */
-    #define vp_big_tables_apart() mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    #define vp_big_tables_apart() mallopt(M_MMAP_THRESHOLD, 1 << 16)
     #else
     #define vp_big_tables_apart() 0
     #endif
