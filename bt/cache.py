@@ -89,6 +89,7 @@ class TranslationCache:
         self._landings = [(cut[2 * i], cut[2 * i + 1]) for i in range(CONTEXT_COUNT)]
         self._misses = [(0, 0)] * CONTEXT_COUNT  # near and far
         self.flushes = 0
+        self.chaining = True  # do direct branches lead from block to block?
         self.forget()
 
     def forget(self) -> None:

@@ -134,6 +134,8 @@ class Output:
 
     def _target(self, eip: int) -> int:
         """Where the translation of a guest EIP begins, if it is there; else 0."""
+        if not self.cache.chaining:
+            return 0
         block = self._known.get(eip)
         if block is not None:
             return block.start

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bt.cache import (
     CHAIN,
@@ -62,6 +62,8 @@ NO_ACCESS = ("lea_g", "nop")  # bodies that have a memory operand and leave it a
 X87_ENVIRONMENT = (0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4)
 
 FLAG_BODIES = ("pushf", "popf")
+STUBBED = ("port", "flags", "push_seg", "mov_es", "read_system")  # policies without an exit
+OPENS_WINDOW = ("sti", "popf")  # what may set IF
 
 
 class Context:
@@ -124,9 +126,17 @@ def policies(user: bool) -> dict[int, tuple[str, Instruction]]:
 class Translator:
     """Writes translations into a cache. One per virtual CPU."""
 
-    def __init__(self, cache: TranslationCache, mark: Callable[[int, bytes], None]) -> None:
-        """`mark(address, marks)` tells the engine which TC instructions count."""
+    def __init__(
+        self,
+        cache: TranslationCache,
+        mark: Callable[[int, bytes], None],
+        without: Collection[str] = (),
+    ) -> None:
+        """`mark(address, marks)` tells the engine which TC instructions count; `without`: names of
+        bt/ablations.py."""
         self.cache = cache
+        self.without = frozenset(without)
+        cache.chaining = "chaining" not in self.without
         self.mark = mark
         self.policies = (policies(False), policies(True))
         self._plain = tuple(_plain_entries(table) for table in self.policies)
@@ -156,7 +166,8 @@ class Translator:
         """
         eip = surveyed[0][0]
         out = Output(self.cache, eip, context.number)
-        landing = self._landing(out, context, False) if eip in self.returns else None
+        wanted = eip in self.returns and "lookup" not in self.without
+        landing = self._landing(out, context, False) if wanted else None
         start = out.here
         done = self._body(out, code, surveyed, context)
         length = surveyed[done - 1][0] + surveyed[done - 1][1] - eip
@@ -240,7 +251,7 @@ class Translator:
 
         Landings fill a cache in which nothing new is translated: without room, they go on missing.
         """
-        if self.cache.room < MAX_BLOCK_BYTES:
+        if self.cache.room < MAX_BLOCK_BYTES or "lookup" in self.without:
             return
         far = not self.cache.near_is_free(block)
         if far not in block.landings:
@@ -286,6 +297,8 @@ class Translator:
         memory = item[3] < 0xC0
         if context.user and not context.stubs and row.body in FLAG_BODIES:
             policy = "emulate"  # IF and IOPL are not what ring 3 of the engine has
+        if self.without and self._ablated(policy, row):
+            policy = "emulate"
         if policy == "copy" and memory and item[2] in X87_ENVIRONMENT:
             policy = "emulate"
         if policy == "copy":
@@ -316,6 +329,12 @@ class Translator:
             self._note(row)
             return False
         return self._emulate(out, item, row)
+
+    def _ablated(self, policy: str, row: Instruction) -> bool:
+        """Is this one of the stubs that are left out?"""
+        if "stubs" in self.without and policy in STUBBED:
+            return True
+        return "window" in self.without and policy == "flags" and row.body in OPENS_WINDOW
 
     def _note(self, row: Instruction | None) -> None:
         if row is not None and row.sensitivity is not Class.INNOCUOUS:

@@ -35,7 +35,9 @@ class Survey:
 
 
 class CodePages:
-    def __init__(self, ram: FrameTable, ideal: Interp) -> None:
+    def __init__(self, ram: FrameTable, ideal: Interp, by_byte: bool = True) -> None:
+        """`by_byte`: trace the bytes that were translated; else the whole frames they are in."""
+        self.by_byte = by_byte
         self.ram = ram
         self.ideal = ideal
         self._frames: dict[int, int] = {}  # linear page -> frame it had when translated
@@ -102,7 +104,10 @@ class CodePages:
         self._watch(block, False)
         for page in block.pages():
             self._blocks.get(page, set()).discard(block)
-        for other in cache.overlapping(block.pa, block.length):
+        start, size = block.pa, block.length
+        if not self.by_byte:
+            start, size = block.pa & -PAGE, PAGE * len(block.pages())
+        for other in cache.overlapping(start, size):
             self._watch(other, True)
 
     def forget(self, cache: TranslationCache) -> None:
@@ -117,6 +122,10 @@ class CodePages:
         self._blocks.clear()
 
     def _watch(self, block: TranslatedBlock, on: bool) -> None:
+        if not self.by_byte:
+            for index in range(len(block.pages())):
+                self.ram.watch((block.pa & -PAGE) + index * PAGE, PAGE, on)
+            return
         head = min(block.length, PAGE - (block.pa & PAGE - 1))
         self.ram.watch(block.pa, head, on)
         if head < block.length:

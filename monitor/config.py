@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from bt.ablations import ABLATIONS
 from monitor.errors import UserError
 
 MODES = ("translate", "trap", "bare")
@@ -22,6 +24,24 @@ MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 KINDS = ("kernel", "multiboot", "elf", "flat")
 
 
+def check_ablations(mode: str, without: Collection[str]) -> None:
+    """UserError for a technique that there is not, or a mode that has none to leave out."""
+    for name in without:
+        if name not in ABLATIONS:
+            raise UserError(f"without {name!r}: choose from {', '.join(ABLATIONS)}")
+    if without and mode != "translate":
+        raise UserError(f"without {', '.join(without)}: goes with mode translate, not {mode}")
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names with commas between them.
+
+    >>> parse_names("chaining, stubs")
+    ('chaining', 'stubs')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @dataclass(frozen=True)
 class MachineConfig:
     """The machine itself."""
@@ -30,8 +50,10 @@ class MachineConfig:
     mode: str = "translate"
     engine: str = "auto"
     clock: str = "icount"
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_ablations(self.mode, self.without)
         if not MIN_MEMORY_MB <= self.memory_mb <= MAX_MEMORY_MB:
             raise UserError(
                 f"--memory {self.memory_mb}: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)"

@@ -12,7 +12,7 @@ monitor's (memory.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from monitor.bare import BareProcessor
 from monitor.board import Board
 from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.config import check_ablations
 from monitor.errors import UserError
 from monitor.events import ExitEvent, Listener
 from monitor.loaders.start import StartState
@@ -60,9 +61,13 @@ class Machine:
         engine: str = "interp",
         clock: str = "icount",
         start_time: int = 0,
+        without: Collection[str] = (),
     ) -> None:
+        """`without`: techniques to leave out in mode translate, by name (bt/ablations.py)."""
         self._check(memory_mb, mode, engine, clock)
+        check_ablations(mode, without)
         self.mode = mode
+        self.without = tuple(sorted(set(without)))
         self.engine = "interp" if engine == "auto" else engine
         self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
         self.ram = self._physical_map()
@@ -111,7 +116,9 @@ class Machine:
             return TrappingProcessor(self.ram, self.memory, self.board, self.engine)
         from monitor.translating import TranslatingProcessor
 
-        return TranslatingProcessor(self.ram, self.memory, self.board, self.engine)
+        return TranslatingProcessor(
+            self.ram, self.memory, self.board, self.engine, self.without
+        )
 
     # --- VMware's guest interfaces (docs/vmware.md) -------------------------------------
 
@@ -437,6 +444,7 @@ class Machine:
             "mode": self.mode,
             "engine": self.engine,
             "build": BUILD,
+            "without": list(self.without),
             "clock": self.clock_name,
             "memory_mb": self.memory.size >> 20,
             "instructions": count,

@@ -7,6 +7,7 @@ instruction that it belongs to, before anything else is asked.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 from bt.cache import CHAIN, EMULATE, Exit, TranslatedBlock, TranslationCache
@@ -58,30 +59,42 @@ RULE = {
 OTHERWISE = (How.EMULATED, CONTEXTS[0])
 
 
-def decide(posture: int) -> tuple[How, Context]:
+Rule = Mapping[int, tuple[How, Context]]
+
+
+def decide(posture: int, rule: Rule = RULE) -> tuple[How, Context]:
     """How a guest in this posture goes on, and the context of what is translated for it."""
-    return RULE.get(posture, OTHERWISE)
+    return rule.get(posture, OTHERWISE)
 
 
 class TranslatingProcessor(VirtualProcessor):
     def __init__(
-        self, ram: Ram, memory: GuestMemory, board: Board, engine: str = "interp"
+        self,
+        ram: Ram,
+        memory: GuestMemory,
+        board: Board,
+        engine: str = "interp",
+        without: Collection[str] = (),
     ) -> None:
+        """`without`: names of bt/ablations.py."""
         super().__init__(ram, memory, board, engine)
+        self.rule = dict(RULE)
+        if "direct" in without:
+            self.rule[POSTURE_USER] = (How.TRANSLATED, CONTEXTS[1])
         self.engine.set_count_region(HIDDEN_BASE, TC_BYTES)
         self._vcpu_page = self.shadow.physical(TC_BYTES)
         hidden = memoryview(memory.buffer)[memory.size : memory.size + HIDDEN_BYTES]
         self._slots = hidden[TC_BYTES : TC_BYTES + 64].cast("I")
         self.cache = TranslationCache(hidden, HIDDEN_BASE, TC_BYTES, TC_BYTES + VCPU_PAGES)
-        self.translator = Translator(self.cache, self.engine.mark)
-        self.code_pages = CodePages(self.ram, self.ideal)
+        self.translator = Translator(self.cache, self.engine.mark, without)
+        self.code_pages = CodePages(self.ram, self.ideal, by_byte="bytes" not in without)
         self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
         self._pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
 
     def advance(self, posture: int, budget: int) -> int:
-        how, context = decide(posture)
+        how, context = decide(posture, self.rule)
         if how is How.TRANSLATED:
             return self._run_translated(budget, context)
         if how is How.DIRECT:
@@ -162,7 +175,8 @@ class TranslatingProcessor(VirtualProcessor):
                 self.total += 1
                 self.kinds["translated"] += 1
             self.ideal.eip = exit_.target
-            self._pending_chain = (at, exit_, context)
+            if self.cache.chaining:
+                self._pending_chain = (at, exit_, context)
             self.note("chain", exit_.target)
         else:
             self._pending_landing = True

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bt.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.cli import ending
 from monitor.cli.typist import Line
@@ -40,6 +41,7 @@ from monitor.config import (
     LimitConfig,
     MachineConfig,
     parse_flat,
+    parse_names,
     parse_number,
     unescape,
 )
@@ -86,6 +88,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
+    group.add_argument("--without", default="", metavar="NAMES",
+                       help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
 
 def _add_vmware(group: argparse._ArgumentGroup) -> None:
@@ -134,7 +138,9 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
     vmx = open_vmx(args.vmx)
-    config = MachineConfig(memory_of(args.memory, vmx), args.mode, args.engine, args.clock)
+    config = MachineConfig(
+        memory_of(args.memory, vmx), args.mode, args.engine, args.clock, parse_names(args.without)
+    )
     image = image_of(args)
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
@@ -149,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         machine = Machine(
             memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
-            clock=config.clock, **extra_of(vmx),
+            clock=config.clock, without=config.without, **extra_of(vmx),
         )
         enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
         if args.vmware_clipboard:
