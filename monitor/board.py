@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from devices.bus import Bus
 from devices.pc import Pc, build_pc
@@ -19,7 +19,19 @@ from monitor.outcome import Outcome
 
 if TYPE_CHECKING:
     from bt.engine import Interp
-    from monitor.vmware.guest_calls import GuestCalls
+
+
+class GuestCallServer(Protocol):
+    """Who serves VMware's guest interfaces (monitor/vmware/guest_calls.py)."""
+
+    def access(self, cpu: Interp, port: int, size: int, out: int, value: int) -> int:
+        """An access to the backdoor, inside run()."""
+
+    def read_counter(self, index: int) -> int:
+        """A pseudo performance counter, inside run()."""
+
+    def serve(self) -> Outcome | None:
+        """Serve the call that made the processor leave run()."""
 
 
 class Board:
@@ -39,7 +51,7 @@ class Board:
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
         self.on_a20: Callable[[bool], None] = _ignore
-        self.guest_calls: GuestCalls | None = None  # VMware's guest interfaces
+        self.guest_calls: GuestCallServer | None = None  # VMware's guest interfaces
         self.accesses = {"port_reads": 0, "port_writes": 0}
         self.input_open = False  # may somebody still send() while the machine runs?
         self.world_switches = 0  # requests handed to the host application: console output, input
@@ -93,10 +105,10 @@ class Board:
 
     def read_counter(self, index: int) -> int:
         """RDPMC of one of VMware's pseudo performance counters."""
-        assert self.guest_calls is not None and self.guest_calls.backdoor is not None
+        assert self.guest_calls is not None
         self.counter.in_access = True
         try:
-            return self.guest_calls.backdoor.read_counter(index)
+            return self.guest_calls.read_counter(index)
         finally:
             self.counter.in_access = False
 

@@ -86,6 +86,11 @@ class GuestCalls:
         cpu.set_reg(EBX, call.ebx)
         return value
 
+    def read_counter(self, index: int) -> int:
+        """RDPMC of one of VMware's counters."""
+        assert self.backdoor is not None
+        return self.backdoor.read_counter(index)
+
     # --- the machine's side, after run() ------------------------------------------------
 
     def serve(self) -> Outcome | None:
