@@ -1,4 +1,4 @@
-"""Short programs at random, on an engine and on this host's processor (tests/oracle).
+"""Short programs at random, on an engine and on this host's processor (bt/hostcpu).
 
 tests/instructions compares single instructions; here each sees what the ones before it have left:
 results, flags, and memory just written. Only what the manual defines is used, so that nothing but
@@ -16,9 +16,9 @@ from engine_lab import FLAGS, FREE, PAGE, Lab
 
 from bt.contract import EXIT_EXCEPTION, EXIT_SOFTINT, PERM_EXEC, PERM_WRITE
 from bt.engine import BUILD
-from tests.oracle import layout as at
-from tests.oracle.filters import refused
-from tests.oracle.host import NO_FAULT, HostCpu, new_cases, set_code
+from bt.hostcpu import layout as at
+from bt.hostcpu.filters import refused
+from bt.hostcpu.host import NO_FAULT, HostCpu, new_cases, set_code
 
 reason = HostCpu.available()
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))

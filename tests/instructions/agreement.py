@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.oracle import layout as at
+from bt.hostcpu import layout as at
+from bt.hostcpu.host import NO_FAULT
 from tests.oracle.forms import Form
-from tests.oracle.host import NO_FAULT
 from tests.oracle.undefined import blank, within_one_ulp
 
 Array = Any

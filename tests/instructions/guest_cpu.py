@@ -24,6 +24,10 @@ from typing import Any
 import numpy as np
 
 from bt.engine import AddressSpace, Interp, Ram
+from bt.hostcpu import driver
+from bt.hostcpu import layout as at
+from bt.hostcpu.gdt import Visible
+from bt.hostcpu.host import NO_FAULT, RF, finish_code
 from bt.interp.state import (
     CR0_AM,
     CR0_ET,
@@ -50,10 +54,6 @@ from bt.interp.state import (
     VEC_TS,
 )
 from tests.instructions import guest_world as world
-from tests.oracle import driver
-from tests.oracle import layout as at
-from tests.oracle.gdt import Visible
-from tests.oracle.host import NO_FAULT, RF, finish_code
 
 Array = Any
 

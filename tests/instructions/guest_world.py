@@ -1,6 +1,6 @@
 """The oracle's world again, as physical memory and descriptor tables for the interpreter.
 
-The host oracle (tests/oracle) runs a case in a process that Linux set up: pages at fixed linear
+The host oracle (bt/hostcpu) runs a case in a process that Linux set up: pages at fixed linear
 addresses, an LDT, Linux's GDT, ring 3, IOPL 0. `build` makes the same out of guest RAM:
 
     physical   linear                       what
@@ -21,9 +21,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from bt.hostcpu import layout as at
+from bt.hostcpu.gdt import Visible
 from bt.interp.state import ATTR_UNUSABLE, PERM_EXEC, PERM_PRESENT, PERM_WRITE
-from tests.oracle import layout as at
-from tests.oracle.gdt import Visible
 
 RAM_SIZE = 0x10000
 SUPERVISOR = 0xC000_0000
@@ -101,9 +101,10 @@ NULL = Descriptor(0, 0, ATTR_UNUSABLE)
 
 
 def ldt_descriptor(segment: at.LdtSegment) -> Descriptor:
-    """What modify_ldt(2) makes of an entry: DPL 3, accessed, byte granular."""
+    """What modify_ldt(2) makes of an entry: DPL 3, accessed."""
     kind = 1 | segment.writable << 1 | segment.expand_down << 2 | segment.code << 3
     attributes = kind | 0x10 | 3 << 5 | segment.present << 7 | segment.big << 14
+    attributes |= segment.pages << 15
     return Descriptor(segment.base, segment.limit, attributes)
 
 

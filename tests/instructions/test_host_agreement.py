@@ -21,13 +21,13 @@ import numpy as np
 import pytest
 
 from bt.engine import BUILD
+from bt.hostcpu import layout as at
+from bt.hostcpu.gdt import visible_descriptors
+from bt.hostcpu.host import NO_FAULT, HostCpu, new_cases, set_code
 from bt.interp.state import VEC_AC
 from tests.instructions.agreement import differ, near, report
 from tests.instructions.guest_cpu import GuestCpu
-from tests.oracle import layout as at
 from tests.oracle.forms import GROUP, Form, all_forms
-from tests.oracle.gdt import visible_descriptors
-from tests.oracle.host import NO_FAULT, HostCpu, new_cases, set_code
 from tests.oracle.undefined import blank
 from tests.oracle.values import AC
 

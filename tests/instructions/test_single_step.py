@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pytest
 
+from bt.hostcpu import layout as at
+from bt.hostcpu.gdt import Visible
+from bt.hostcpu.host import NO_FAULT, new_cases, set_code
 from tests.instructions.guest_cpu import GuestCpu
 from tests.instructions.user_cpu import CODE, DATA, UserCpu
-from tests.oracle import layout as at
-from tests.oracle.gdt import Visible
-from tests.oracle.host import NO_FAULT, new_cases, set_code
 
 TF = 0x100
 FLAT = [

@@ -25,10 +25,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tests.oracle import filters, values
-from tests.oracle import layout as at
+from bt.hostcpu import filters
+from bt.hostcpu import layout as at
+from bt.hostcpu.host import new_cases
+from tests.oracle import values
 from tests.oracle.addressing import SHAPES16, SHAPES32, Shape, operand16, operand32
-from tests.oracle.host import new_cases
 
 Array = NDArray[Any]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.oracle import layout as at
+from bt.hostcpu import layout as at
+from bt.hostcpu.host import entry_eip
 from tests.oracle import values
 from tests.oracle.forms import (
     EAX,
@@ -26,7 +27,6 @@ from tests.oracle.forms import (
     Row,
     Setup,
 )  # fmt: skip
-from tests.oracle.host import entry_eip
 
 
 def row(

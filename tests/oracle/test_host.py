@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.oracle import filters
-from tests.oracle import layout as at
-from tests.oracle.forms import Form, all_forms
-from tests.oracle.gdt import visible_descriptors
-from tests.oracle.host import (
+from bt.hostcpu import filters
+from bt.hostcpu import layout as at
+from bt.hostcpu.gdt import visible_descriptors
+from bt.hostcpu.host import (
     NO_FAULT,
     Case,
     CaseTimeoutError,
@@ -26,6 +25,7 @@ from tests.oracle.host import (
     new_cases,
     set_code,
 )
+from tests.oracle.forms import Form, all_forms
 from tests.oracle.undefined import blank
 
 reason = HostCpu.available()

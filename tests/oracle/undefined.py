@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracle import layout as at
+from bt.hostcpu import layout as at
+from bt.hostcpu.host import NO_FAULT, SELECTORS
 from tests.oracle.forms import ECX, Form
 from tests.oracle.forms_x87 import TRANSCENDENTAL
-from tests.oracle.host import NO_FAULT, SELECTORS
 from tests.oracle.values import AF, CF, OF, PF, SF, ZF
 
 Array = NDArray[Any]

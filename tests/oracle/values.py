@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tests.oracle import layout as at
+from bt.hostcpu import layout as at
 
 Array = NDArray[Any]
 

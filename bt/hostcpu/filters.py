@@ -18,8 +18,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracle.driver import Driver
-from tests.oracle.layout import FILTER_PROGRAM
+from bt.hostcpu.driver import Driver
+from bt.hostcpu.layout import FILTER_PROGRAM
 
 _ARCH_I386 = 0x4000_0003
 _ARCH_X86_64 = 0xC000_003E

@@ -25,8 +25,8 @@ from functools import lru_cache
 
 import keystone
 
-from tests.oracle import layout as at
-from tests.oracle.layout import case_offset, result_offset
+from bt.hostcpu import layout as at
+from bt.hostcpu.layout import case_offset, result_offset
 
 _REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 _SEGMENTS = ("es", "ss", "ds", "fs", "gs")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.oracle import layout as at
-from tests.oracle.host import Case, HostCpu, State
+from bt.hostcpu import layout as at
+from bt.hostcpu.host import Case, HostCpu, State
 
 GDT_ENTRIES = 15  # below the entry that holds the CPU number in its limit
 _ZF = 0x40

@@ -1,4 +1,4 @@
-"""The oracle's world: the child's linear memory, the case and result records, the segments.
+"""The child's world: its linear memory, the case and result records, the segments.
 
 One memory file is mapped twice: whole in the parent (numpy views), and piece by piece in the child,
 at fixed linear addresses below 4 GiB. A *case* is one record: registers, flags, selectors, x87
@@ -125,6 +125,7 @@ class LdtSegment:
     expand_down: bool = False
     writable: bool = True  # for code: readable
     present: bool = True
+    pages: bool = False  # the G bit: the limit ends a page
 
 
 def _ldt(index: int) -> int:
@@ -141,6 +142,9 @@ SEG_READ_ONLY = LdtSegment("read-only", _ldt(4), DATA, 0xFFFF, writable=False)
 SEG_NOT_PRESENT = LdtSegment("not present", _ldt(5), DATA, 0xFFFF, present=False)
 SEG_EXEC_ONLY = LdtSegment("execute-only", _ldt(6), DATA, 0xFFFF, code=True, writable=False)
 SEG_CODE16 = LdtSegment("code16", _ldt(7), CODE_PAGE, 0xFFFF, code=True, big=False)
+SEG_FLAT = LdtSegment("flat", _ldt(8), 0, 0xFFFF_FFFF, pages=True)
+SEG_CODE = LdtSegment("code", _ldt(9), 0, 0x7FFF_FFFF, code=True, pages=True)
+SEG_OTHER_CODE = LdtSegment("other code", _ldt(10), 0, 0x3FFF_FFFF, code=True, pages=True)
 LDT = (
     SEG_WINDOW,
     SEG_STACK16,
@@ -150,6 +154,9 @@ LDT = (
     SEG_NOT_PRESENT,
     SEG_EXEC_ONLY,
     SEG_CODE16,
+    SEG_FLAT,
+    SEG_CODE,
+    SEG_OTHER_CODE,
 )
 
 

@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracle import driver, filters
-from tests.oracle import layout as at
+from bt.hostcpu import driver, filters
+from bt.hostcpu import layout as at
 
 Array = NDArray[Any]
 
@@ -419,9 +419,11 @@ def _user_desc(segment: at.LdtSegment) -> list[int]:
         int(segment.big)
         | contents << 1
         | int(not segment.writable) << 3
+        | int(segment.pages) << 4
         | int(not segment.present) << 5
     )
-    return [segment.selector >> 3, segment.base, segment.limit, flags]
+    limit = segment.limit >> 12 if segment.pages else segment.limit
+    return [segment.selector >> 3, segment.base, limit, flags]
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
