@@ -212,8 +212,13 @@ class Bench:
         if vector in WITH_ERROR:
             (error,) = struct.unpack_from("<I", self.memory, place)
             place += 4
-        eip, _, flags, esp = struct.unpack_from("<4I", self.memory, place)
-        return error, self._visible(eip, flags, esp if world.cpl else place)
+        eip, cs, flags, esp, ss = struct.unpack_from("<5I", self.memory, place)
+        visible = self._visible(eip, flags, esp if world.cpl else place)
+        before = list(visible.selectors)
+        before[1] = (cs & 0xFFFF) - self._privilege(cs)
+        if world.cpl:
+            before[2] = (ss & 0xFFFF) - self._privilege(ss)
+        return error, visible._replace(selectors=tuple(before))
 
     def _physical_stack(self) -> int:
         raise NotImplementedError

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bt.hostcpu import layout as at
-from bt.interp.state import CF, CR0_TS, CR4_MCE, DF, EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, IF, OF
+from bt.interp.state import ARITH, CF, CR0_TS, CR4_MCE, DF, EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, IF, OF
 from bt.virtualizability.forms import Form, Operands, encode
 from bt.virtualizability.worlds import GUEST
 
@@ -163,7 +163,9 @@ Maker = Callable[[Form, Place], list[Input]]
 
 
 def _usual(form: Form, place: Place) -> list[Input]:
-    return [Input()]
+    """The second one has other flags, and another sign."""
+    other = {EAX: 0xFFFF_FF81, EDX: 0x40}
+    return [Input(), Input("other values", other, b"\x81\xff\xff\xff", flags=ARITH | DF)]
 
 
 def _value(label: str, value: int) -> Input:

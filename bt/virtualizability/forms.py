@@ -25,6 +25,7 @@ DEBUG_NUMBERS = (0, 6, 7)
 MEMORY_MODRM = {32: 0x03, 16: 0x07}  # [EBX], [BX]
 REGISTER_MODRM = 0xC1  # ECX
 REG_FIELD = 2  # EDX
+LATER = ("FISTTP",)  # capstone knows them, the Pentium Pro does not
 WIDTHS = ("b", "v")  # of instructions without such an operand
 LOW_OPERAND = 1  # ECX's and EDX's number for Z, and ST(1)
 
@@ -122,6 +123,8 @@ def _x87_name(escape: int, modrm: int) -> str:
 
     text = text_of(_disassembler(), 0, bytes((escape, modrm)))
     mnemonic, _, operand = text.partition(" ")
+    if mnemonic.upper() in LATER:
+        return ""
     size = operand.partition(" ptr")[0] if modrm < 0xC0 and " ptr" in operand else ""
     return f"{mnemonic.upper()} {size}".strip()
 

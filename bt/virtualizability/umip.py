@@ -1,0 +1,25 @@
+"""What UMIP changes: user-mode instruction prevention (SDM vol. 3, 2.5, CR4 bit 11).
+
+With CR4.UMIP set five instructions are #GP(0) at a CPL above 0. The interpreter's processor is
+older; so this is the manual's sentence as a rule over outcomes, applied before they are classified
+once more (classify.Rule).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bt.virtualizability.forms import Form
+from bt.virtualizability.outcome import Outcome, Trap
+from bt.virtualizability.worlds import World
+
+PREVENTED = frozenset(("SGDT", "SIDT", "SLDT", "SMSW", "STR"))
+GENERAL_PROTECTION = 13
+
+
+def with_umip(world: World, form: Form, outcome: Outcome) -> Outcome:
+    """The outcome on a processor with CR4.UMIP set."""
+    if world.cpl == 0 or form.row.mnemonic not in PREVENTED or outcome.trap is not None:
+        return outcome
+    trap = Trap(GENERAL_PROTECTION, 0)
+    return replace(outcome, trap=trap, before=outcome.before, after=outcome.before)
