@@ -14,8 +14,9 @@ Three worlds say what a monitor is up against. In the *guest's* world a kernel i
 descriptors, tables and control registers of its own. In the *monitor's* world the same kernel has
 been put into ring 3 by ring compression: its code and data segments have DPL 3, IF is 1, IOPL 0,
 CR4.TSD 1 and CR4.PCE 0, GDTR, IDTR, LDTR, TR and CR0 are the monitor's. The *lenient* world is the
-monitor's with IOPL 3, TSD 0, PCE 1 and an open I/O bitmap. Thirteen more worlds are the guest's with one piece of the
-privileged state changed, and say what a result depends on. For each form of an instruction:
+monitor's with IOPL 3, TSD 0, PCE 1 and an open I/O bitmap. Thirteen more worlds are the guest's
+with one piece of the privileged state changed, and say what a result depends on. For each form of
+an instruction:
 
 control sensitive    an experiment changes privileged state without a trap
 behaviour sensitive  an experiment's visible result is another one in two worlds of ring 0, or in
@@ -36,7 +37,7 @@ Where x86 and the definitions of 1974 meet awkwardly:
 
 * *Trap*. INT n, INT3, INTO and INT1 do arrive in a supervisor, but they have completed, at a gate
   that the real IDT names; no fault says that ring 3 did what it may not. They are not traps here,
-  which is how Robin and Irvine see it too. A monitor owns that IDT, so it catches them all the same.
+  which is how Robin and Irvine see it too. A monitor owns that IDT and catches them all the same.
 * *Selectors*. The selector in DS, ES, FS or GS is a number that a program put there, and visible.
   The descriptor behind it is relocation, and privileged. So loading is control sensitive and
   storing is innocuous; but CS and SS carry the CPL, so storing these is critical.

@@ -138,8 +138,8 @@ def _shows(one: Outcome, other: Outcome) -> bool:
 
 
 def _witness(setting: Setting, trials: Sequence[Trial]) -> Witness | None:
-    """The most telling experiment that is wrong in ring 3: both complete, and little differs."""
-    found: list[tuple[tuple[bool, bool, int, int], Witness]] = []
+    """The most telling experiment that ring 3 got wrong: both complete, with different effects."""
+    found: list[tuple[tuple[bool, bool, int], Witness]] = []
     for number, trial in enumerate(trials):
         monitor = trial.outcomes[setting.monitor.name]
         if monitor.trap is not None:
@@ -149,8 +149,7 @@ def _witness(setting: Setting, trials: Sequence[Trial]) -> Witness | None:
             if guest.trap is None and not _wrong(guest, monitor):
                 continue
             same = guest.trap is None and _effects(guest) == _effects(monitor)
-            size = len(guest.changes()) + len(monitor.changes())
-            rank = (guest.trap is not None, same, size, number)
+            rank = (guest.trap is not None, same, number)
             found.append((rank, Witness(trial.experiment, guest, monitor)))
     return min(found, key=lambda each: each[0])[1] if found else None
 

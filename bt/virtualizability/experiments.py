@@ -14,7 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bt.hostcpu import layout as at
-from bt.interp.state import ARITH, CF, CR0_TS, CR4_MCE, DF, EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, IF, OF
+from bt.interp.state import (
+    ARITH,
+    CF,
+    CR0_TS,
+    CR4_MCE,
+    DF,
+    EAX,
+    EBP,
+    EBX,
+    ECX,
+    EDI,
+    EDX,
+    ESI,
+    ESP,
+    IF,
+    OF,
+)
 from bt.virtualizability.forms import Form, Operands, encode
 from bt.virtualizability.worlds import GUEST
 
@@ -212,7 +228,10 @@ def _interrupt_return(form: Form, place: Place) -> list[Input]:
     size = _size(form, place)
     outer = (place.frame, SELECTOR_OUTER_STACK)
     return [
-        Input(f"{label}, IF {flags >> 9}", stack=_words(size, place.target, each, flags | 2, *outer))
+        Input(
+            f"{label}, IF {flags >> 9}",
+            stack=_words(size, place.target, each, flags | 2, *outer),
+        )
         for label, each in place.selectors.items()
         for flags in (0, IF)
     ]

@@ -68,7 +68,7 @@ def _forms(row: Instruction) -> list[Form]:
     tokens = row.operands.split(",") if row.operands else []
     sizes = (32, 16) if any(token[-1:] == "v" or token == "Mp" for token in tokens) else (0,)
     letters = {token[0] for token in tokens}
-    kinds = (False,)
+    kinds: tuple[bool, ...] = (False,)
     if "M" in letters:
         kinds = (True,)
     elif "E" in letters:
@@ -91,7 +91,7 @@ def _named_registers(row: Instruction, tokens: list[str]) -> list[tuple[str, int
         ("D", {number: f"DR{number}" for number in DEBUG_NUMBERS}),
     ):
         if letter in tokens:
-            found = []
+            found: list[tuple[str, int | None]] = []
             for number, name in names.items():
                 texts = [name if token == letter else token for token in shown]
                 found.append((f"{row.mnemonic} {','.join(texts)}", number))

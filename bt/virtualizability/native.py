@@ -17,13 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bt.hostcpu import layout as at
 from bt.virtualizability.bench import benches
 from bt.virtualizability.classify import Finding, Trial
 from bt.virtualizability.experiments import UNIT_STATE, Experiment
-from bt.virtualizability.outcome import USER_FLAGS, Outcome, Trap, Visible
+from bt.virtualizability.outcome import (
+    USER_FLAGS,
+    MemoryNames,
+    Outcome,
+    Trap,
+    Visible,
+    visible_differences,
+)
 from bt.virtualizability.worlds import LINUX
 
 if TYPE_CHECKING:
@@ -89,8 +96,8 @@ def run_on_host(findings: Sequence[Finding]) -> Host:
 
     rows = [(finding, trial) for finding in findings for trial in finding.trials]
     codes = np.zeros((len(rows), at.SLOT), np.uint8)
-    for row, (_, trial) in zip(codes, rows, strict=True):
-        row[: len(trial.experiment.code)] = np.frombuffer(trial.experiment.code, np.uint8)
+    for bytes_, (_, trial) in zip(codes, rows, strict=True):
+        bytes_[: len(trial.experiment.code)] = np.frombuffer(trial.experiment.code, np.uint8)
     allowed = ~refused(codes)
     chosen = [row for row, good in zip(rows, allowed, strict=True) if good]
     with HostCpu() as cpu:
@@ -235,9 +242,7 @@ def _without_values(trial: Trial, visible: Visible) -> Visible:
 
 
 def _words(host: Visible, ours: Visible) -> str:
-    from bt.virtualizability.outcome import visible_differences
-
-    found: list[tuple[str, Any, Any]] = list(visible_differences(host, ours, 0, 0))
+    found = visible_differences(host, ours, MemoryNames(0, 0, 0))
     return ", ".join(f"{name} {one}, interpreter {other}" for name, one, other in found)
 
 

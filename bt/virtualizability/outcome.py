@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bt.hostcpu import layout as at
 from bt.interp.state import AC, ARITH, DF, ID, NT, TF
 
 USER_FLAGS = ARITH | TF | DF | NT | AC | ID
@@ -77,8 +76,17 @@ class Outcome:
         return [(name, old, new) for name, old, new in rows if old != new]
 
 
+class MemoryNames(NamedTuple):
+    """Offsets by which differences in memory are named; `first`: where a field begins."""
+
+    window: int
+    stack: int
+    operand: int
+    first: int = 0
+
+
 def visible_differences(
-    one: Visible, other: Visible, stack: int, window: int
+    one: Visible, other: Visible, memory: MemoryNames
 ) -> list[tuple[str, str, str]]:
     """Name and both values of all that a program could tell apart."""
     found = [
@@ -95,23 +103,22 @@ def visible_differences(
     for name, a, b in zip(SELECTORS, one.selectors, other.selectors, strict=True):
         if a != b:
             found.append((name, f"{a:04X}", f"{b:04X}"))
-    found += _memory_differences(one.window, other.window, stack, window)
+    found += _memory_differences(one.window, other.window, memory)
     if one.unit != other.unit:
         found += _unit_differences(one.unit, other.unit)
     return found
 
 
 def _memory_differences(
-    one: bytes, other: bytes, stack: int, window: int
+    one: bytes, other: bytes, memory: MemoryNames
 ) -> list[tuple[str, str, str]]:
     found = []
-    for start in range(0, len(one), 4):
+    for start in range(memory.first, len(one), 4):
         a, b = (int.from_bytes(data[start : start + 4], "little") for data in (one, other))
         if a != b:
-            distance = window + start - stack
-            operand = distance - (0x40 - 0x100)  # experiments.py: stack and operand
-            near_operand = 0 <= operand < 16
-            name = f"[operand+{operand}]" if near_operand else f"[stack{distance:+}]"
+            address = memory.window + start
+            operand, stack = address - memory.operand, address - memory.stack
+            name = f"[operand{operand:+}]" if -4 < operand < 16 else f"[stack{stack:+}]"
             found.append((name.replace("+0]", "]"), f"{a:08X}", f"{b:08X}"))
     return found
 
@@ -127,6 +134,3 @@ def _unit_differences(one: bytes, other: bytes) -> list[tuple[str, str, str]]:
         if a != b:
             found.append((name, f"{a:04X}", f"{b:04X}"))
     return found or [("x87 registers", "one value", "another")]
-
-
-assert at.MAIN_SIZE % 4 == 0

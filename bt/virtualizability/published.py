@@ -33,33 +33,31 @@ ENTRIES = {
 
 #: Why an entry that is not among the seventeen was found.
 EXPLANATIONS = {
-    "IRET": "The paper treats it under RET. IRET is a far return that also loads the flags: in ring "
-    "3 it leaves IF and IOPL as they are, as POPF does, and returns within ring 3 where ring 0 would "
-    "return to an outer ring.",
-    "LDS/LES/LFS/LGS/LSS": "They load a segment register from memory, as MOV and POP do, which are "
-    "on the list; the paper does not name them.",
+    "IRET": "The far return that also loads the flags, counted with RET here. In ring 3 it leaves "
+    "IF and IOPL as they are, as POPF does, and returns within ring 3 where ring 0 would have gone "
+    "to an outer ring.",
+    "LDS/LES/LFS/LGS/LSS": "They load a segment register as MOV and POP do, from memory.",
 }
 
 #: Why forms of an entry on the list were derived as innocuous.
 STORES = (
-    "Storing DS, ES, FS or GS (PUSH, MOV) shows a number that the program itself loaded. Only CS and "
-    "SS carry the CPL. The table marks all of them, since in trap mode and in the translation cache "
-    "these registers may hold what the guest did not load: a choice of the monitor, not a property "
-    "of the instruction."
+    "Storing DS, ES, FS or GS (PUSH, MOV) shows a number that the program itself loaded; only CS "
+    "and SS carry the CPL. The table marks all six, since in the translation cache FS or GS may "
+    "hold what the guest did not load: a choice of the monitor, not a property of the instruction."
 )
 INTERRUPT_1 = (
-    "INT1 (F1) belongs to the entry INT n and is derived with it. The table leaves it out: a monitor "
-    "gets it through the IDT."
+    "INT1 (F1) belongs to the entry INT n and is derived with it. The table leaves it out, since a "
+    "monitor gets it through the IDT."
 )
 COUNTERS = (
-    "RDTSC and RDPMC show time and events, so they are sensitive; CR4.TSD and CR4.PCE let a monitor "
-    "have them trap. The paper leaves them out for that reason, and the table calls them innocuous, "
-    "since this monitor lets them run and answers with the guest's own time."
+    "RDTSC and RDPMC show time and events, so they are sensitive, and CR4.TSD and CR4.PCE let a "
+    "monitor have them trap. The table calls them innocuous, since this monitor lets them run and "
+    "answers with the guest's own time."
 )
 X87 = (
-    "Outside of the integer set, each x87 instruction but the control ones remembers the selector in "
-    "CS, whose RPL is the CPL, and FNSTENV or FNSAVE show it later as FCS. Nobody's list has them: "
-    "processors of today store zero in its place, and no system is known to look."
+    "Outside of the integer set, each x87 instruction but the control ones remembers the selector "
+    "in CS, whose RPL is the CPL, and FNSTENV or FNSAVE show it later as FCS. Newer processors have "
+    "deprecated FCS and store zero in its place."
 )
 
 
