@@ -1,4 +1,4 @@
-"""The oracle's child: maps the memory file, installs LDT and signal handler, and is gone.
+"""The child: maps the memory file, installs LDT and signal handler, and is gone.
 
 Run by host.py as a script of its own (it imports nothing of the project). Its argument is a JSON
 object: descriptor of the memory file, pieces to map, LDT entries, handler, signal stack, start.
@@ -79,4 +79,5 @@ def main() -> None:
     ctypes.CFUNCTYPE(None)(plan["start"])()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,12 @@
 """Which instructions keep x86 from being virtualized, derived by running them.
 
 Popek and Goldberg (1974) split the state of a machine in two. What a program owns is *visible*:
-general registers, EIP, the flags that ring 3 can set, memory, the x87 unit, the selectors in DS,
-ES, FS and GS. What only a supervisor may own is *privileged*: the mode (CPL, and with it the RPL in
-CS and SS; VM), the interrupt flag and IOPL, the relocation (descriptor caches, descriptor tables
-and the registers that point to them), control, debug and model-specific registers, time, ports,
-and whether the processor runs at all. A *world* (worlds.py) is one value of the privileged state.
-An *experiment* (experiments.py) is an instruction with one value of the visible state. Every
+general registers, EIP, the flags that ring 3 can set, memory, the x87 unit, the selectors in the
+segment registers. What only a supervisor may own is *privileged*: the mode (CPL, and with it the
+RPL in CS and SS; VM), the interrupt flag and IOPL, the relocation (descriptor caches, descriptor
+tables and the registers that point to them), control, debug and model-specific registers, time,
+ports, and whether the processor runs at all. A *world* (worlds.py) is one value of the privileged
+state. An *experiment* (experiments.py) is an instruction with one value of the visible state. Every
 experiment runs in every world, each time from the same visible state (bench.py), and ends in a
 *trap* (a fault: the instruction changed nothing and the supervisor hears of it) or in effects.
 
@@ -18,20 +18,21 @@ monitor's with IOPL 3, TSD 0, PCE 1 and an open I/O bitmap. Thirteen more worlds
 with one piece of the privileged state changed, and say what a result depends on. For each form of
 an instruction:
 
-control sensitive    an experiment changes privileged state without a trap
-behaviour sensitive  an experiment's visible result is another one in two worlds of ring 0, or in
-                     ring 0 and in ring 3, and neither is a trap
-privileged           some experiment completes in ring 0, and none in ring 3, however lenient
-trapped              the same, but in the monitor's world only: the monitor can have it trap
+* *control sensitive*: an experiment changes privileged state without a trap;
+* *behaviour sensitive*: an experiment's visible result is another one in two worlds of ring 0, or
+  in ring 0 and in ring 3, and neither is a trap;
+* *privileged*: some experiment completes in ring 0, and none in ring 3, however lenient;
+* *trapped*: the same, but in the monitor's world only: the monitor can have it trap.
 
 From these follows the class (classify.py): *privileged*; *sensitive*, which is sensitive and
 trapped but not privileged; *critical*, which is sensitive and not trapped; else *innocuous*.
 
-Worked example, PUSHFD. The guest has IF clear. In ring 0 it pushes 00000002, with the guest's
-interrupt flag set it would push 00000202: a visible result that depends on privileged state, so it
-is behaviour sensitive. In the monitor's world it pushes 00000202 without a trap, so it is critical:
-"ring 0: [stack-4] 00000002; ring 3: [stack-4] 00000202, no trap". CLI is control sensitive for it
-clears IF; in the monitor's world it is #GP, and with IOPL 3 it goes through: sensitive.
+Worked example, PUSHFD with the carry flag set. A guest that has IF clear pushes 00000003 in ring 0,
+one that has it set 00000203: a visible result that depends on privileged state, so PUSHFD is
+behaviour sensitive. In the monitor's world it pushes 00000203 for both without a trap, so it is
+critical: "ring 0: [stack-4] 00000003; ring 3: [stack-4] 00000203, no trap". CLI is control
+sensitive, for it clears IF in ring 0. In the monitor's world it is #GP(0), and with IOPL 3 it goes
+through: sensitive.
 
 Where x86 and the definitions of 1974 meet awkwardly:
 

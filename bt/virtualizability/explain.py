@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from bt.virtualizability.classify import Witness
+from bt.virtualizability.classify import Finding, Witness
 from bt.virtualizability.outcome import PRIVILEGED, MemoryNames, Outcome, visible_differences
 
 MOST = 3  # differences that are told; the others are counted
@@ -40,6 +40,16 @@ def explain(witness: Witness) -> tuple[str, str]:
     if monitor.gate is not None:
         theirs.insert(0, f"to the real gate {monitor.gate}")
     return _joined(ours), _joined([*theirs, NO_TRAP])
+
+
+def reasons(finding: Finding) -> str:
+    """What makes it sensitive: the privileged state that it changes, and that it shows."""
+    parts = []
+    if finding.control:
+        parts.append(f"changes {_joined(_cut(finding.control))}")
+    if finding.behaviour:
+        parts.append(f"depends on {_joined(_cut(finding.behaviour))}")
+    return "; ".join(parts)
 
 
 def situation(witness: Witness) -> str:
@@ -84,6 +94,8 @@ def _value(name: str, value: int | str) -> str:
         return value
     if name in SMALL:
         return str(value)
+    if name.endswith("rights"):
+        return f"{value:X} (DPL {value >> 5 & 3})"
     return f"{value & 0xFFFF_FFFF:X}"
 
 

@@ -31,6 +31,7 @@ from bt.virtualizability.outcome import (
     Visible,
     visible_differences,
 )
+from bt.virtualizability.umip import PREVENTED, UMIP_TRAP
 from bt.virtualizability.worlds import LINUX
 
 if TYPE_CHECKING:
@@ -108,10 +109,10 @@ def run_on_host(findings: Sequence[Finding]) -> Host:
     for (finding, trial), raw in zip(chosen, outcomes, strict=True):
         theirs = _outcome(trial.experiment, raw)
         ours = bench.run(trial.experiment)
-        different = _disagreement(finding, trial, theirs, ours)
+        different = disagreement(finding, trial, theirs, ours)
         row = HostTrial(trial.experiment, theirs, ours, different)
         host.trials.setdefault(key(finding), []).append(row)
-        host.umip = host.umip or _is_made_up(finding, theirs)
+        host.umip |= _prevented(finding, theirs) or _is_made_up(finding, theirs)
     return host
 
 
@@ -160,6 +161,11 @@ def _outcome(experiment: Experiment, raw: HostOutcome) -> Outcome:
     return Outcome(Trap(fault.vector, fault.error), visible, (), ())
 
 
+def _prevented(finding: Finding, host: Outcome) -> bool:
+    """UMIP, on a system that does not answer in the processor's place."""
+    return finding.form.row.mnemonic in PREVENTED and host.trap == UMIP_TRAP
+
+
 def _is_made_up(finding: Finding, host: Outcome) -> bool:
     """Is this SGDT's result Linux's instead of the processor's?"""
     if finding.form.row.mnemonic != "SGDT" or host.trap is not None:
@@ -171,9 +177,12 @@ def _is_made_up(finding: Finding, host: Outcome) -> bool:
 # --- the comparison ------------------------------------------------------------------------------
 
 
-def _disagreement(finding: Finding, trial: Trial, host: Outcome, ours: Outcome) -> str:
-    if host.trap != ours.trap:
+def disagreement(finding: Finding, trial: Trial, host: Outcome, ours: Outcome) -> str:
+    """In words, or nothing where they agree."""
+    if host.trap != ours.trap and not _prevented(finding, host):
         return f"host: {host.trap or 'no trap'}; interpreter: {ours.trap or 'no trap'}"
+    if host.trap is not None and ours.trap is None:
+        return ""  # UMIP
     if host.gate is not None or ours.gate is not None:
         same = host.gate == ours.gate
         return "" if same else f"host: gate {host.gate}; interpreter: gate {ours.gate}"

@@ -56,8 +56,8 @@ COUNTERS = (
 )
 X87 = (
     "Outside of the integer set, each x87 instruction but the control ones remembers the selector "
-    "in CS, whose RPL is the CPL, and FNSTENV or FNSAVE show it later as FCS. Newer processors have "
-    "deprecated FCS and store zero in its place."
+    "in CS, whose RPL is the CPL, and FNSTENV or FNSAVE show it later as FCS. Newer processors "
+    "have deprecated FCS and store zero in its place."
 )
 
 

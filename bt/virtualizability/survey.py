@@ -104,6 +104,12 @@ def _again(setting: Setting, findings: Sequence[Finding]) -> list[Finding]:
     return [classify(setting, each.form, each.trials, with_umip) for each in findings]
 
 
+def unknown(names: Sequence[str]) -> list[str]:
+    """Those of the names that no form has."""
+    forms = all_forms()
+    return [name for name in names if not any(_is_named(form, [name]) for form in forms)]
+
+
 def _is_named(form: Form, names: Sequence[str]) -> bool:
     own = {form.name, form.name.split()[0], form.row.mnemonic, entry_of(form.row.mnemonic)}
     wanted = {name.upper() for name in names}

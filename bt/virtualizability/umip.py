@@ -14,12 +14,11 @@ from bt.virtualizability.outcome import Outcome, Trap
 from bt.virtualizability.worlds import World
 
 PREVENTED = frozenset(("SGDT", "SIDT", "SLDT", "SMSW", "STR"))
-GENERAL_PROTECTION = 13
+UMIP_TRAP = Trap(13, 0)  # #GP(0)
 
 
 def with_umip(world: World, form: Form, outcome: Outcome) -> Outcome:
     """The outcome on a processor with CR4.UMIP set."""
     if world.cpl == 0 or form.row.mnemonic not in PREVENTED or outcome.trap is not None:
         return outcome
-    trap = Trap(GENERAL_PROTECTION, 0)
-    return replace(outcome, trap=trap, before=outcome.before, after=outcome.before)
+    return replace(outcome, trap=UMIP_TRAP, after=outcome.before)

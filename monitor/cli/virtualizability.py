@@ -44,13 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.markdown and (args.only or args.json == "-"):
         raise UserError("--markdown prints the whole chapter: leave --only and --json - out")
-    from bt.virtualizability.survey import survey
+    from bt.virtualizability.survey import survey, unknown
 
+    for name in unknown(args.only):
+        raise UserError(f"--only {name}: no such instruction in the table; --all lists them")
     begun = time.perf_counter()
     result = survey(args.only, with_host=not args.no_host and not args.markdown)
     seconds = time.perf_counter() - begun
-    if not result.forms:
-        raise UserError(f"--only {' '.join(args.only)}: no such instruction in the table")
     if args.json:
         _write_json(args.json, result)
     if args.markdown:

@@ -21,7 +21,7 @@ def scan(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_it_is_a_verb() -> None:
-    assert VERBS == ("run", "demo", "scan")
+    assert "scan" in VERBS
 
 
 def test_raw_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
