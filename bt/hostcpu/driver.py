@@ -1,8 +1,8 @@
-"""The machine code of the oracle's child, assembled by keystone when first needed.
+"""The machine code of the child, assembled by keystone when first needed.
 
 Three routines share the driver page:
 
-* `start` (64-bit) gives up every page of the child but the oracle's own, installs the system-call
+* `start` (64-bit) gives up every page of the child but the driver's own, installs the system-call
   filter and goes to 32-bit code;
 * `driver` (32-bit, compatibility mode) waits for a byte on the pipe, then runs the cases one after
   the other: copy the case in, load x87, segments, registers and flags, far-jump to the code under

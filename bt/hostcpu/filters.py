@@ -1,6 +1,6 @@
 """What keeps the code under test inside: a system-call filter, and bytes that are refused.
 
-The child owns no page but the oracle's and no open file but its two pipe ends. A seccomp filter
+The child owns no page but the driver's and no open file but its two pipe ends. A seccomp filter
 (seccomp(2), struct seccomp_data) lets through the driver's own three system calls and the
 handler's sigreturn, known by number *and* instruction pointer; any other one raises SIGSYS, which
 the handler reports and the parent turns into `EscapeError`. The filter also holds for 64-bit code,

@@ -46,10 +46,18 @@ Where x86 and the definitions of 1974 meet awkwardly:
   kernel would miss its fault and no monitor would know; that counts as a difference.
 * *Conditional traps*. IN, OUT, CLI and STI trap by IOPL and the I/O bitmap, RDTSC and RDPMC by CR4.
   The definition of 1974 knows no such switch; the class *sensitive* is for them.
+* *Far transfers and loads of segment registers* fault or complete by their operand. One operand
+  with which ring 3 is silent and wrong is enough, as in the definition. Call gates and task gates
+  are not among the operands; they would only add to what is critical anyway.
+* *Halting* changes no register. That the processor stops is privileged state, so HLT is control
+  sensitive, and always traps.
+* *VME and PVI*, later ways to give CLI, STI, PUSHF, POPF and INT n a virtual interrupt flag in ring
+  3, are off in every world.
 * *The processor itself*. CPUID gives ring 0 and ring 3 the same answer: innocuous, though a monitor
   may well wish that it trapped.
 * *Virtual-8086 mode* is how a monitor runs a guest in real mode, so there the guest's world is real
-  mode. A segment's base is 16 times its selector in both and no privileged state.
+  mode. A segment's base is 16 times its selector in both and no privileged state. Ports trap by the
+  I/O bitmap alone, and the lenient world has IOPL 3.
 * *Only the whole of an instruction counts*, from one instruction boundary to the next: interrupt
   shadows, the TLB's contents and how long it takes are left out.
 """

@@ -1,24 +1,28 @@
 """The bench: one processor that runs any experiment in any world, each time from scratch.
 
-    bench = ProtectedBench()
+    bench = benches()[32]
     bench.enter(MONITOR)
     outcome = bench.run(experiment)
 
-Physical memory, 64 KiB. In protected mode it is paged: tables, handlers and the ring 0 stack lie
-from C0000000 on (and once more 1 MiB higher, for a second GDTR and IDTR), code and data where
-bt/hostcpu/layout.py has them, and once more where the relocated world has them. A handler is one
-HLT, so a fault ends in a halt there, while INT n ends behind the gate with its budget spent.
+Physical memory is 64 KiB. A handler is one HLT, so a fault ends in a halt there, while INT n ends
+behind the gate with its budget spent.
 
-    0000 tables   1000 directory, tables   5000 second directory   6000 handlers   7000 stack
-    8000 stubs   9000 FNSAVE image   A000 code   B000, C000 data
-
-In 16-bit code there is no paging: code at 1000, data at 2000, as real mode and V8086 mode see them.
+    address    protected mode               16-bit code
+    0000       tables                       real mode's interrupt table
+    1000       directory, page tables       code
+    2000                                    data
+    4000                                    tables
+    5000       second directory
+    6000       handlers                     handlers
+    7000       ring 0 stack                 ring 0 stack
+    8000       stubs                        stubs
+    9000       FNSAVE image                 FNSAVE image
+    A000       code; data at B000, C000
 """
 
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 
 from bt.engine import Interp, Ram
 from bt.hostcpu import layout as at
@@ -31,10 +35,7 @@ from bt.interp.state import (
     EAX,
     ECX,
     EDX,
-    ES,
     EXIT_HALT,
-    FS,
-    GS,
     IF,
     IOPL,
     LDTR,
@@ -47,8 +48,6 @@ from bt.interp.state import (
 )
 from bt.virtualizability import tables
 from bt.virtualizability.experiments import (
-    DIRECTORIES,
-    SIXTEEN_BIT_PLACE,
     UNIT_STATE,
     WINDOW_SIZE,
     Experiment,
@@ -300,133 +299,3 @@ class Bench:
         cpu.eip = stub + self.flat
         if cpu.run(2) != EXIT_HALT:
             raise AssertionError("a stub of the bench faults")
-
-
-class ProtectedBench(Bench):
-    """32-bit protected mode, paged."""
-
-    TABLES, HANDLERS, RING0_STACK = 0x0000, 0x6000, 0x8000
-    UNIT, UNIT_AREA, CODE_FRAME, DATA_FRAME = 0x8000, 0x9000, 0xA000, 0xB000
-    PAGE_TABLES = 0x2000
-    CODE = CODE_FRAME + at.CODE_OFFSET
-    WINDOW = DATA_FRAME + at.MAIN_WINDOW - at.DATA
-    SUPERVISOR, AGAIN, SHIFT = 0xC000_0000, 0x10_0000, 0x20_0000
-    handlers = SUPERVISOR + HANDLERS
-    flat = SUPERVISOR
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._segments: tuple[tuple[int, int, int, int, int], ...] = ()
-        pages = [(self.SUPERVISOR + frame, frame) for frame in range(0, 0xA000, at.PAGE)]
-        pages.append((self.SUPERVISOR + self.AGAIN, self.TABLES))
-        for shift in (0, self.SHIFT):
-            pages += [(at.CODE_PAGE + shift, self.CODE_FRAME), (at.DATA + shift, self.DATA_FRAME)]
-            pages.append((at.DATA + at.PAGE + shift, self.DATA_FRAME + at.PAGE))
-        for directory in DIRECTORIES:
-            built = tables.page_tables(directory, self.PAGE_TABLES, pages)
-            for place, data in built.items():
-                self.memory[place : place + at.PAGE] = data
-
-    def _build(self, world: World) -> None:
-        linear = self.SUPERVISOR + self.TABLES
-        stack = self.SUPERVISOR + self.RING0_STACK
-        self._tables = tables.page_of_tables(world, linear, self.handlers, stack)
-        rows = tables.gdt(world, linear)
-        local = tables.ldt(world)[at.SEG_FLAT.selector & ~3]
-        code, data = rows[tables.CODE], rows[tables.STACK]
-        cpl = world.cpl
-        selectors = (tables.LDTR[world.ldtr], tables.TR[world.tr])
-        flat = (at.SEG_FLAT.selector, local.base, local.limit, local.rights)
-        ldtr, task = rows[selectors[0]], rows[selectors[1]]
-        self._segments = (
-            *((number, *flat) for number in (ES, DS, FS, GS)),
-            (CS, tables.CODE | cpl, code.base, code.limit, code.rights),
-            (SS, tables.STACK | cpl, data.base, data.limit, data.rights),
-            (LDTR, selectors[0], ldtr.base, ldtr.limit, ldtr.rights),
-            (TR, selectors[1], task.base, task.limit, task.rights),
-        )
-
-    def _reset(self) -> None:
-        cpu, world = self.cpu, self.world
-        assert world is not None
-        self._reset_debug_registers()
-        self.memory[self.TABLES : self.TABLES + at.PAGE] = self._tables
-        cpu.cr0, cpu.cr2, cpu.cr3 = world.cr0, world.cr2, DIRECTORIES[world.cr3]
-        cpu.cr4, cpu.tsc_offset = world.cr4, world.time
-        cpu.msr_sysenter_cs = world.device
-        base = self.SUPERVISOR + self.TABLES
-        cpu.gdtr_base = base + self.AGAIN * world.gdtr + tables.GDT
-        cpu.gdtr_limit = tables.GDT_LIMIT
-        cpu.idtr_base = base + self.AGAIN * world.idtr + tables.IDT
-        cpu.idtr_limit = 8 * tables.VECTORS - 1
-        cpu.set_flags(self._flags(world))
-        for row in self._segments:
-            cpu.set_segment(*row)
-        cpu.set_privilege(world.cpl)
-
-    def _physical_stack(self) -> int:
-        """The frame lies on the ring 0 stack, or in ring 0 on the experiment's own."""
-        linear = int(self.cpu.reg(4))
-        if linear >= self.SUPERVISOR:
-            return linear - self.SUPERVISOR
-        return linear - at.MAIN_WINDOW + self.WINDOW
-
-
-class SixteenBitBench(Bench):
-    """Real mode and virtual-8086 mode, not paged."""
-
-    CODE_PAGE, WINDOW_PAGE, TABLES, HANDLERS, RING0_STACK = 0x1000, 0x2000, 0x4000, 0x6000, 0x8000
-    UNIT, UNIT_AREA = 0x8000, 0x9000
-    CODE = CODE_PAGE + SIXTEEN_BIT_PLACE.code
-    WINDOW = WINDOW_PAGE + SIXTEEN_BIT_PLACE.window
-    handlers = HANDLERS
-    flat = 0
-    INTERRUPT_TABLE_LIMIT = 0x3FF
-
-    def __init__(self) -> None:
-        super().__init__()
-        for vector in range(tables.VECTORS):  # real mode's interrupt table, at 0
-            place = (self.HANDLERS >> 4) << 16 | vector * tables.HANDLER_SIZE
-            struct.pack_into("<I", self.memory, 4 * vector, place)
-
-    def _build(self, world: World) -> None:
-        self._tables = tables.page_of_tables(world, self.TABLES, self.HANDLERS, self.RING0_STACK)
-
-    def _reset(self) -> None:
-        cpu, world = self.cpu, self.world
-        assert world is not None
-        self._reset_debug_registers()
-        self.memory[self.TABLES : self.TABLES + at.PAGE] = self._tables
-        cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4 = world.cr0, world.cr2, 0, world.cr4
-        cpu.tsc_offset, cpu.msr_sysenter_cs = world.time, world.device
-        cpu.gdtr_base = self.TABLES + tables.GDT if world.v86 else 0
-        cpu.gdtr_limit = tables.GDT_LIMIT
-        cpu.idtr_base = self.TABLES + tables.IDT if world.v86 else 0
-        cpu.idtr_limit = 8 * tables.VECTORS - 1 if world.v86 else self.INTERRUPT_TABLE_LIMIT
-        cpu.set_flags(self._flags(world))
-        for number in range(6):
-            page = self.CODE_PAGE if number == CS else self.WINDOW_PAGE
-            cpu.set_segment(number, page >> 4, page, 0xFFFF, 0xF3 if world.v86 else 0x93)
-        task = self.TABLES + tables.TSS
-        limit = tables.task_limit(world)
-        cpu.set_segment(TR, tables.TR[world.tr], task, limit, 0x8B)
-        cpu.set_segment(LDTR, tables.LDTR[world.ldtr], self.TABLES + tables.LDT, 0, 0x82)
-        cpu.set_privilege(world.cpl)
-
-    def _cache(self, segment: tuple[int, int, int, int]) -> tuple[int, int, int]:
-        """The base is no state of its own here: it follows from the selector."""
-        selector, base, limit, rights = segment
-        return base - 16 * selector, limit, rights
-
-    def _privilege(self, selector: int) -> int:
-        """A selector is the number of a paragraph here."""
-        return 0
-
-    def _physical_stack(self) -> int:
-        return int(self.cpu.reg(4))
-
-
-@lru_cache(maxsize=1)
-def benches() -> dict[int, Bench]:
-    """By code size. They keep nothing between two experiments."""
-    return {32: ProtectedBench(), 16: SixteenBitBench()}

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bt.virtualizability.bench import benches
+from bt.virtualizability.benches import benches
 from bt.virtualizability.experiments import Experiment, experiments
 from bt.virtualizability.forms import Form
 from bt.virtualizability.outcome import Outcome
@@ -83,7 +83,7 @@ def classify(
         trials = [_with_rule(setting, form, trial, rule) for trial in trials]
     finding = Finding(form, Verdict.INNOCUOUS, trials=list(trials))
     rings0 = [world for world in setting.worlds if world.ring0]
-    _look_for_control(setting, finding, rings0)
+    _look_for_control(finding)
     _look_for_behaviour(setting, finding)
     finding.completes = any(trial.outcomes[w.name].trap is None for trial in trials for w in rings0)
     trapped = finding.completes and _always_traps(trials, setting.monitor)
@@ -107,7 +107,7 @@ def _always_traps(trials: Sequence[Trial], world: World) -> bool:
     return all(trial.outcomes[world.name].trap is not None for trial in trials)
 
 
-def _look_for_control(setting: Setting, finding: Finding, rings0: Sequence[World]) -> None:
+def _look_for_control(finding: Finding) -> None:
     """In any world, and in ring 3 as well."""
     for trial in finding.trials:
         for outcome in trial.outcomes.values():

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bt.hostcpu import layout as at
-from bt.virtualizability.bench import benches
+from bt.virtualizability.benches import benches
 from bt.virtualizability.classify import Finding, Trial
 from bt.virtualizability.experiments import UNIT_STATE, Experiment
 from bt.virtualizability.outcome import (
