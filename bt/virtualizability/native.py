@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from bt.hostcpu import layout as at
 from bt.virtualizability.benches import benches
 from bt.virtualizability.classify import Finding, Trial
-from bt.virtualizability.experiments import UNIT_STATE, Experiment
+from bt.virtualizability.experiments import PROTECTED_PLACE, UNIT_STATE, Experiment
 from bt.virtualizability.outcome import (
     USER_FLAGS,
     MemoryNames,
@@ -44,7 +44,7 @@ IDENTITY = "CPUID"
 CONDITION_CODES = 0x47  # C0 to C3, in the status word's upper byte
 POINTERS = slice(12, 28)
 ENVIRONMENT_STORES = ("FNSTENV", "FNSAVE")
-LINUX_GDT = 0xFFFE_0000  # what Linux says where UMIP trapped SGDT
+LINUX_BASES = {"SGDT": 0xFFFE_0000, "SIDT": 0xFFFF_0000}  # what Linux says where UMIP trapped
 DEBUG, BREAKPOINT, PAGE_FAULT = 1, 3, 14
 
 
@@ -167,11 +167,11 @@ def _prevented(finding: Finding, host: Outcome) -> bool:
 
 
 def _is_made_up(finding: Finding, host: Outcome) -> bool:
-    """Is this SGDT's result Linux's instead of the processor's?"""
-    if finding.form.row.mnemonic != "SGDT" or host.trap is not None:
-        return False
-    base = host.visible.window[0x42:0x46]
-    return int.from_bytes(base, "little") == LINUX_GDT
+    """Is the result of this SGDT or SIDT Linux's instead of the processor's?"""
+    expected = LINUX_BASES.get(finding.form.row.mnemonic)
+    place = PROTECTED_PLACE.operand - PROTECTED_PLACE.window + 2  # behind the limit
+    base = int.from_bytes(host.visible.window[place : place + 4], "little")
+    return host.trap is None and base == expected
 
 
 # --- the comparison ------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def show(result: Survey, everything: bool, whole: bool, seconds: float) -> None:
         console.print(_critical_table(result, integer if whole else critical))
     if whole:
         _print_summary(console, result, len(critical) - len(integer))
-    _print_host(console, result)
+    _print_host(console, result, whole)
     console.print(
         f"{len(result.forms)} forms, {result.experiments} experiments, {result.runs} runs on the "
         f"interpreter; {seconds:.1f} s."
@@ -142,7 +142,7 @@ def _names(result: Survey, setting: str) -> list[str]:
     return list(dict.fromkeys(group.first.form.row.mnemonic for group in groups))
 
 
-def _print_host(console: Console, result: Survey) -> None:
+def _print_host(console: Console, result: Survey, whole: bool) -> None:
     host = result.host
     if host is None:
         console.print(f"No column for this computer's processor: {result.no_host}.")
@@ -158,6 +158,8 @@ def _print_host(console: Console, result: Survey) -> None:
             "It has UMIP on: SGDT, SIDT, SLDT, SMSW and STR trap, and the system answers in the "
             "processor's place with values of its own."
         )
+    elif whole:
+        console.print("It shows no UMIP: SGDT, SIDT, SLDT, SMSW and STR answer with its own values.")
     for each in wrong:
         form = each.experiment.form
         console.print(f"  {form.name} {each.experiment.label}: {each.disagreement}")
