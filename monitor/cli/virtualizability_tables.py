@@ -159,7 +159,7 @@ def _print_host(console: Console, result: Survey, whole: bool) -> None:
             "processor's place with values of its own."
         )
     elif whole:
-        console.print("It shows no UMIP: SGDT, SIDT, SLDT, SMSW and STR answer with its own values.")
+        console.print("It shows no UMIP: SGDT, SIDT, SLDT, SMSW and STR tell of its own state.")
     for each in wrong:
         form = each.experiment.form
         console.print(f"  {form.name} {each.experiment.label}: {each.disagreement}")
