@@ -70,6 +70,7 @@ __all__ = [
     "MARK_LOOKUP",
     "MARK_STUB",
     "MAX_STOPS",
+    "MAX_WATCHPOINTS",
     "PERM_EXEC",
     "PERM_GLOBAL",
     "PERM_LARGE",
@@ -94,7 +95,8 @@ EXITS = {
     "instruction takes long: EIP is at it, its registers say how far it came, run again",
 }
 
-MAX_STOPS = 16  # what set_stops() takes
+MAX_STOPS = 256  # what set_stops() takes
+MAX_WATCHPOINTS = 16  # what set_watchpoints() takes
 
 
 class Bus(Protocol):
@@ -199,6 +201,10 @@ class Engine(Protocol[Space]):
         """EXIT_EXCEPTION: 1 if it is a write to traced bytes."""
 
     @property
+    def wp_fault(self) -> int:
+        """EXIT_EXCEPTION: 1 if it is an access to watched bytes; the vector is that of #PF."""
+
+    @property
     def io_icount(self) -> int:
         """While the bus serves a port access: guest instructions completed before it."""
 
@@ -278,8 +284,11 @@ class Engine(Protocol[Space]):
         If it left before a stop, and EIP is still there, that stop is passed.
         """
 
-    def step_past(self) -> int:
-        """Run one instruction from the state in the engine, though a stop or an audit is there."""
+    def step_past(self, watchpoints: bool = False) -> int:
+        """Run one instruction from the state in the engine, though a stop or an audit is there.
+
+        With `watchpoints`, though it may access watched bytes.
+        """
 
     def give_registers(self, target: Interp) -> None:
         """The last part of run_direct(): registers, EIP and ring 3's flags into `target`."""
@@ -341,4 +350,14 @@ class Engine(Protocol[Space]):
         """Leave with EXIT_BREAKPOINT before the instructions at these linear addresses.
 
         ValueError: more than MAX_STOPS. They replace those of the last call.
+        """
+
+    def set_watchpoints(
+        self, watchpoints: list[tuple[int, int, int]], spaces: list[Space]
+    ) -> None:
+        """Leave before an access to watched bytes: a page fault with `wp_fault` set.
+
+        A watchpoint is (first, last, WP_* bits): linear addresses, and the accesses of interest;
+        an engine leaves before any. `spaces` are all that it runs in. They replace those of the
+        last call. ValueError: more than MAX_WATCHPOINTS.
         """

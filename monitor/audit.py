@@ -55,7 +55,8 @@ class Audit:
             self.memory.write(at, data)
         self.engine.set_icount(count)
         self.engine.cr0 |= HOST_CR0  # SMSW shows it; nothing else that is critical looks at it
-        if self.engine.step_past() != EXIT_BUDGET:
+        if self.engine.step_past(watchpoints=True) != EXIT_BUDGET:
+            ideal.take_watchpoint()  # it has yet to be run
             return False
         self.engine.give_registers(ideal)
         self._compare(mnemonic, self._visible(windows), wanted)

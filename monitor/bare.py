@@ -13,6 +13,7 @@ class BareProcessor(Processor):
     def __init__(self, ram: Ram, board: Board) -> None:
         self.ram = ram
         self.listeners = []
+        self.stops = set()
         self.cpu = Interp(ram, board)
         self.ideal = self.cpu
 

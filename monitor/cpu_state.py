@@ -3,20 +3,15 @@
     state_of(machine) == state_of(other)          the same processor to any program
     explain(state, other_state)                   [("eflags", "00000246", "00000046")]
 
-The x87 data registers are read as a program reads them: by FNSAVE (SDM vol. 1, 8.1.10). A scratch
-processor takes the state over, as the engine contract allows, and executes it; the guest's own
-unit is not touched.
+The x87 data registers are read as a program reads them (x87_image.py).
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from operator import attrgetter
 
-from bt.engine import AddressSpace, Interp, Ram
-from bt.interp.state import CS, DS, EXIT_BUDGET, PERM_EXEC, PERM_WRITE
-from monitor.errors import MonitorBug
 from monitor.machine import GENERAL, Machine
+from monitor.x87_image import x87_unit
 
 Value = int | bytes | str
 
@@ -67,7 +62,7 @@ def state_of(machine: Machine) -> tuple[Value, ...]:
         *_attributes(cpu),
         *(*segment(0), *segment(1), *segment(2), *segment(3)),
         *(*segment(4), *segment(5), *segment(6), *segment(7)),
-        *_reader().read(cpu),
+        *x87_unit().registers(cpu),
     )
 
 
@@ -86,42 +81,3 @@ def _text(name: str, value: Value) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
         return str(value)
     return f"{value:,}" if name in COUNTS else f"{value:08x}"
-
-
-class X87Reader:
-    """A scratch processor whose only program is FNSAVE."""
-
-    SAVE = bytes.fromhex("dd35 00100000")  # fnsave [0x1000]
-    AREA, HEADER, REGISTER = 0x1000, 28, 10  # SDM vol. 1, figure 8-9
-    CR0 = 0x80000031  # protected, paged, and no reason for #NM
-
-    def __init__(self) -> None:
-        self._buffer = bytearray(0x2000)
-        self._buffer[: len(self.SAVE)] = self.SAVE
-        ram = Ram(self._buffer, len(self._buffer), 4096)
-        self._cpu = Interp(ram, None, external=True)
-        self._space = AddressSpace(ram)
-        self._cpu.cr0 = self.CR0
-        self._cpu.set_privilege(3)
-        self._cpu.set_segment(CS, 0x1B, 0, 0xFFFFFFFF, 0xC0FB)
-        self._cpu.set_segment(DS, 0x23, 0, 0xFFFFFFFF, 0xC0F3)
-        self._cpu.use_spaces(self._space, self._space)
-        self._cpu.map_page(self._space, 0, 0, PERM_EXEC)
-        self._cpu.map_page(self._space, self.AREA, self.AREA, PERM_WRITE)
-
-    def read(self, source: Interp) -> tuple[bytes, ...]:
-        """ST0 to ST7 of `source`, ten bytes each."""
-        cpu = self._cpu
-        source.give_registers(cpu)
-        cpu.eip = 0
-        if cpu.run(1) != EXIT_BUDGET:
-            raise MonitorBug(f"the scratch processor's FNSAVE faulted: vector {cpu.fault_vector}")
-        first = self.AREA + self.HEADER
-        saved = bytes(self._buffer[first : first + 8 * self.REGISTER])
-        return tuple(saved[at : at + self.REGISTER] for at in range(0, len(saved), self.REGISTER))
-
-
-@lru_cache(maxsize=1)
-def _reader() -> X87Reader:
-    """One for all machines: it keeps nothing between two reads."""
-    return X87Reader()

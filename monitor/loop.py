@@ -21,6 +21,7 @@ from bt.interp.state import (
     EXIT_NONE,
     EXIT_SHUTDOWN,
     EXIT_VMWARE,
+    EXIT_WATCHPOINT,
 )
 from monitor.board import Board
 from monitor.clock import Clock, HostClock
@@ -36,6 +37,9 @@ LONGEST_SLICE = 4_000_000
 SHORT_TURN = 0.01  # seconds
 LONG_TURN = 0.05
 POLL = 0.002  # seconds between looks at the input of a guest that waits for nothing else
+
+
+WATCHPOINT = Outcome("watchpoint", detail="a watched address was accessed")
 
 
 @dataclass
@@ -76,6 +80,8 @@ class Loop:
 
     def _turn(self, limits: Limits) -> Outcome | None:
         self._gather_events()
+        if self.processor.ideal.wp_hit:  # by an interrupt that was delivered
+            return WATCHPOINT
         outcome = self._limit_reached(limits)
         if outcome is not None:
             return outcome
@@ -93,6 +99,8 @@ class Loop:
             return Outcome("shutdown", detail="triple fault: the processor shut down")
         elif reason == EXIT_BREAKPOINT:
             return Outcome("address", detail="a breakpoint was reached")
+        elif reason == EXIT_WATCHPOINT:
+            return WATCHPOINT
         elif reason == EXIT_VMWARE:
             assert self.board.guest_calls is not None
             return self.board.guest_calls.serve() or self.board.ended

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bt.contract import MAX_STOPS
 from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import CS, DS, ES, FRAME_MONITOR, FS, GS, SS
 from monitor.bare import BareProcessor
@@ -30,13 +31,22 @@ from monitor.loop import Limits, Loop
 from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
 from monitor.outcome import Outcome
 from monitor.processor import Processor
+from monitor.system_registers import (
+    TABLES,
+    load_selector,
+    set_table_register,
+    system_registers,
+)
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.hypercalls import Handler
 from monitor.vmware.switches import Switches
 from monitor.vmware.tools.tools import Tools
+from monitor.watchpoint import Watchpoint, Watchpoints
 from monitor.where import describe
+from monitor.x87_image import SIZE as X87_SIZE
+from monitor.x87_image import x87_unit
 
 MODES = ("translate", "trap", "bare")
 GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
@@ -85,6 +95,7 @@ class Machine:
         self._switches = Switches(self._guest_calls, start_time)
         self.seconds = 0.0
         self.breakpoints: set[int] = set()
+        self._watchpoints = Watchpoints()
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
 
@@ -282,12 +293,18 @@ class Machine:
         if until_address is not None:
             stops.add(until_address)
         self.processor.set_breakpoints(stops)
+        changed = self._watchpoints.changes()
+        if changed is not None:
+            self.processor.set_watchpoints(changed)
         begun = time.perf_counter()
         self._switches.locked = True
         try:
-            return self._guest_calls.resume() or self.loop.run(limits)
+            outcome = self._guest_calls.resume() or self.loop.run(limits)
         finally:
             self.seconds += time.perf_counter() - begun
+        if outcome.kind == "watchpoint":
+            self._watchpoints.told(self.processor.take_watchpoint())
+        return outcome
 
     def _checks(
         self, until: str | bytes | None, until_event: str | None
@@ -383,7 +400,10 @@ class Machine:
         return values | {name: int(getattr(cpu, name)) for name in CONTROL}
 
     def set_register(self, name: str, value: int) -> None:
-        """Set eax..edi, eip, eflags or a control register."""
+        """Set eax..edi, eip, eflags, a selector, a control register, or gdtr_base and its like.
+
+        A selector loads its descriptor, as the guest's mode has it. UserError if it cannot be.
+        """
         self.processor.sync()
         cpu = self.processor.ideal
         if name in GENERAL:
@@ -395,10 +415,60 @@ class Machine:
         elif name in CONTROL:
             setattr(cpu, name, value & 0xFFFFFFFF)
             cpu.flush()
+            cpu.set_privilege(cpu.cpl)  # CR0.AM may have changed
+        elif name in SEGMENTS:
+            load_selector(cpu, SEGMENTS[name], value, self.read_memory)
+        elif name in TABLES:
+            set_table_register(cpu, name, value)
         else:
-            known = ", ".join((*GENERAL, "eip", "eflags", *CONTROL))
+            known = ", ".join((*GENERAL, "eip", "eflags", *SEGMENTS, *CONTROL, *TABLES))
             raise UserError(f"register {name!r} cannot be set: choose one of {known}")
         self.processor.restarted()
+
+    @property
+    def system_registers(self) -> dict[str, int]:
+        """Descriptor tables, LDTR and TR, segment bases, debug registers, CPL."""
+        self.processor.sync()
+        return system_registers(self.processor.ideal)
+
+    @property
+    def x87(self) -> bytes:
+        """The x87 unit as the 108 bytes that FNSAVE would store; assigning is FRSTOR."""
+        self.processor.sync()
+        return x87_unit().image(self.processor.ideal)
+
+    @x87.setter
+    def x87(self, image: bytes) -> None:
+        if len(image) != X87_SIZE:
+            raise UserError(f"an x87 image has {X87_SIZE} bytes, not {len(image)}")
+        self.processor.sync()
+        x87_unit().load(self.processor.ideal, image)
+
+    @property
+    def instructions(self) -> int:
+        """Guest instructions completed."""
+        return self.processor.count()
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """Bytes of guest RAM; UserError where there is none."""
+        self._check_ram(address, size)
+        return self.memory.read(address, size)
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        """Store bytes in guest RAM."""
+        self._check_ram(address, len(data))
+        self.memory.write(address, data)
+        for at, n in _pages(address, len(data)):
+            self.processor.memory_changed(at, n)
+
+    def _check_ram(self, address: int, size: int) -> None:
+        for at, _ in _pages(address, size):
+            if not 0 <= at < self.memory.size or not self.processor.ram.is_ram(at):
+                raise UserError(f"there is no guest RAM at physical address {at:#010x}")
+
+    def translate(self, linear: int) -> int:
+        """The physical address behind a linear one; UserError where nothing is mapped."""
+        return self._physical(linear)
 
     def read_memory(self, linear: int, size: int) -> bytes:
         """Bytes at a linear address, through the guest's page tables, side effects none.
@@ -428,10 +498,35 @@ class Machine:
 
     def add_breakpoint(self, linear: int) -> None:
         """run() returns with kind "address" before the instruction there is executed."""
+        if len(self.breakpoints | {linear}) >= MAX_STOPS:  # one is kept for until_address
+            raise UserError(f"{MAX_STOPS - 1} breakpoints are set already: remove one first")
         self.breakpoints.add(linear)
 
     def remove_breakpoint(self, linear: int) -> None:
         self.breakpoints.discard(linear)
+
+    def add_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
+        """run() returns with kind "watchpoint" right after an instruction that accessed it.
+
+        `access`: read, write, or access for both. Which one it was stands in `watchpoint_hit`.
+        """
+        self._watchpoints.add(Watchpoint(linear, size, access))
+
+    def remove_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
+        self._watchpoints.remove(Watchpoint(linear, size, access))
+
+    @property
+    def watchpoint_hit(self) -> Watchpoint | None:
+        """The watchpoint that ended the last run."""
+        return self._watchpoints.hit
+
+    def recent_exits(self) -> list[str]:
+        """The last exits in words, oldest first; mode bare has none."""
+        return self.processor.recent_exits()
+
+    def block_listing(self) -> list[str]:
+        """The guest's block at EIP and its translation, in words; empty where there is none."""
+        return self.processor.block_listing()
 
     def where(self) -> str:
         """Registers, last exits and the code around EIP, for people."""

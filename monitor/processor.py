@@ -1,9 +1,9 @@
 """What the machine's loop needs of a processor, bare or virtual.
 
 `run` returns an EXIT_* reason of bt.interp.state: BUDGET, HALT, INTERRUPT (the INTR pin is up and
-can be taken), IO (a device wants the loop), SHUTDOWN, BREAKPOINT, VMWARE (the host application
-shall serve a call: answer_call()). In between, whatever a virtual
-processor does about exits is its own affair.
+can be taken), IO (a device wants the loop), SHUTDOWN, BREAKPOINT, WATCHPOINT, VMWARE (the host
+application shall serve a call: answer_call()). In between, whatever a virtual processor does about
+exits is its own affair.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class Processor(ABC):
     ram: FrameTable
     listeners: list[Listener]  # told of every exit; empty costs nothing
     ideal: Interp  # holds the architectural state; see sync()
+    stops: set[int]  # the breakpoints that are set
 
     @abstractmethod
     def run(self, budget: int) -> int:
@@ -75,7 +76,21 @@ class Processor(ABC):
 
     def set_breakpoints(self, stops: set[int]) -> None:
         """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""
-        self.ideal.set_stops(sorted(stops))
+        if stops != self.stops:
+            self.stops = set(stops)
+            self.ideal.set_stops(sorted(stops))
+
+    def set_watchpoints(self, watchpoints: list[tuple[int, int, int]]) -> None:
+        """Leave run() with EXIT_WATCHPOINT right after an access: (first, last, WP_* bits)."""
+        self.ideal.set_watchpoints(watchpoints, [self.ideal.user, self.ideal.sup])
+
+    def take_watchpoint(self) -> int:
+        """The number of the watchpoint that was hit, -1 if none was."""
+        return int(self.ideal.take_watchpoint())
+
+    def block_listing(self) -> list[str]:
+        """The translated block at EIP, in words; a processor that translates nothing has none."""
+        return []
 
     def recent_exits(self) -> list[str]:
         """The last exits in words, oldest first; a bare processor has none."""

@@ -33,6 +33,7 @@ from bt.stubs import (
     VCPU_PAGES,
 )
 from bt.translate import CONTEXTS, MAX_BLOCK_BYTES, Context, Translator
+from monitor.block_listing import list_block
 from monitor.board import Board
 from monitor.code_pages import CodePages
 from monitor.memory import GuestMemory
@@ -210,7 +211,7 @@ class TranslatingProcessor(VirtualProcessor):
                 return inner
         if self.cache.room < 2 * MAX_BLOCK_BYTES:
             self.forget_translations()
-        found = self.code_pages.survey(eip, context.user, self._stops)
+        found = self.code_pages.survey(eip, context.user, self.stops)
         if found is None:
             return None
         block = self.translator.translate(found.code, found.pa, found.items, context, found.whole)
@@ -260,6 +261,13 @@ class TranslatingProcessor(VirtualProcessor):
             return
         for pa, size in written:
             self._drop(self.cache.overlapping(pa, size))
+
+    def block_listing(self) -> list[str]:
+        _, context = decide(self.ideal.posture())
+        block = self.cache.find(self.ideal.eip, context.number)
+        if block is None:
+            return []
+        return list_block(block, self.ram.bytes_at(block.pa, block.length), self.cache)
 
     # --- records ------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from bt.interp.state import (
     CS,
     EXIT_INTERRUPT,
     EXIT_NONE,
+    EXIT_WATCHPOINT,
     IF,
     NEWS_FLUSH_ALL,
     NEWS_FLUSH_LOCAL,
@@ -72,7 +73,7 @@ class VirtualProcessor(Processor):
         self.kinds: Counter[str] = Counter()  # the same by how they ran
         self.exits: Counter[str] = Counter()
         self._recent: deque[tuple[str, int, int]] = deque(maxlen=16)
-        self._stops: set[int] = set()
+        self.stops = set()
         self._passed = (-1, -1)  # count and address of the breakpoint that was reported last
         self._intr = False
         self._noticed = False
@@ -151,12 +152,20 @@ class VirtualProcessor(Processor):
         self._follow_ideal()
 
     def set_breakpoints(self, stops: set[int]) -> None:
-        if stops == self._stops:
-            return
-        self._stops = set(stops)
-        self.ideal.set_stops(sorted(stops))
-        self.engine.set_stops(sorted(stops))
-        self.forget_translations()
+        if stops != self.stops:
+            super().set_breakpoints(stops)
+            self.engine.set_stops(sorted(stops))
+            self.forget_translations()
+
+    def set_watchpoints(self, watchpoints: list[tuple[int, int, int]]) -> None:
+        super().set_watchpoints(watchpoints)
+        # What lies in the monitor's region, the guest reaches by the ideal processor only.
+        below = [
+            (first, min(last, HIDDEN_BASE - 1), kind)
+            for first, last, kind in watchpoints
+            if first < HIDDEN_BASE
+        ]
+        self.engine.set_watchpoints(below, [self.shadow.kernel, self.shadow.user])
 
     # --- the loop -----------------------------------------------------------------------
 
@@ -167,6 +176,8 @@ class VirtualProcessor(Processor):
         turns = 0
         while reason == EXIT_NONE:
             turns += 1
+            if self.ideal.wp_hit:
+                return EXIT_WATCHPOINT
             if self._noticed or turns > MANY_TURNS:
                 return EXIT_IO
             if self.total >= self._end:
@@ -180,14 +191,14 @@ class VirtualProcessor(Processor):
         return reason
 
     def _turn(self, budget: int) -> int:
-        if self._stops and self.at_stop():
+        if self.stops and self.at_stop():
             self._passed = (self.total, self._linear())
             return EXIT_BREAKPOINT
         return self.advance(self.ideal.posture(), budget)
 
     def at_stop(self) -> bool:
         linear = self._linear()
-        return linear in self._stops and self._passed != (self.total, linear)
+        return linear in self.stops and self._passed != (self.total, linear)
 
     def _linear(self) -> int:
         """The guest's EIP as a linear address."""
@@ -220,6 +231,8 @@ class VirtualProcessor(Processor):
         if vector == VEC_PF:
             error = engine.fault_error
             write, fetch = bool(error & ACC_WRITE), bool(error & ACC_FETCH)
+            if engine.wp_fault:
+                return self.emulate("watched access")
             if engine.traced:
                 return self.emulate("traced write")
             if self.shadow.fault(engine.cr2, write, fetch, user):
@@ -244,7 +257,7 @@ class VirtualProcessor(Processor):
 
     def _step_ideal(self, budget: int) -> int:
         ideal = self.ideal
-        if self._stops and self._passed == (self.total, self._linear()):
+        if self.stops and self._passed == (self.total, self._linear()):
             ideal.set_icount(self.total)
             reason = ideal.step_past()
         else:

@@ -1,7 +1,8 @@
 """Debug registers: MOV to and from DR0-DR7, and what is armed (SDM vol. 3, 17.2).
 
 c.dr_armed tells the rest of the processor what to look for: bit 0 if an execution breakpoint is
-enabled, bit 1 if a data breakpoint is, bit 2 if an I/O breakpoint is. With bit 1 set no TLB entry
+enabled, bit 1 if a data breakpoint is, bit 2 if an I/O breakpoint is,
+bit 3 if the embedder watches addresses (watchpoints.py). With bit 1 set no TLB entry
 has a fast path (paging.py), so arming and disarming data breakpoints empties the TLB.
 
 I/O breakpoints (R/W = 2) exist only with CR4.DE set. Without it that encoding is undefined (the
@@ -15,7 +16,7 @@ from bt.interp.descriptors import v86_mode
 from bt.interp.dialect import M32, NEXT, func, i32, u32
 from bt.interp.memory import fault, raise_error, raise_plain
 from bt.interp.paging import flush_tlb
-from bt.interp.state import CR4_DE, RF, ST_LOOKUP, VEC_DB, VEC_GP, VEC_UD, Cpu, Op
+from bt.interp.state import ARMED_WATCHPOINT, CR4_DE, RF, ST_LOOKUP, VEC_DB, VEC_GP, VEC_UD, Cpu, Op
 
 DR6_FIXED = 0xFFFF0FF0
 DR6_WRITABLE = 0x0000E00F
@@ -43,6 +44,8 @@ def debug_changed(c: Cpu) -> i32:
                 armed |= ARMED_DATA
             elif c.cr4 & CR4_DE:
                 armed |= ARMED_IO
+    if c.wp_total:
+        armed |= ARMED_WATCHPOINT
     changed: u32 = (armed ^ c.dr_armed) & ARMED_DATA
     c.dr_armed = armed
     if changed:

@@ -31,6 +31,7 @@ from bt.interp.state import (
     EXIT_INTERRUPT,
     EXIT_IO,
     EXIT_NONE,
+    EXIT_WATCHPOINT,
     IF,
     RF,
     ST_EXIT,
@@ -176,7 +177,9 @@ def run_loop(c: Cpu) -> i32:
     reason: i32 = EXIT_NONE
     c.link_op = op_null()
     while reason == EXIT_NONE:
-        if c.recheck:
+        if c.wp_hit:
+            reason = EXIT_WATCHPOINT
+        elif c.recheck:
             reason = EXIT_IO
         elif c.budget <= 0:
             reason = EXIT_BUDGET

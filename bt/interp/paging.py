@@ -54,6 +54,7 @@ from bt.interp.state import (
     Cpu,
     Space,
 )
+from bt.interp.watchpoints import wp_note, wp_overlap, wp_page
 
 PTE_P = 0x1
 PTE_W = 0x2
@@ -191,6 +192,7 @@ def drop_page(space: Space, page: u32) -> i32:
     space.r[page] = 0
     space.w[page] = 0
     space.x[page] = 0
+    space.held[page] = 0
     space.perm[page] = 0
     return 0
 
@@ -214,13 +216,20 @@ def flush_space(space: Space, keep_global: u32) -> i32:
     return 0
 
 
+@inline
+def known_entry(space: Space, page: u32) -> u64:
+    """The entry of a linear page, with a fast path or held back; 0: none."""
+    entry: u64 = space.r[page]
+    return entry if entry != 0 else space.held[page]
+
+
 @func
 def drop_frame(c: Cpu, space: Space, frame: u32) -> i32:
     """Forget every linear page that leads to a physical frame."""
     host: u64 = c.mem.host + (frame << 12)
     for i in range(space.count):
         page = space.log[i]
-        entry = space.r[page]
+        entry = known_entry(space, page)
         if entry != 0 and ((entry + (page << 12)) & 0xFFFFFFFFFFFFFFFF) == host:
             drop_page(space, page)
     return 0
@@ -281,9 +290,13 @@ def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
     space.r[page] = 0
     space.w[page] = 0
     space.x[page] = 0
+    space.held[page] = 0
     if phys_is_ram(c, pa) == 0 or c.dr_armed & 2:
         return 0
     entry: u64 = (c.mem.host + (pa & 0xFFFFF000) - (page << 12)) & 0xFFFFFFFFFFFFFFFF
+    if c.wp_total and wp_page(c, page):
+        space.held[page] = entry
+        return 0
     space.r[page] = entry
     if perm & PERM_EXEC:
         space.x[page] = entry
@@ -364,7 +377,7 @@ def walk(c: Cpu, la: u32, access: u32) -> i64:
 
 
 @func
-def translate_external(c: Cpu, la: u32, access: u32) -> i64:
+def translate_external(c: Cpu, la: u32, access: u32, size: u32) -> i64:
     """Translation for a monitor's processor: what it mapped, or a page fault for it to handle."""
     space = c.user_space if access & ACC_USER else c.sup_space
     page: u32 = la >> 12
@@ -376,8 +389,12 @@ def translate_external(c: Cpu, la: u32, access: u32) -> i64:
         return page_fault(c, la, error | PTE_P)
     if access & ACC_FETCH and perm & PERM_EXEC == 0:
         return page_fault(c, la, error | PTE_P | ACC_FETCH)
+    if c.wp_total and access & ACC_FETCH == 0 and c.wp_pass == 0:
+        if wp_overlap(c, la, size):
+            c.wp_fault = 1
+            return page_fault(c, la, error | PTE_P)
     refill_write(c, space, page)
-    return (space.r[page] + la - c.mem.host) & M32
+    return (known_entry(space, page) + la - c.mem.host) & M32
 
 
 @func
@@ -402,11 +419,13 @@ def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
     if c.dr_armed & 2 and access & ACC_FETCH == 0:
         data_breakpoint(c, la, size, access & ACC_WRITE)
     if c.external:
-        return translate_external(c, la, access)
+        return translate_external(c, la, access, size)
+    if c.wp_total and access & ACC_FETCH == 0:
+        wp_note(c, la, size, access)
     space = c.user_space if access & ACC_USER else c.sup_space
     page: u32 = la >> 12
     perm = space.perm[page]
-    entry = space.r[page]
+    entry = known_entry(space, page)
     if entry != 0 and (access & ACC_WRITE == 0 or perm & PERM_WRITE):
         if access & ACC_WRITE:
             refill_write(c, space, page)

@@ -32,6 +32,8 @@ def probe_write(c: Cpu, seg: u32, offset: u32, size: u32) -> i64:
     if misaligned(c, la, size):
         return -1
     hits = c.dr_hits  # a data breakpoint waits for the access itself
+    seen = c.wp_hit
     found = probe_pages(c, la, size)
     c.dr_hits = hits
+    c.wp_hit = seen
     return -1 if found < 0 else 0

@@ -167,6 +167,7 @@ class AddressSpace:
         s.r = alloc64(1 << 20)
         s.w = alloc64(1 << 20)
         s.x = alloc64(1 << 20)
+        s.held = alloc64(1 << 20)
         s.perm = alloc8(1 << 20)
         s.log = alloc32(1 << 20)
         m = ram.memory
@@ -177,6 +178,7 @@ class AddressSpace:
         keep(ram.arena, s.r)
         keep(ram.arena, s.w)
         keep(ram.arena, s.x)
+        keep(ram.arena, s.held)
         keep(ram.arena, s.perm)
         keep(ram.arena, s.log)
 

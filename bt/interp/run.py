@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from bt.interp.blocks import forget_blocks
+from bt.interp.debug_regs import debug_changed
 from bt.interp.decode import SH_MODRM, decode, op_ends, op_shape
 from bt.interp.dialect import (
     M32,
@@ -53,6 +54,7 @@ from bt.interp.state import (
     ACC_READ,
     ACC_USER,
     ACC_WRITE,
+    ARMED_WATCHPOINT,
     ATTR_ACCESSED,
     ATTR_CODE,
     ATTR_P,
@@ -94,6 +96,7 @@ from bt.interp.transfer import (
     vcpu_segment,
 )
 from bt.interp.vmware import fault_instead
+from bt.interp.watchpoints import wp_space
 
 
 @inline
@@ -146,7 +149,7 @@ class Interp(Cpu):
         self.seg_attr[TR] = ATTR_P | 0xB
         self.dr[6] = 0xFFFF0FF0
         self.dr[7] = 0x400
-        self.dr_armed = 0
+        self.dr_armed = ARMED_WATCHPOINT if self.wp_total else 0
         self.eip = 0xFFF0
         self.cr0 = CR0_CD | CR0_NW | CR0_ET
         self.cr2 = 0
@@ -237,6 +240,7 @@ class Interp(Cpu):
         self.icount_end = (done + budget) & M64
         self.recheck = 0
         self.traced = 0
+        self.wp_fault = 0
         at: u32 = (self.eip + self.seg_base[CS]) & M32
         here = self.exit_reason == EXIT_BREAKPOINT and self.exit_arg == at
         self.passing = 1 if here and self.stop_count else 0
@@ -249,15 +253,18 @@ class Interp(Cpu):
             raise error
         return reason
 
-    def step_past(self) -> int:
-        """Run one instruction although run() stopped before it."""
+    def step_past(self, watchpoints: bool = False) -> int:
+        """Run one instruction although run() stopped before it; `watchpoints`: for one, too."""
         self.icount_end = (icount_now(self) + 1) & M64
         self.budget = 1
         self.recheck = 0
         self.traced = 0
+        self.wp_fault = 0
         self.passing = 2
+        self.wp_pass = watchpoints
         reason: i32 = run_loop(self)
         self.passing = 0
+        self.wp_pass = 0
         return reason
 
     def interrupt(self, vector: int) -> int:
@@ -290,15 +297,39 @@ class Interp(Cpu):
         return frame | bits
 
     def set_stops(self, addresses: list[int]) -> None:
-        """Leave run() with EXIT_BREAKPOINT before the instruction at any of these (at most 16)."""
+        """Leave run() with EXIT_BREAKPOINT before the instruction at any of these (at most 256)."""
         if self.stop_count == 0 and not addresses:
             return
-        if len(addresses) > 16:
-            raise ValueError("at most 16 breakpoints")
+        if len(addresses) > 256:
+            raise ValueError("at most 256 breakpoints")
         self.stop_count = len(addresses)
         for i in range(len(addresses)):
             self.stops[i] = addresses[i]
         forget_blocks(self.mem)
+
+    def set_watchpoints(
+        self, watchpoints: list[tuple[int, int, int]], spaces: list[AddressSpace]
+    ) -> None:
+        """Leave run() after accesses to (first, last, WP_* bits); see watchpoints.py.
+
+        `spaces` are all that this processor runs in. ValueError: more than 16.
+        """
+        if len(watchpoints) > 16:
+            raise ValueError("at most 16 watchpoints")
+        self.wp_total = len(watchpoints)
+        for i in range(len(watchpoints)):
+            self.wp_first[i], self.wp_last[i], self.wp_kinds[i] = watchpoints[i]
+        self.wp_hit = 0
+        if self.external == 0:
+            debug_changed(self)
+        for space in spaces:
+            wp_space(self, _space_of(space))
+
+    def take_watchpoint(self) -> int:
+        """The number of the watchpoint that was hit, -1 if none was; it is told once."""
+        number: i32 = self.wp_hit - 1
+        self.wp_hit = 0
+        return number
 
     # --- memory -------------------------------------------------------------------------
 
@@ -320,7 +351,9 @@ class Interp(Cpu):
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
         """Read 1, 2 or 4 bytes as the processor would; -1 if that faults (nothing is raised)."""
         keep = self.cr2
+        hit = self.wp_hit
         value = read_linear(self, la & M32, size, ACC_USER if user else ACC_READ)
+        self.wp_hit = hit
         if value < 0:
             self.cr2 = keep
         return value

@@ -129,6 +129,7 @@ EXIT_IO = 7  # a device asked for the loop (interrupt line, reset, deadline)
 EXIT_BREAKPOINT = 8  # a breakpoint of the embedder at c.eip
 EXIT_HOST_ERROR = 9  # a device callback raised: the exception is in c.host_error
 EXIT_VMWARE = 10  # VMCALL, or a backdoor call that the host application serves: answer_call()
+EXIT_WATCHPOINT = 11  # what has just completed hit a watchpoint of the embedder: c.wp_hit
 
 # Cpu.backdoor: VMware's backdoor (vmware.py)
 BACKDOOR_OFF = 0
@@ -202,6 +203,11 @@ ACC_WRITE = 2
 ACC_USER = 4
 ACC_FETCH = 16
 
+# What a watchpoint of the embedder waits for (Cpu.wp_kinds), and the bit of Cpu.dr_armed for it
+WP_READ = 1
+WP_WRITE = 2
+ARMED_WATCHPOINT = 8
+
 
 @struct
 class Space:
@@ -214,6 +220,7 @@ class Space:
     r: U64Ptr
     w: U64Ptr
     x: U64Ptr
+    held: U64Ptr  # the entry of a page that has no fast path, as bytes of it are watched
     perm: U8Ptr
     log: U32Ptr
     count: u32
@@ -412,11 +419,18 @@ class Cpu:
     traced: u32  # 1: the page fault that ended run() is a write to traced bytes
     exit_reason: i32
     exit_arg: u32
-    stops: Annotated[list[u32], 16]  # linear addresses of the embedder's breakpoints
+    stops: Annotated[list[u32], 256]  # linear addresses of the embedder's breakpoints
     stop_count: u32
+    wp_first: Annotated[list[u32], 16]  # the embedder's watchpoints (watchpoints.py)
+    wp_last: Annotated[list[u32], 16]
+    wp_kinds: Annotated[list[u32], 16]  # WATCH_*
+    wp_total: u32
+    wp_hit: u32  # 1 + the number of the watchpoint that was hit, 0: none
+    wp_pass: u32  # external: 1 lets step_past() through
+    wp_fault: u32  # external, 1: the page fault that ended run() is an access to watched bytes
     audit_all: u32  # 1: stop before every critical instruction, whatever the frame
     passing: u32  # 1: the first instruction is a stop we were at; 2: nor is it audited
-    dr_armed: u32  # breakpoints armed: bit 0 execution, bit 1 data, bit 2 I/O
+    dr_armed: u32  # breakpoints armed: bit 0 execution, bit 1 data, bit 2 I/O, 3 the embedder's
     dr_hits: u32  # DR6 bits B0-B3 collected by accesses of this instruction
     dr_held: u32  # those of a MOV SS or POP SS, which trap after the next instruction
     singlestep: u32  # 1: TF was set when this instruction began

@@ -107,7 +107,7 @@ def rep_turns(c: Cpu, op: Op) -> u32:
 def rep_after(c: Cpu, op: Op, done: u32, turns: u32) -> u32:
     """Count (E)CX down for iterations that are done; returns how many may still follow now."""
     advance(c, op, ECX, -done & M32)
-    return 0 if c.recheck or c.dr_hits else turns - done
+    return 0 if c.recheck or c.dr_hits or c.wp_hit else turns - done
 
 
 @inline

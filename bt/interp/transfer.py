@@ -17,6 +17,7 @@ from bt.interp.segments import segment_changed, set_cpl
 from bt.interp.state import (
     AC,
     ARITH,
+    ARMED_WATCHPOINT,
     ATTR_CODE,
     ATTR_DB,
     ATTR_DC,
@@ -123,7 +124,7 @@ def enter_ring3(c: Cpu, src: Cpu, ceiling: u32) -> i32:
 @func
 def posture(c: Cpu) -> u32:
     """How the guest's state can be run: POSTURE_* (DESIGN section 3, `decide`)."""
-    if c.cr0 & CR0_PE == 0 or c.eflags & (VM | TF | RF) or c.dr_armed:
+    if c.cr0 & CR0_PE == 0 or c.eflags & (VM | TF | RF) or c.dr_armed & ~ARMED_WATCHPOINT:
         return POSTURE_STRANGE
     if c.seg_base[CS] or c.seg_limit[CS] != M32 or c.seg_attr[CS] & ATTR_DB == 0:
         return POSTURE_STRANGE

@@ -100,12 +100,12 @@ def test_a_stop_behind_an_instructions_first_byte_is_none(lab: Lab) -> None:
 
 
 def test_as_many_stops_as_promised(lab: Lab) -> None:
-    lab.program(b"\x90" * 40)
+    lab.program(b"\x90" * (2 * MAX_STOPS + 8))
     stops = [CODE + 2 * i + 1 for i in range(MAX_STOPS)]
     lab.engine.set_stops(stops)
     for stop in stops:
         stopped(lab, stop, stop - CODE)
-    with pytest.raises(ValueError, match="16"):
+    with pytest.raises(ValueError, match="256"):
         lab.engine.set_stops([*stops, 5])
 
 
