@@ -50,10 +50,12 @@ from monitor.errors import UserError
 if TYPE_CHECKING:
     from monitor import Machine
     from monitor.cli.session import Finished
+    from monitor.gdb.server import GdbServer
     from monitor.vmware.vmx.machine import VmxMachine
 
 NAME = "run"
 HELP = "run a guest in a virtual PC"
+MAX_PORT = 65535
 
 
 class InOrder(argparse.Action):
@@ -78,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_image(parser.add_argument_group("the guest, one of"))
     _add_console(parser.add_argument_group("the console"))
     _add_ending(parser.add_argument_group("the end"))
+    _add_debugger(parser.add_argument_group("a debugger"))
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
@@ -135,6 +138,13 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--quiet", action="store_true", help="no progress and no report")
 
 
+def _add_debugger(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--gdb", metavar="PORT",
+                       help="let gdb attach on this port of the loopback; 0 finds a free one")
+    group.add_argument("--gdb-wait", action="store_true",
+                       help="with --gdb: wait for it before the first instruction")
+
+
 def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
     vmx = open_vmx(args.vmx)
@@ -145,6 +155,7 @@ def run(args: argparse.Namespace) -> int:
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
     serial = serial_of(args.serial, vmx)
+    port = gdb_port(args.gdb, args.gdb_wait)
 
     from monitor import Machine
     from monitor.cli.serial_output import SerialOutput
@@ -164,8 +175,13 @@ def run(args: argparse.Namespace) -> int:
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         output = stack.enter_context(SerialOutput(serial))
         stdio = serial.kind == "stdio"
+        debugger = None if port is None else stack.enter_context(
+            listen(machine, port, args.gdb_wait)
+        )
         progress = not stdio and not args.quiet and sys.stderr.isatty()
-        session = Session(machine, output, stdio=stdio, progress=progress, typing=typing)
+        session = Session(
+            machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger
+        )
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
         finished = session.run(limits)
@@ -176,6 +192,31 @@ def run(args: argparse.Namespace) -> int:
     if finished.signal is not None:
         return 128 + finished.signal
     return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
+
+
+def gdb_port(text: str | None, wait: bool) -> int | None:
+    """The port of --gdb."""
+    if text is None:
+        if wait:
+            raise UserError("--gdb-wait needs --gdb: say on which port to wait")
+        return None
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= MAX_PORT:
+        raise UserError(f"--gdb {text}: choose a port from 0 (any that is free) to {MAX_PORT}")
+    return port
+
+
+def listen(machine: Machine, port: int, wait: bool) -> GdbServer:
+    """A server for gdb; where it listens is said even with --quiet, since it has to be known."""
+    from monitor.gdb.server import GdbServer
+
+    server = GdbServer(machine, port, wait)
+    waiting = ", and the guest waits for it" if wait else ""
+    print(f"gdb: target remote localhost:{server.port}{waiting}", file=sys.stderr, flush=True)
+    return server
 
 
 def enable(

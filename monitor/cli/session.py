@@ -22,6 +22,7 @@ from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, ow
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome
+    from monitor.gdb.server import GdbServer
 
 NO_INPUT = -1
 
@@ -45,13 +46,15 @@ class Session:
         stdio: bool,
         progress: bool,
         typing: Sequence[Line] = (),
+        debugger: GdbServer | None = None,
     ) -> None:
         self._machine = machine
+        self._runner = machine if debugger is None else debugger
         self._running = report.Running(machine)
         self._progress = progress
         self._input = _standard_input() if stdio else NO_INPUT
         self._raw = RawMode(self._input)
-        output.on_trouble = machine.stop
+        output.on_trouble = self._runner.stop
         machine.on_serial.append(output)
         if typing:
             machine.on_serial.append(Typist(typing, machine.send))
@@ -59,14 +62,14 @@ class Session:
     def run(self, limits: LimitConfig) -> Finished:
         """Run the machine to its end; the terminal is as before afterwards."""
         with ExitStack() as stack:
-            signals = stack.enter_context(Signals(self._machine.stop, self._raw))
+            signals = stack.enter_context(Signals(self._runner.stop, self._raw))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
                 self._machine.input_open = True
                 stack.enter_context(InputReader(self._input, self._deliver(), self._end_input))
             if self._progress:
                 stack.enter_context(report.live_progress(self._running))
-            outcome = self._machine.run(
+            outcome = self._runner.run(
                 until=None if limits.until is None else unescape(limits.until, "--until"),
                 timeout=limits.timeout,
                 max_instructions=limits.max_instructions,
@@ -79,7 +82,7 @@ class Session:
             return self._machine.send
         keys = EscapeKeys(
             {
-                ord("x"): self._machine.stop,
+                ord("x"): self._runner.stop,
                 ord("h"): lambda: self._say(HELP),
                 ord("s"): lambda: self._say(report.as_text(self._running.statistics())),
             }
