@@ -106,6 +106,8 @@ class TranslatingProcessor(VirtualProcessor):
 
     def _run_translated(self, budget: int, context: Context) -> int:
         cpu = self.ideal
+        if cpu.eip in self.stops:  # it is passed; a block that begins at it would be chained to
+            return self.emulate("breakpoint")
         block = self.cache.find(cpu.eip, context.number)
         self.dispatches[block is not None] += 1
         if block is None:

@@ -49,12 +49,12 @@ X87_CONTROL = tuple(
 CORE = (*GENERAL, *STACK, *X87_CONTROL)
 
 SYSTEM = (
-    Register("cr0", type="cr0_flags", group="system"),
-    Register("cr2", type="data_ptr", group="system"),
-    Register("cr3", group="system"),
-    Register("cr4", type="cr4_flags", group="system"),
+    Register("cr0", type="cr0_flags"),
+    Register("cr2", type="data_ptr"),
+    Register("cr3"),
+    Register("cr4", type="cr4_flags"),
     *(
-        Register(name, group="system")
+        Register(name)
         for name in (
             *("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit"),
             *("ldtr", "ldtr_base", "ldtr_limit", "tr", "tr_base", "tr_limit"),

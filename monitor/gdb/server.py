@@ -169,7 +169,8 @@ class GdbServer:
         return max(0, min(ends) - self._machine.instructions) if ends else None
 
     def _sources(self) -> list[HasDescriptor]:
-        return [self._listener] if self._debugger is None else [self._listener, self._debugger]
+        """The debugger first: if it has gone, there is room for the next."""
+        return [self._listener] if self._debugger is None else [self._debugger, self._listener]
 
     # --- the debugger -------------------------------------------------------------------
 
