@@ -172,12 +172,12 @@ def run(args: argparse.Namespace) -> int:
         if args.vmware_clipboard:
             share_clipboard(machine)
         load(machine, image)
+        debugger = None
+        if port is not None:
+            debugger = stack.enter_context(listen(machine, port, args.gdb_wait))
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         output = stack.enter_context(SerialOutput(serial))
         stdio = serial.kind == "stdio"
-        debugger = None if port is None else stack.enter_context(
-            listen(machine, port, args.gdb_wait)
-        )
         progress = not stdio and not args.quiet and sys.stderr.isatty()
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger

@@ -18,11 +18,13 @@ ORIGIN = 0x100000
 MEMORY_MB = 8
 DIRECTORY, TABLE, MAPPED = 0x200000, 0x201000, 0x300000
 LETTERS = "gdb on the machine\n"
+UPPER = 1000  # what count_up counts to
 
 SOURCE = """
 DIRECTORY = 0x200000
 TABLE = 0x201000
 MAPPED = 0x300000
+UPPER = 1000
 
 start:
     cli
@@ -143,7 +145,7 @@ flag_if_after:
 count_up:
     push ebp
     mov  ebp, esp
-    mov  ecx, 5000
+    mov  ecx, UPPER
 count_next:
     inc  dword ptr [counter]
     mov  eax, [other]
@@ -211,7 +213,7 @@ leave_machine:
     hlt
     jmp  .for_ever
 
-; IRQ 0 at 14 kHz
+; IRQ 0 at 30 kHz
 start_timer:
     mov  al, 0x11
     out  0x20, al
@@ -225,7 +227,7 @@ start_timer:
     out  0x21, al
     mov  al, 0x34
     out  0x43, al
-    mov  al, 0x54
+    mov  al, 0x28
     out  0x40, al
     mov  al, 0
     out  0x40, al
@@ -257,7 +259,7 @@ user_next:
 user_call:
     int  0x80
 user_back:
-    mov  ecx, 3000
+    mov  ecx, 1000
 .work:
     dec  ecx
     jnz  .work

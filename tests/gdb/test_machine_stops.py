@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from debuggee import LETTERS, MAPPED, ORIGIN, TABLE, address, load
+from debuggee import LETTERS, MAPPED, ORIGIN, TABLE, UPPER, address, load
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -11,7 +11,6 @@ from monitor.watchpoint import Watchpoint
 
 modes = pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
 CALLS = len(LETTERS)
-UPPER = 5000  # what count_up counts to
 
 
 def machine(mode: str, entry: str = "start") -> Machine:
