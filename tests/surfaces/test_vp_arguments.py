@@ -141,7 +141,8 @@ def test_wrong_escapes_are_refused(text: str) -> None:
 HEAVY = ("numpy", "rich", "keystone", "capstone", "bt", "monitor.machine")
 
 
-LIGHT = ("--help", "--version", "run --help", "demo --help", "scan --help")
+LIGHT = ("--help", "--version", "run --help", "demo --help", "scan --help",
+         "virtualizability --help")  # fmt: skip
 
 
 @pytest.mark.parametrize("option", LIGHT)
