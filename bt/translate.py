@@ -132,8 +132,10 @@ class Translator:
         mark: Callable[[int, bytes], None],
         without: Collection[str] = (),
     ) -> None:
-        """`mark(address, marks)` tells the engine which TC instructions count; `without`: names of
-        bt/ablations.py."""
+        """`mark(address, marks)` tells the engine which TC instructions count.
+
+        `without`: techniques to leave out, of "chaining", "lookup", "stubs", "window".
+        """
         self.cache = cache
         self.without = frozenset(without)
         cache.chaining = "chaining" not in self.without

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bt.ablations import ABLATIONS
+from monitor.ablations import ABLATIONS
 from monitor.errors import UserError
 
 MODES = ("translate", "trap", "bare")

@@ -73,7 +73,7 @@ class Machine:
         start_time: int = 0,
         without: Collection[str] = (),
     ) -> None:
-        """`without`: techniques to leave out in mode translate, by name (bt/ablations.py)."""
+        """`without`: techniques to leave out in mode translate, by name (monitor/ablations.py)."""
         self._check(memory_mb, mode, engine, clock)
         check_ablations(mode, without)
         self.mode = mode

@@ -77,7 +77,7 @@ class TranslatingProcessor(VirtualProcessor):
         engine: str = "interp",
         without: Collection[str] = (),
     ) -> None:
-        """`without`: names of bt/ablations.py."""
+        """`without`: names of monitor/ablations.py."""
         super().__init__(ram, memory, board, engine)
         self.rule = dict(RULE)
         if "direct" in without:

@@ -18,7 +18,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,7 +55,9 @@ class FakeMachine:
         engine: str = "interp",
         clock: str = "icount",
         start_time: int = 0,
+        without: Sequence[str] = (),
     ) -> None:
+        self.without = tuple(without)
         self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
         self.start_time = start_time
         self.enabled: dict[str, tuple[object, dict[str, object]]] = {}

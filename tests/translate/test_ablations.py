@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bt.ablations import ABLATIONS
 from monitor import Machine
+from monitor.ablations import ABLATIONS
 from monitor.errors import UserError
 from monitor.guests import embedded_image
 from monitor.lockstep import Lockstep, Stage
