@@ -99,6 +99,23 @@ def test_options_reach_the_machine(play: Vp) -> None:
     assert machine.limits == {"until": b"x\ny", "timeout": 9.0, "max_instructions": 16}
 
 
+def test_techniques_to_leave_out_reach_the_machine(play: Vp) -> None:
+    play("end reset", "--without", "chaining, stubs")
+    assert last_machine().without == ("chaining", "stubs")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--without magic", "without 'magic': choose from chaining"),
+        ("--without stubs --mode bare", "goes with mode translate, not bare"),
+    ],
+)
+def test_techniques_that_cannot_be_left_out(play: Vp, options: str, message: str) -> None:
+    result = play("end reset", *options.split())
+    assert result.status == 2 and message in result.err
+
+
 def test_a_kernel_gets_its_initrd_and_command_line(vp: Vp, tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
     kernel.write_text("end reset")
