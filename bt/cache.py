@@ -144,6 +144,23 @@ class TranslationCache:
     def _span(self, block: TranslatedBlock) -> slice:
         return slice(block.start - self.base, block.end - self.base)
 
+    # --- for those who look ---------------------------------------------------------------
+
+    def live_blocks(self) -> list[TranslatedBlock]:
+        """Every block that can be entered, in the order of the contexts and of translation."""
+        return [block for table in self.blocks for block in table.values()]
+
+    def code(self, start: int, end: int) -> bytes:
+        """The translated bytes of a range of addresses."""
+        return bytes(self.memory[start - self.base : end - self.base])
+
+    def begins(self, address: int) -> bool:
+        """Does the translation of a guest instruction begin here?
+
+        That of one behind STI cannot be entered, so it is no `entry`.
+        """
+        return bool(self.undo_map[address - self.base] & BEGINS) or address in self.after_sti
+
     # --- landings -----------------------------------------------------------------------
 
     def clear_landings(self, context: int, near_miss: int, far_miss: int) -> None:

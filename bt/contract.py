@@ -43,6 +43,7 @@ from bt.interp.state import (
     EXIT_IO,
     EXIT_SOFTINT,
     MARK_COUNTS,
+    MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
     PERM_EXEC,
@@ -67,6 +68,7 @@ __all__ = [
     "EXIT_IO",
     "EXIT_SOFTINT",
     "MARK_COUNTS",
+    "MARK_ENTRY",
     "MARK_LOOKUP",
     "MARK_STUB",
     "MAX_STOPS",
@@ -344,6 +346,18 @@ class Engine(Protocol[Space]):
 
         That of an instruction's first byte is the instruction's. Before its code is looked at, or
         with `FrameTable.written`. A budget may end behind a marked instruction only.
+        """
+
+    def marks_at(self, address: int, size: int) -> bytes:
+        """What mark() was told of these bytes of the region."""
+
+    def count_entries(self) -> None:
+        """MARK_ENTRY may be used from now on. It costs where it is used, and nowhere else."""
+
+    def entries(self, address: int) -> int:
+        """How often the instruction marked MARK_ENTRY at `address` was begun since it was marked.
+
+        Also where it then faulted or left. 0 for what is not so marked.
         """
 
     def set_stops(self, addresses: list[int]) -> None:

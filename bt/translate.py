@@ -24,8 +24,10 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Collection
+from operator import or_
 
 from bt.cache import (
+    BEGINS,
     CHAIN,
     EMULATE,
     INDIRECT,
@@ -34,7 +36,7 @@ from bt.cache import (
     TranslatedBlock,
     TranslationCache,
 )
-from bt.interp.state import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
+from bt.interp.state import MARK_COUNTS, MARK_ENTRY, MARK_LOOKUP, MARK_STUB
 from bt.lengths import PREFIXES
 from bt.output import Output, Surveyed
 from bt.stubs import (
@@ -50,6 +52,7 @@ from bt.table import TABLE, Class, Instruction
 
 STUB_DONE = MARK_COUNTS | MARK_STUB
 LOOKED_UP = MARK_COUNTS | MARK_LOOKUP
+ENTRY_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_ENTRY]) * (256 - BEGINS)  # undo masks to marks
 NO_BLOCK = Exit(INDIRECT, 0)  # an indirect branch to what is not translated
 MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
@@ -142,6 +145,7 @@ class Translator:
         self.mark = mark
         self.policies = (policies(False), policies(True))
         self._plain = tuple(_plain_entries(table) for table in self.policies)
+        self.count_entries = False  # shall the engine count how often instructions are begun?
         self.patches: Counter[str] = Counter()  # problem instructions replaced, by mnemonic
         self.returns: set[int] = set()  # where translated calls come back to
         self.instructions = 0  # guest instructions translated
@@ -276,7 +280,10 @@ class Translator:
         """Put what was emitted into the cache. `block`: what it is the translation of, if any."""
         start = self.cache.place(out.code, out.undos)
         assert start == out.start
-        self.mark(start, bytes(out.marks))
+        marks = bytes(out.marks)
+        if self.count_entries:
+            marks = bytes(map(or_, marks, out.undos.translate(ENTRY_WHERE_BEGINS)))
+        self.mark(start, marks)
         for link, target in out.links:
             target = target or block
             assert target is not None

@@ -43,6 +43,7 @@ from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.hypercalls import Handler
 from monitor.vmware.switches import Switches
 from monitor.vmware.tools.tools import Tools
+from monitor.watch import Watch
 from monitor.watchpoint import Watchpoint, Watchpoints
 from monitor.where import describe
 from monitor.x87_image import SIZE as X87_SIZE
@@ -130,6 +131,11 @@ class Machine:
         return TranslatingProcessor(
             self.ram, self.memory, self.board, self.engine, self.without
         )
+
+    @property
+    def watch(self) -> Watch:
+        """Translation cache and memory maps as pictures, and traces (monitor/watch)."""
+        return Watch(self)
 
     # --- VMware's guest interfaces (docs/vmware.md) -------------------------------------
 

@@ -229,6 +229,15 @@ class TranslatingProcessor(VirtualProcessor):
         self.cache.flushes += 1
         self.ram.forget_blocks()
 
+    def count_entries(self, on: bool) -> None:
+        """Count how often each guest instruction is begun in the cache (Engine.entries).
+
+        What was translated before is translated again, with or without marks to count by.
+        """
+        self.engine.count_entries()
+        self.translator.count_entries = on
+        self.forget_translations()
+
     def _drop(self, blocks: list[TranslatedBlock]) -> None:
         """Guest code changed under these blocks."""
         for block in blocks:

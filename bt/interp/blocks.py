@@ -44,12 +44,14 @@ from bt.interp.state import (
     CS,
     FRAME_AUDIT,
     FRAME_CODE,
+    H_COUNT_ENTRY,
     H_FALLTHROUGH,
     H_LANDING_JUMP,
     H_LOOKUP,
     H_STOP,
     H_STUB_DONE,
     MARK_COUNTS,
+    MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
     VEC_GP,
@@ -192,7 +194,9 @@ def decode_run(c: Cpu, ops: Op, first: u32, eip: u32, max_ops: u32, max_count: u
             la: u32 = (at + c.seg_base[CS]) & M32
             mark = mark_at(c, la)
             op.counted = mark & MARK_COUNTS
-            if mark & MARK_STUB:
+            if mark & MARK_ENTRY:
+                wrap_handler(op, H_COUNT_ENTRY)
+            elif mark & MARK_STUB:
                 wrap_handler(op, H_STUB_DONE)
             elif mark & MARK_LOOKUP:
                 wrap_handler(op, H_LANDING_JUMP)

@@ -29,6 +29,8 @@ from bt.interp.state import (
     ECX,
     EXIT_BREAKPOINT,
     H_STALE,
+    MARK_LOOKUP,
+    MARK_STUB,
     ST_BUDGET,
     ST_EXIT,
     ST_LOOKUP,
@@ -211,6 +213,19 @@ def landing_jump(c: Cpu, op: Op) -> i32:
     """JMP through a table of landings, in a translation cache: an indirect branch of the guest."""
     c.lookups += 1
     return jmp_e(c, op, 4, 1)
+
+
+@func
+def count_entry(c: Cpu, op: Op) -> i32:
+    """A guest instruction begins, in a translation cache whose entries are counted."""
+    offset: u32 = (op.eip + c.seg_base[CS] - c.count_base) & M32
+    c.entry_counts[offset] += 1
+    mark = c.count_marks[offset]
+    if mark & MARK_STUB:
+        return stub_done(c, op)
+    if mark & MARK_LOOKUP:
+        return landing_jump(c, op)
+    return own_handler(c, op)
 
 
 @func

@@ -61,6 +61,7 @@ SPECIAL = (  # H_UNDEFINED ... in the order of state.py
     Handler("stop_here", ()),
     Handler("stub_done", ()),
     Handler("landing_jump", ()),
+    Handler("count_entry", ()),
 )
 assert len(SPECIAL) == H_FIRST
 

@@ -17,6 +17,7 @@ from bt.interp.dialect import (
     M32,
     M64,
     alloc8,
+    alloc64,
     i32,
     inline,
     keep,
@@ -76,6 +77,7 @@ from bt.interp.state import (
     H_FIRST,
     IF,
     LDTR,
+    MARK_ENTRY,
     NEWS_FLUSH_ALL,
     NEWS_FLUSH_LOCAL,
     NEWS_FLUSH_PAGE,
@@ -536,6 +538,27 @@ class Interp(Cpu):
         offset: u32 = address - self.count_base
         for i in range(len(marks)):
             self.count_marks[offset + i] = marks[i]
+            if marks[i] & MARK_ENTRY:
+                self.entry_counts[offset + i] = 0
+
+    def marks_at(self, address: int, size: int) -> bytes:
+        """What mark() was told of these bytes."""
+        offset: u32 = address - self.count_base
+        return bytes([self.count_marks[offset + i] for i in range(size)])
+
+    def count_entries(self) -> None:
+        """MARK_ENTRY may be used from now on."""
+        if not self.counts_entries:
+            self.counts_entries = 1
+            self.entry_counts = alloc64(self.count_size)
+            keep(self.owner.arena, self.entry_counts)
+
+    def entries(self, address: int) -> int:
+        """How often the instruction marked MARK_ENTRY at an address of the cache was begun."""
+        offset: u32 = address - self.count_base
+        if not self.counts_entries or offset >= self.count_size:
+            return 0
+        return self.entry_counts[offset]
 
     def set_vmware(
         self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int

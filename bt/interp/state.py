@@ -167,7 +167,8 @@ H_TOO_LONG = 4  # more than 15 bytes: #GP(0)
 H_STOP = 5  # a breakpoint of the embedder: leave before the instruction
 H_STUB_DONE = 6  # wraps the op that ends a stub: counts it
 H_LANDING_JUMP = 7  # wraps the JMP through a table of landings: counts it
-H_FIRST = 8
+H_COUNT_ENTRY = 8  # wraps the op that begins a guest instruction in a cache: counts it
+H_FIRST = 9
 
 # What a space allows on a linear page (Space.perm)
 PERM_PRESENT = 1
@@ -188,6 +189,7 @@ POSTURE_KERNEL_IOPL = 4  # CPL 0 with any of these otherwise
 MARK_COUNTS = 1  # completing it completes a guest instruction
 MARK_STUB = 2  # that was simulated by a stub
 MARK_LOOKUP = 4  # that was an indirect branch, and this JMP looks its target up
+MARK_ENTRY = 8  # a guest instruction begins here, and how often it does is counted
 
 PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
 
@@ -482,5 +484,7 @@ class Cpu:
     count_base: u32  # linear region where only marked instructions count (a translation cache)
     count_size: u32
     count_marks: U8Ptr  # a byte per byte of that region: MARK_* of the instruction there
+    counts_entries: u32  # is there an array:
+    entry_counts: U64Ptr  # for each byte of it, how often the MARK_ENTRY there was met
     stubs_done: u64  # stubs completed
     lookups: u64  # indirect branches that looked their target up in a table of landings

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a VMware machine, by its configuration file; options beat the file")
     _add_machine(parser.add_argument_group("the machine"))
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
-    _add_image(parser.add_argument_group("the guest, one of"))
+    add_image(parser.add_argument_group("the guest, one of"))
     _add_console(parser.add_argument_group("the console"))
     _add_ending(parser.add_argument_group("the end"))
     _add_debugger(parser.add_argument_group("a debugger"))
@@ -105,7 +105,8 @@ def _add_vmware(group: argparse._ArgumentGroup) -> None:
                        help="the guest's clipboard is the host's own (needs the backdoor)")
 
 
-def _add_image(group: argparse._ArgumentGroup) -> None:
+def add_image(group: argparse._ArgumentGroup) -> None:
+    """The options that image_of() reads."""
     group.add_argument("--kernel", type=Path, metavar="FILE", help="a Linux bzImage")
     group.add_argument("--multiboot", type=Path, metavar="FILE", help="a Multiboot 1 image")
     group.add_argument("--elf", type=Path, metavar="FILE", help="a 32-bit ELF executable")

@@ -11,6 +11,7 @@ from bt.contract import (
     EXIT_IO,
     EXIT_SOFTINT,
     MARK_COUNTS,
+    MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
     PERM_EXEC,
@@ -206,6 +207,43 @@ def test_lookups_are_counted_apart(cached: Lab) -> None:
     assert cached.run(100, 0xFFFFFFFF).count == 15
     assert cached.engine.lookups == 5
     assert cached.engine.stubs_done == 0
+
+
+def test_entries_are_counted_where_they_are_marked(cached: Lab) -> None:
+    """Also together with the other marks, and anew where the marks are written anew."""
+    cached.engine.count_entries()
+    cached.engine.count_entries()  # again: what was counted stays
+    code = assemble("start: inc eax; nop; dec ecx; jnz start; int3", CEILING)
+    cached.write(MONITOR, code)
+    stub = MARK_COUNTS | MARK_STUB | MARK_ENTRY
+    marks = bytes([stub, 0, MARK_COUNTS | MARK_ENTRY, MARK_COUNTS, 0])
+    cached.engine.mark(CEILING, marks)
+    assert cached.engine.marks_at(CEILING, len(marks)) == marks
+    cached.set(eip=CEILING, ecx=5)
+    assert cached.run(100, 0xFFFFFFFF).count == 15
+    assert [cached.engine.entries(CEILING + i) for i in range(5)] == [5, 0, 5, 0, 0]
+    assert cached.engine.stubs_done == 5
+    cached.engine.mark(CEILING, bytes([stub]))
+    assert [cached.engine.entries(CEILING + i) for i in range(3)] == [0, 0, 5]
+
+
+def test_entries_are_counted_though_they_fault_or_look_up(cached: Lab) -> None:
+    cached.engine.count_entries()
+    table = CEILING + 0x100
+    code = assemble(f"jmp [{table}]; mov eax, [{HOLE}]", CEILING)
+    cached.write(MONITOR, code)
+    cached.write(MONITOR + 0x100, (CEILING + 6).to_bytes(4, "little"))
+    lookup = MARK_COUNTS | MARK_LOOKUP | MARK_ENTRY
+    cached.engine.mark(CEILING, bytes([lookup]) + bytes(5) + bytes([MARK_COUNTS | MARK_ENTRY]))
+    cached.set(eip=CEILING)
+    exit_ = cached.run(100, 0xFFFFFFFF)
+    assert (exit_.reason, exit_.count) == (EXIT_EXCEPTION, 1)
+    assert [cached.engine.entries(CEILING + i) for i in (0, 6)] == [1, 1]
+    assert cached.engine.lookups == 1
+
+
+def test_nothing_is_counted_unless_it_was_asked_for(cached: Lab) -> None:
+    assert cached.engine.entries(CEILING) == 0
 
 
 def test_a_fault_in_unmarked_code(cached: Lab) -> None:

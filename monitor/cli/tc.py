@@ -1,0 +1,89 @@
+"""Run a guest for a while, then show the translation cache: guest code beside its translation.
+
+Each guest instruction is coloured by what it became: a copy, a stub, an exit, a chained branch or
+a lookup. Blocks come in the order of how often they were entered. That is counted by the engine,
+at every instruction that begins in the cache; --no-hits runs without, at full speed. The guest
+cannot tell: it runs the same instructions in either case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from monitor.cli.watching import (
+    add_guest,
+    address,
+    console,
+    file_argument,
+    positive,
+    run_guest,
+)
+
+if TYPE_CHECKING:
+    from monitor import Machine
+    from monitor.watch.tc_model import CacheView
+
+NAME = "tc"
+HELP = "show the translation cache of a running guest"
+TOP = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_guest(parser)
+    which = parser.add_argument_group("which blocks")
+    which.add_argument("--at", type=address, metavar="ADDR",
+                       help="those that hold this address, of the guest or of the cache")
+    which.add_argument("--only-patched", action="store_true",
+                       help="those with a stub or an exit for an instruction")
+    which.add_argument("--top", type=positive, default=TOP, metavar="N",
+                       help=f"at most N, the most often entered ones (default {TOP})")
+    which.add_argument("--no-hits", action="store_true", help="do not count entries")
+    how = parser.add_argument_group("how")
+    how.add_argument("--summary", action="store_true", help="one line for each block")
+    how.add_argument("--json", action="store_true", help="as JSON, instead of text")
+    file_argument(how, "--dot", "also the chain graph, for Graphviz")
+    file_argument(how, "--svg", "also as a picture")
+
+
+def run(args: argparse.Namespace) -> int:
+    from monitor.cli.text_file import TextFile
+    from monitor.watch.tc_read import cache_view
+
+    with ExitStack() as stack:
+        files = {option: stack.enter_context(TextFile(path, f"--{option}"))
+                 for option in ("dot", "svg") if (path := getattr(args, option))}
+        watched = run_guest(args, prepare=None if args.no_hits else _count)
+        view = _chosen(cache_view(watched.machine), args)
+        if "dot" in files:
+            files["dot"].write_text(view.dot())
+        if "svg" in files:
+            files["svg"].write_text(view.svg())
+    _show(view, args)
+    return 0
+
+
+def _count(machine: Machine) -> None:
+    machine.watch.count_entries()
+
+
+def _chosen(view: CacheView, args: argparse.Namespace) -> CacheView:
+    if args.at is not None:
+        view = view.at(args.at)
+    if args.only_patched:
+        view = view.only_patched()
+    return view.top(args.top)
+
+
+def _show(view: CacheView, args: argparse.Namespace) -> None:
+    if args.json:
+        print(json.dumps(view.as_dict(), indent=1))
+        return
+    if args.summary:
+        from monitor.watch.tc_text import summary_table
+
+        console().print(summary_table(view))
+        return
+    console().print(view)

@@ -1,0 +1,152 @@
+"""What `vp tc`, `vp mmu` and `vp trace` have in common: a guest that runs for a while, unseen.
+
+The guest is given as to `vp run`, its console goes nowhere unless --serial says so, and what is
+shown is shown when it has stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.cli.run import InOrder, add_image, image_of, limits_of, load, typing_of
+from monitor.config import (
+    CLOCKS,
+    KINDS,
+    MEMORY_MB,
+    ImageConfig,
+    MachineConfig,
+    parse_number,
+    parse_serial,
+)
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from monitor import Machine, Outcome
+
+TEXT_WIDTH = 150  # columns where the output is no terminal
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A machine that has run."""
+
+    machine: Machine
+    outcome: Outcome
+
+
+def add_guest(parser: argparse.ArgumentParser) -> None:
+    """Which guest, and for how long."""
+    image = parser.add_argument_group("the guest, one of")
+    image.add_argument("--demo", action="store_true", help="the embedded guest of `vp demo`")
+    add_image(image)
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument("--memory", type=int, default=MEMORY_MB, metavar="MB",
+                         help=f"MiB of memory (default {MEMORY_MB})")
+    machine.add_argument("--clock", choices=CLOCKS, default="icount",
+                         help="time is instructions (default), or real time")
+    machine.add_argument("--serial", default="null", metavar="stdio|file:F|null",
+                         help="where the serial console goes (default null)")
+    machine.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
+                         help="type TEXT at the guest's prompt; may repeat")
+    machine.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
+                         help="the next --type waits for this output, not for a prompt")
+    ending = parser.add_argument_group("when to look (default: when the guest has ended)")
+    ending.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
+    ending.add_argument("--max-instructions", metavar="N", help="after N guest instructions")
+    ending.add_argument("--timeout", type=float, metavar="S", help="after S seconds")
+
+
+def run_guest(
+    args: argparse.Namespace,
+    mode: str = "translate",
+    prepare: Callable[[Machine], None] | None = None,
+) -> Watched:
+    """Run the guest that the options describe; `prepare` gets the loaded machine first."""
+    from monitor.cli.serial_output import SerialOutput
+    from monitor.cli.session import Session
+
+    config = MachineConfig(args.memory, mode, "auto", args.clock)
+    image = _image(args)
+    limits = limits_of(args)
+    typing = typing_of(args.typing or ())
+    serial = parse_serial(args.serial)
+    with ExitStack() as stack:
+        machine = _machine(config)
+        if image is None:
+            load_demo(machine)
+        else:
+            load(machine, image)
+        if prepare is not None:
+            prepare(machine)
+        output = stack.enter_context(SerialOutput(serial))
+        progress = serial.kind != "stdio" and sys.stderr.isatty()
+        session = Session(machine, output, stdio=False, progress=progress, typing=typing)
+        finished = session.run(limits)
+        if finished.signal is not None:
+            raise KeyboardInterrupt
+        output.check()
+    return Watched(machine, finished.outcome)
+
+
+def _image(args: argparse.Namespace) -> ImageConfig | None:
+    """None: the embedded guest."""
+    given = [kind for kind in KINDS if getattr(args, kind) is not None]
+    if not args.demo and not given:
+        raise UserError("no guest: give --demo, or an image as to `vp run`")
+    if args.demo and given:
+        raise UserError(f"more than one guest: --demo and --{given[0]}")
+    return None if args.demo else image_of(args)
+
+
+def _machine(config: MachineConfig) -> Machine:
+    from monitor import Machine
+
+    return Machine(memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
+                   clock=config.clock)
+
+
+def load_demo(machine: Machine) -> None:
+    """Put the embedded guest into the machine."""
+    from monitor.guests.embedded import embedded_image
+
+    guest = embedded_image()
+    machine.load_flat(guest.image, guest.load_address, eip=guest.entry)
+
+
+def console() -> Console:
+    """Where the text goes: as wide as it needs where there is no terminal."""
+    from rich.console import Console
+
+    made = Console(highlight=False)
+    if not made.is_terminal:
+        made.width = TEXT_WIDTH
+    return made
+
+
+def address(text: str) -> int:
+    """An address of an option, for argparse."""
+    return parse_number(text, "address")
+
+
+def positive(text: str) -> int:
+    """A count of an option, for argparse."""
+    value = int(text, 0)
+    if value <= 0:
+        raise ValueError(text)
+    return value
+
+
+positive.__name__ = "positive number"  # argparse's messages
+
+
+def file_argument(parser: argparse._ActionsContainer, option: str, what: str) -> None:
+    """An option that names a file to write."""
+    parser.add_argument(option, type=Path, metavar="FILE", help=what)

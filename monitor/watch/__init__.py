@@ -1,0 +1,39 @@
+"""Watching a machine: what its monitor holds and does, as plain data, text and pictures.
+
+    machine.watch.count_entries()
+    machine.run(until="# ")
+    machine.watch.tc().only_patched().top(5)       # a CacheView: shows itself in a notebook
+
+Nothing here is imported unless it is used, and looking changes nothing: neither what the guest
+does nor how many instructions it takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitor.machine import Machine
+    from monitor.watch.tc_model import CacheView
+
+
+class Watch:
+    """`machine.watch`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def count_entries(self, on: bool = True) -> None:
+        """From now on, count how often guest instructions are begun in the translation cache.
+
+        The cache is emptied, so that everything is counted. UserError in another mode.
+        """
+        from monitor.watch.tc_read import translating
+
+        translating(self._machine).count_entries(on)
+
+    def tc(self) -> CacheView:
+        """The translation cache. UserError in a mode that has none."""
+        from monitor.watch.tc_read import cache_view
+
+        return cache_view(self._machine)

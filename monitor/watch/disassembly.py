@@ -1,0 +1,56 @@
+"""Disassembly for people: capstone, with names for the slots of the vCPU pages."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import capstone
+
+from bt import stubs
+
+SEGMENT_SLOT = re.compile(r"\b([fg]s):\[(e[a-z]{2}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]")
+SELECTOR_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
+
+
+class Line(NamedTuple):
+    """One instruction."""
+
+    address: int
+    size: int
+    text: str
+
+
+def lines(code: bytes, address: int) -> Iterator[Line]:
+    """Disassemble; what is no instruction comes byte by byte as `.byte`."""
+    for at, size, mnemonic, operands in _decoder().disasm_lite(code, address):
+        yield Line(at, size, f"{mnemonic} {operands}".rstrip())
+
+
+def with_slots(text: str) -> str:
+    """`gs:[0x1000]` as `gs:[VSYS]`: for translated code only."""
+    return SEGMENT_SLOT.sub(_slot, text)
+
+
+def _slot(match: re.Match[str]) -> str:
+    value = int(match[3], 0) if match[3] else 0
+    name = slot_names().get(value, hex(value))
+    return f"{match[1]}:[{match[2] or ''}{name}]"
+
+
+@functools.cache
+def slot_names() -> dict[int, str]:
+    """Offsets in the vCPU pages (bt/stubs.py) by name."""
+    names = {getattr(stubs, name): name for name in stubs.SLOTS}
+    names |= {stubs.SELECTORS + 4 * i: f"{name}_SELECTOR" for i, name in enumerate(SELECTOR_NAMES)}
+    names |= {stubs.LDTR_SELECTOR: "LDTR_SELECTOR", stubs.TR_SELECTOR: "TR_SELECTOR"}
+    return names | {stubs.CONTROLS + 4 * i: f"CR{i}" for i in range(5)}
+
+
+@functools.cache
+def _decoder() -> capstone.Cs:
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+    decoder.skipdata = True
+    return decoder

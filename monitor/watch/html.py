@@ -1,0 +1,23 @@
+"""What rich prints, as HTML for a notebook."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console, RenderableType
+
+WIDTH = 140
+FORMAT = (
+    '<pre style="font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px;'
+    'line-height:1.25;white-space:pre;overflow-x:auto;background:#ffffff;color:#1d2430">{code}</pre>'
+)
+
+
+def html_of(renderable: RenderableType) -> str:
+    """A fragment with its styles inline: no style sheet, no script."""
+    console = Console(
+        record=True, file=io.StringIO(), width=WIDTH, force_terminal=True,
+        color_system="truecolor", highlight=False,
+    )
+    console.print(renderable)
+    return console.export_html(inline_styles=True, code_format=FORMAT)
