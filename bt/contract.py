@@ -260,6 +260,9 @@ class Engine(Protocol[Space]):
         If it is a piece of a large page, all pieces of that 4 MiB region go.
         """
 
+    def mappings(self, space: Space) -> list[tuple[int, int, int]]:
+        """Every page that is mapped: linear address, physical address, PERM_*. For who looks."""
+
     # --- running ------------------------------------------------------------------------
 
     def run_direct(self, source: Interp, ceiling: int, count: int, budget: int) -> int:
@@ -297,6 +300,13 @@ class Engine(Protocol[Space]):
 
     def give_null_segments(self, target: Interp) -> int:
         """Null selectors that the guest loaded by itself into `target`; how many."""
+
+    def segment(self, i: int) -> tuple[int, int, int, int]:
+        """Selector, base, limit and rights of a segment register as the code had it that ran last.
+
+        By its number (0 ES, CS, SS, DS, FS, GS); rights as Interp.segment() has them. For who
+        looks.
+        """
 
     def run_translated(
         self,

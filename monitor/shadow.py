@@ -144,6 +144,11 @@ class ShadowMmu:
         self.fills += 1
         return True
 
+    def mappings(self) -> dict[str, list[tuple[int, int, int]]]:
+        """What the shadows hold, by their names: linear address, physical address, PERM_*."""
+        spaces = {"kernel": self.kernel, "user": self.user}
+        return {name: self.engine.mappings(space) for name, space in spaces.items()}
+
     def run_anything(self, linear: int) -> bool:
         """Trap mode: map a page of kernel code for execution, unsearched."""
         found = self.ideal.translation(linear, False, False)

@@ -634,6 +634,18 @@ class Interp(Cpu):
         """What INVLPG does to a TLB: unmap the page, all of it when it is a large one."""
         invalidate_page(_space_of(space), la & M32)
 
+    def mappings(self, space: AddressSpace) -> list[tuple[int, int, int]]:
+        """Every page that is mapped: linear address, physical address, PERM_*."""
+        s = _space_of(space)
+        found: dict[int, tuple[int, int, int]] = {}
+        for i in range(s.count):
+            page: u32 = s.log[i]
+            entry: u64 = s.r[page]
+            if s.perm[page] and entry:
+                pa: u32 = (entry + ((page & M64) << 12) - self.mem.host) & M32
+                found[page] = (page << 12, pa, s.perm[page])
+        return [found[page] for page in sorted(found)]
+
     def operand_linear(self, pa: int) -> int:
         """Linear address of the memory operand of the instruction at EIP, whose bytes are at pa.
 

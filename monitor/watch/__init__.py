@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitor.machine import Machine
+    from monitor.watch.mmu_model import MmuView
     from monitor.watch.tc_model import CacheView
 
 
@@ -37,3 +38,9 @@ class Watch:
         from monitor.watch.tc_read import cache_view
 
         return cache_view(self._machine)
+
+    def mmu(self) -> MmuView:
+        """The guest's page tables and segments, and the monitor's side of them, if there is one."""
+        from monitor.watch.mmu_read import mmu_view
+
+        return mmu_view(self._machine)

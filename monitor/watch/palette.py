@@ -6,6 +6,7 @@ chosen to be told apart by people who see no red or no green, too: they differ i
 
 from __future__ import annotations
 
+from monitor.watch.mmu_model import ABSENT, MONITOR, NARROWER, OPEN_BUS, SAME, STALE
 from monitor.watch.tc_model import CHAIN, COPY, EXIT, FALLS, LOOKUP, STUB
 
 TEXT_STYLE = {
@@ -37,3 +38,42 @@ INK = "#1d2430"
 FAINT = "#717b8a"
 PAPER = "#ffffff"
 RULE = "#d9dde3"
+
+STATE_STYLE = {
+    SAME: "green",
+    NARROWER: "yellow",
+    STALE: "bold red",
+    ABSENT: "dim",
+    OPEN_BUS: "blue",
+    MONITOR: "magenta",
+}
+STATE_FILL = {
+    SAME: "#4caf82",
+    NARROWER: "#f2b53c",
+    STALE: "#d6403a",
+    ABSENT: "#e6e9ee",
+    OPEN_BUS: "#8fb6dd",
+    MONITOR: "#a57fd0",
+}
+GUEST_FILL = {  # by (user, writable)
+    (False, True): "#5b7ea6",
+    (False, False): "#9db6d1",
+    (True, True): "#3d9a8f",
+    (True, False): "#9fd0c9",
+}
+GUEST_STYLE = {
+    (False, True): "blue",
+    (False, False): "bright_blue",
+    (True, True): "cyan",
+    (True, False): "bright_cyan",
+}
+GUEST_WORDS = {
+    (False, True): "kernel, read and write",
+    (False, False): "kernel, read only",
+    (True, True): "user, read and write",
+    (True, False): "user, read only",
+}
+CUT = "#d6403a"  # what truncation took from a segment
+KEPT = "#7fa3c7"
+SET_ASIDE = "#e6e9ee"  # a segment that the engine does not have now
+RESERVED = "#a57fd0"  # the monitor's region

@@ -27,6 +27,8 @@ def fit(text: str, width: float, size: float = 12) -> str:
 
 
 class Svg:
+    """A picture on white; its height may be set when everything is drawn."""
+
     def __init__(self, width: float, height: float) -> None:
         self.width = width
         self.height = height
@@ -69,9 +71,11 @@ class Svg:
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" width={quoteattr(_number(self.width))} '
             f'height={quoteattr(_number(self.height))} viewBox="0 0 {size}" role="img" '
-            f"font-family={quoteattr(MONO)} xml:space=\"preserve\">"
+            f'font-family={quoteattr(MONO)} xml:space="preserve">'
         )
-        return "\n".join([head, f"<title>{escape(title)}</title>", *self._body, "</svg>"]) + "\n"
+        paper = '<rect width="100%" height="100%" fill="#ffffff"/>'
+        named = f"<title>{escape(title)}</title>"
+        return "\n".join([head, named, paper, *self._body, "</svg>"]) + "\n"
 
     def _add(self, name: str, attributes: dict[str, object]) -> None:
         self._body.append(f"<{name}{_attributes(attributes)}/>")

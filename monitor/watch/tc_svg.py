@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from monitor.watch.palette import FAINT, FILL, INK, PAPER, RULE, STROKE
+from monitor.watch.palette import FAINT, FILL, INK, RULE, STROKE
 from monitor.watch.svg import Svg, fit, text_width
 from monitor.watch.tc_model import (
     CHAIN,
@@ -58,7 +58,6 @@ def svg_of(view: CacheView) -> str:
     height = cards[-1].top + cards[-1].height + MARGIN if cards else TOP + MARGIN
     lanes = min(MOST_LANES, len(view.links()))
     picture = Svg(LANES_X + 26 + LANE * max(lanes, 1) + MARGIN, height)
-    picture.rect(0, 0, picture.width, height, fill=PAPER)
     _title(picture, view)
     most = max((row.hits or 0 for block in view.blocks for row in block.rows), default=0)
     for card in cards:

@@ -273,3 +273,11 @@ def test_any_ceiling_holds(lab: Lab, ceiling: int) -> None:
     at = CODE + len(assemble("mov al, [ebx]"))
     assert (exit_.eip, exit_.count) == (at, 1)
     assert exit_.vector == (GP if ceiling <= HOLE else PF)
+
+
+def test_a_segment_can_be_looked_at(lab: Lab) -> None:
+    """As the code had it that ran last: the guest's, truncated."""
+    lab.finish("nop")
+    for number, name in enumerate(("es", "cs", "ss", "ds", "fs", "gs")):
+        selector, base, limit, _ = lab.ideal.segment(number)
+        assert lab.engine.segment(number)[:3] == (selector, base, min(limit, CEILING - 1)), name

@@ -314,3 +314,31 @@ def test_a_page_end_is_no_instruction_end(lab: Lab) -> None:
         1,
     )
     assert lab.reg("eax") == 0x44332211
+
+
+# --- for who looks --------------------------------------------------------------------------
+
+
+def test_what_is_mapped_can_be_listed(lab: Lab) -> None:
+    space = lab.engine.new_space()
+    assert lab.engine.mappings(space) == []
+    lab.engine.map_page(space, PLACE, FREE * PAGE, PERM_WRITE)
+    lab.engine.map_page(space, 0xFFFFF000, (FREE + 1) * PAGE, PERM_EXEC | PERM_PINNED)
+    lab.engine.map_page(space, 0, (FREE + 2) * PAGE, PERM_GLOBAL)
+    lab.engine.map_page(space, PLACE, (FREE + 3) * PAGE, 0)  # replaces
+    first = (0, (FREE + 2) * PAGE, PRESENT | PERM_GLOBAL)
+    last = (0xFFFFF000, (FREE + 1) * PAGE, PRESENT | PERM_EXEC | PERM_PINNED)
+    assert lab.engine.mappings(space) == [first, (PLACE, (FREE + 3) * PAGE, PRESENT), last]
+    lab.engine.unmap_page(space, PLACE)
+    assert lab.engine.mappings(space) == [first, last]
+    space.flush(keep_global=True)
+    assert lab.engine.mappings(space) == [first, last]
+    space.flush()
+    assert lab.engine.mappings(space) == [last]
+
+
+def test_listing_changes_nothing(lab: Lab) -> None:
+    before = lab.engine.mappings(lab.space)
+    assert {la for la, _, _ in before} == set(FRAMES)
+    lab.finish("mov eax, [0x20000]")
+    assert lab.engine.mappings(lab.space) == before

@@ -1,0 +1,52 @@
+"""Run a guest for a while, then show its address space and the monitor's shadow of it.
+
+What the guest's page tables map, what the shadows hold of that now and where the two differ, the
+segments with what truncation left of them, and the monitor's hidden region. A shadow is a TLB: that
+it holds less than the tables, or for a while something else, is as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import ExitStack
+
+from monitor.cli.watching import (
+    add_guest,
+    console,
+    file_argument,
+    positive,
+    run_guest,
+)
+from monitor.config import MODES
+
+NAME = "mmu"
+HELP = "show the page tables, shadows and segments of a running guest"
+RANGES = 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_guest(parser)
+    how = parser.add_argument_group("how")
+    how.add_argument("--mode", choices=MODES, default="translate",
+                     help="how it runs; bare has no shadow (default translate)")
+    how.add_argument("--ranges", type=positive, default=RANGES, metavar="N",
+                     help=f"show the N biggest ranges as text (default {RANGES})")
+    how.add_argument("--json", action="store_true", help="as JSON, instead of text")
+    file_argument(how, "--svg", "also as a picture")
+
+
+def run(args: argparse.Namespace) -> int:
+    from monitor.cli.text_file import TextFile
+    from monitor.watch.mmu_text import mmu_text
+
+    with ExitStack() as stack:
+        file = stack.enter_context(TextFile(args.svg, "--svg")) if args.svg else None
+        view = run_guest(args, args.mode).machine.watch.mmu()
+        if file is not None:
+            file.write_text(view.svg())
+    if args.json:
+        print(json.dumps(view.as_dict(), indent=1))
+    else:
+        console().print(mmu_text(view, args.ranges))
+    return 0

@@ -1,0 +1,181 @@
+"""From a machine to a `MmuView`. Looks, and changes nothing: no accessed bit, no fill."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_WRITE
+from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
+from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
+from bt.translate import CONTEXTS
+from monitor.memory import HOLE_END, HOLE_START, PAGE
+from monitor.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
+from monitor.watch import mmu_model as model
+from monitor.watch.guest_tables import PAGES, GuestTables, guest_tables, write_protects
+from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, ShadowRange, ShadowSpace
+from monitor.watch.mmu_segments import segment_views
+
+if TYPE_CHECKING:
+    from monitor.machine import Machine
+    from monitor.virtual import VirtualProcessor
+
+TOP = 1 << 32
+Codes = npt.NDArray[np.int64]
+
+
+def mmu_view(machine: Machine) -> MmuView:
+    """The guest's tables and segments, and, if there is a monitor, its side of them."""
+    from monitor.translating import TranslatingProcessor
+    from monitor.virtual import VirtualProcessor
+
+    processor = machine.processor
+    processor.sync()
+    cpu = processor.ideal
+    tables = guest_tables(cpu, machine.ram)
+    virtual = processor if isinstance(processor, VirtualProcessor) else None
+    used = processor.cache.used if isinstance(processor, TranslatingProcessor) else 0
+    figures = virtual.shadow.statistics() if virtual else {}
+    return MmuView(
+        count=processor.count(),
+        mode=machine.mode,
+        paging=tables.paging,
+        cr0=int(cpu.cr0),
+        cr3=int(cpu.cr3),
+        cr4=int(cpu.cr4),
+        cpl=int(cpu.cpl),
+        guest=tuple(guest_ranges(tables)),
+        shadows=tuple(_shadows(virtual, tables, machine.memory.size)) if virtual else (),
+        segments=segment_views(cpu, virtual.engine if virtual else None),
+        hidden_base=HIDDEN_BASE if virtual else None,
+        hidden=tuple(hidden_parts(used)) if virtual else (),
+        clean=figures.get("pages_clean", 0),
+        audited=figures.get("pages_audited", 0),
+        fills=figures.get("fills", 0),
+        flushes=figures.get("flushes", 0),
+    )
+
+
+# --- runs of pages -----------------------------------------------------------------------
+
+
+def _runs(codes: Codes, frames: Codes) -> list[tuple[int, int]]:
+    """[from, to) of pages alike whose frames follow each other; code 0 is left out."""
+    breaks = (codes[1:] != codes[:-1]) | (frames[1:] != frames[:-1] + 1)
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(codes)]
+    return [(a, b) for a, b in pairwise(edges) if codes[a]]
+
+
+def guest_ranges(tables: GuestTables) -> list[GuestRange]:
+    """What the guest's tables map."""
+    kept = tables.bits & np.uint32(1 | PTE_W | PTE_U | PTE_G | PTE_PS)
+    found = []
+    for a, b in _runs(kept.astype(np.int64), tables.frames.astype(np.int64)):
+        bits, part = int(kept[a]), tables.bits[a:b]
+        found.append(
+            GuestRange(
+                a * PAGE, b - a, int(tables.frames[a]) * PAGE, bool(bits & PTE_W),
+                bool(bits & PTE_U), bool(bits & PTE_G), bool(bits & PTE_PS),
+                int(np.count_nonzero(part & PTE_A)), int(np.count_nonzero(part & PTE_D)),
+            )
+        )
+    return found
+
+
+# --- the shadows -------------------------------------------------------------------------
+
+
+def _shadows(processor: VirtualProcessor, tables: GuestTables, size: int) -> list[ShadowSpace]:
+    protects = write_protects(processor.ideal)
+    open_bus = processor.shadow.physical(OPEN_BUS) // PAGE
+    spaces = []
+    for name, mappings in processor.shadow.mappings().items():
+        held = _Held(mappings)
+        user = name == "user"
+        states = _states(held, tables, user, protects, open_bus, size)
+        spaces.append(ShadowSpace(name, tuple(_shadow_ranges(held, tables, states))))
+    return spaces
+
+
+class _Held:
+    """A shadow's pages as arrays."""
+
+    def __init__(self, mappings: list[tuple[int, int, int]]) -> None:
+        self.frames = np.zeros(PAGES, np.int64)
+        self.perms = np.zeros(PAGES, np.int64)
+        if mappings:
+            rows = np.array(mappings, np.int64)
+            pages = rows[:, 0] // PAGE
+            self.frames[pages] = rows[:, 1] // PAGE
+            self.perms[pages] = rows[:, 2]
+
+
+def _states(
+    held: _Held, tables: GuestTables, user: bool, protects: bool, open_bus: int, size: int
+) -> Codes:
+    """For each page 1 + the index of its state in STATES; 0: neither side has it."""
+    have = held.perms != 0
+    reachable = (tables.bits & PTE_U) != 0 if user else tables.mapped
+    writable = tables.writable(user, protects) & reachable
+    agree = reachable & (held.frames == tables.frames)
+    holds_write = (held.perms & PERM_WRITE) != 0
+    ram = _is_ram(tables.frames, size)
+    states = np.zeros(PAGES, np.int64)
+
+    def put(name: str, where: npt.NDArray[np.bool_]) -> None:
+        states[where] = 1 + model.STATES.index(name)
+
+    below = np.arange(PAGES) < HIDDEN_BASE // PAGE
+    put(model.ABSENT, reachable & ram & below & ~have)
+    put(model.STALE, have)
+    put(model.SAME, have & agree & (writable == holds_write))
+    put(model.NARROWER, have & agree & writable & ~holds_write)
+    put(model.OPEN_BUS, have & reachable & ~ram & (held.frames == open_bus))
+    put(model.MONITOR, (held.perms & PERM_PINNED) != 0)
+    return states
+
+
+def _is_ram(frames: npt.NDArray[np.uint32], size: int) -> npt.NDArray[np.bool_]:
+    """Frames that may be mapped for the engine: RAM, and not the hole of the first MiB."""
+    hole = (frames >= HOLE_START // PAGE) & (frames < HOLE_END // PAGE)
+    return (frames < size // PAGE) & ~hole
+
+
+def _shadow_ranges(held: _Held, tables: GuestTables, states: Codes) -> list[ShadowRange]:
+    absent = states == 1 + model.STATES.index(model.ABSENT)
+    frames = np.where(absent, tables.frames.astype(np.int64), held.frames)
+    shown = held.perms & (PERM_WRITE | PERM_EXEC | PERM_GLOBAL)
+    codes = np.where(states != 0, states << 8 | shown, 0)
+    found = []
+    for a, b in _runs(codes, frames):
+        perm = int(shown[a])
+        found.append(
+            ShadowRange(
+                a * PAGE, b - a, int(frames[a]) * PAGE, model.STATES[int(states[a]) - 1],
+                bool(perm & PERM_WRITE), bool(perm & PERM_EXEC), bool(perm & PERM_GLOBAL),
+            )
+        )
+    return found
+
+
+# --- the hidden region -------------------------------------------------------------------
+
+
+def hidden_parts(used: int) -> list[HiddenPart]:
+    """The monitor's region, from its base to the top of the linear address space."""
+    parts = [HiddenPart(HIDDEN_BASE, HIDDEN_BASE + TC_BYTES, "translation cache", used)]
+    assert VCPU_LINEAR == HIDDEN_BASE + TC_BYTES
+    for context in CONTEXTS:
+        at = vcpu_linear(context)
+        ring = "user" if context.user else "kernel"
+        name = ring if context.stubs else f"{ring}, flags odd"
+        parts += [
+            HiddenPart(at, at + VSYS, f"vCPU page ({name})"),
+            HiddenPart(at + VSYS, at + NEAR_LANDINGS, f"virtual IF ({name})"),
+            HiddenPart(at + NEAR_LANDINGS, at + FAR_LANDINGS, f"near landings ({name})"),
+            HiddenPart(at + FAR_LANDINGS, at + VCPU_BYTES, f"far landings ({name})"),
+        ]
+    return [*parts, HiddenPart(parts[-1].end, TOP, "not mapped")]
