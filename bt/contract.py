@@ -46,6 +46,7 @@ from bt.interp.state import (
     MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
+    MARK_TRACE,
     PERM_EXEC,
     PERM_GLOBAL,
     PERM_LARGE,
@@ -71,6 +72,7 @@ __all__ = [
     "MARK_ENTRY",
     "MARK_LOOKUP",
     "MARK_STUB",
+    "MARK_TRACE",
     "MAX_STOPS",
     "MAX_WATCHPOINTS",
     "PERM_EXEC",
@@ -115,8 +117,8 @@ class Bus(Protocol):
 class FrameTable(Protocol):
     """Physical memory as an engine and the ideal processor share it, and what is asked of frames.
 
-    `written`, `watch`, `audit` and `forget_blocks` are not for use while an engine runs, but from
-    a callback of its bus `written` is.
+    `written`, `watch`, `audit`, `trace` and `forget_blocks` are not for use while an engine runs,
+    but from a callback of its bus `written` and `take_trace` are.
     """
 
     def is_ram(self, pa: int) -> bool:
@@ -149,6 +151,20 @@ class FrameTable(Protocol):
 
         Ranges that hold all of them, perhaps more: (physical address, bytes). None: in too many
         places to tell.
+        """
+
+    def trace(self, room: int) -> None:
+        """Note each guest instruction that a processor begins, up to `room` until they are taken.
+
+        In a translation cache those marked MARK_TRACE. Again where one that faulted, or a REP, is
+        begun again. 0: stop. Looks at all code anew.
+        """
+
+    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+        """What was noted, in order, and empty the notes.
+
+        Place and root (TRACE_* of bt/interp/state.py), count, and the bytes of what is not in the
+        cache: eight as a number with the first one lowest, and eight more.
         """
 
     def audit(self, frame: int, on: bool) -> None:

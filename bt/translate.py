@@ -36,7 +36,7 @@ from bt.cache import (
     TranslatedBlock,
     TranslationCache,
 )
-from bt.interp.state import MARK_COUNTS, MARK_ENTRY, MARK_LOOKUP, MARK_STUB
+from bt.interp.state import MARK_COUNTS, MARK_ENTRY, MARK_LOOKUP, MARK_STUB, MARK_TRACE
 from bt.lengths import PREFIXES
 from bt.output import Output, Surveyed
 from bt.stubs import (
@@ -53,6 +53,7 @@ from bt.table import TABLE, Class, Instruction
 STUB_DONE = MARK_COUNTS | MARK_STUB
 LOOKED_UP = MARK_COUNTS | MARK_LOOKUP
 ENTRY_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_ENTRY]) * (256 - BEGINS)  # undo masks to marks
+TRACE_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_TRACE]) * (256 - BEGINS)
 NO_BLOCK = Exit(INDIRECT, 0)  # an indirect branch to what is not translated
 MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
@@ -146,6 +147,7 @@ class Translator:
         self.policies = (policies(False), policies(True))
         self._plain = tuple(_plain_entries(table) for table in self.policies)
         self.count_entries = False  # shall the engine count how often instructions are begun?
+        self.trace = False  # shall the engine note what instructions are begun?
         self.patches: Counter[str] = Counter()  # problem instructions replaced, by mnemonic
         self.returns: set[int] = set()  # where translated calls come back to
         self.instructions = 0  # guest instructions translated
@@ -283,11 +285,23 @@ class Translator:
         marks = bytes(out.marks)
         if self.count_entries:
             marks = bytes(map(or_, marks, out.undos.translate(ENTRY_WHERE_BEGINS)))
+        if self.trace:
+            marks = self._with_trace(out, marks)
         self.mark(start, marks)
         for link, target in out.links:
             target = target or block
             assert target is not None
             target.incoming.append(link)
+
+    def _with_trace(self, out: Output, marks: bytes) -> bytes:
+        """Mark where instructions begin, behind STI too; a slot that falls through is none."""
+        traced = bytearray(map(or_, marks, out.undos.translate(TRACE_WHERE_BEGINS)))
+        for at in self.cache.after_sti:
+            exit_ = self.cache.exits.get(at)
+            falls = exit_ is not None and exit_.kind == CHAIN and not exit_.completes
+            if out.start <= at < out.here and not falls:
+                traced[at - out.start] |= MARK_TRACE
+        return bytes(traced)
 
     # --- one instruction ----------------------------------------------------------------
 

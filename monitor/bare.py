@@ -26,6 +26,9 @@ class BareProcessor(Processor):
     def io_count(self) -> int:
         return int(self.cpu.io_icount)
 
+    def io_place(self) -> int:
+        return int(self.cpu.eip)
+
     def notice(self) -> None:
         self.cpu.recheck = 1
 

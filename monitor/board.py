@@ -34,6 +34,10 @@ class GuestCallServer(Protocol):
         """Serve the call that made the processor leave run()."""
 
 
+AccessListener = Callable[[str, int, int, int], None]
+"""kind ("in" or "out"), port, size, value"""
+
+
 class Board:
     """Bus, chips and console. `notice` is called when the processor must leave its loop."""
 
@@ -47,6 +51,7 @@ class Board:
         self.console = bytearray()  # all that the guest sent to COM1
         self.debug_console = bytearray()
         self.on_serial: list[Callable[[bytes], None]] = []
+        self.on_access: list[AccessListener] = []  # told of every port access; empty costs nothing
         self.ended: Outcome | None = None
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
@@ -80,6 +85,8 @@ class Board:
             value = self.bus.read_port(port, size)
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
+            if self.on_access:
+                self._tell("in", port, size, value)
         finally:
             self.counter.in_access = False
         return value
@@ -88,6 +95,8 @@ class Board:
         self.accesses["port_writes"] += 1
         self.counter.in_access = True
         try:
+            if self.on_access:
+                self._tell("out", port, size, value)
             self.bus.write_port(port, size, value)
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
@@ -118,6 +127,10 @@ class Board:
 
     def write_memory(self, address: int, size: int, value: int) -> None:
         self.bus.write_memory(address, size, value)
+
+    def _tell(self, kind: str, port: int, size: int, value: int) -> None:
+        for listener in self.on_access:
+            listener(kind, port, size, value)
 
     def has_device(self, address: int, size: int) -> bool:
         """Does a device answer anywhere in this range of physical memory?"""

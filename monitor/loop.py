@@ -59,6 +59,8 @@ class Loop:
         self.halted = False
         self.interrupts = 0
         self.idle = 0  # turns spent halted
+        self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
+        self.most = LONGEST_SLICE  # instructions of a turn
         self._slice = FIRST_SLICE
         self._stop = threading.Event()
 
@@ -93,6 +95,8 @@ class Loop:
         begun = time.monotonic()
         reason = self.processor.run(budget)
         self._adapt(budget, time.monotonic() - begun)
+        if self.on_turn is not None:
+            self.on_turn()
         if reason == EXIT_HALT:
             self.halted = True
         elif reason == EXIT_SHUTDOWN:
@@ -135,7 +139,7 @@ class Loop:
             self._slice = min(LONGEST_SLICE, self._slice * 2)
 
     def _budget(self, limits: Limits) -> int:
-        budget = self._slice
+        budget = min(self._slice, self.most)
         deadline = self.board.next_deadline()
         if deadline is not None:
             budget = min(budget, max(1, self.clock.budget_until(deadline)))

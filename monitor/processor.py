@@ -34,6 +34,18 @@ class Processor(ABC):
         """The same while a port access is being served."""
 
     @abstractmethod
+    def io_place(self) -> int:
+        """EIP of the guest's instruction whose port access is being served."""
+
+    def trace(self, room: int) -> None:
+        """Note each guest instruction that begins (FrameTable.trace); 0: no more."""
+        self.ram.trace(room)
+
+    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+        """FrameTable.take_trace, but with the guest's EIP everywhere."""
+        return self.ram.take_trace()
+
+    @abstractmethod
     def notice(self) -> None:
         """Leave run() after the instruction that is being executed."""
 

@@ -20,6 +20,7 @@ from bt.interp.state import (
     POSTURE_KERNEL_IOPL,
     POSTURE_USER,
     POSTURE_USER_FLAGS,
+    TRACE_CACHE,
 )
 from bt.stubs import (
     SAVE_EAX,
@@ -39,6 +40,8 @@ from monitor.code_pages import CodePages
 from monitor.memory import GuestMemory
 from monitor.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
 from monitor.virtual import VirtualProcessor
+
+M32 = 0xFFFFFFFF
 
 
 class How(Enum):
@@ -92,6 +95,7 @@ class TranslatingProcessor(VirtualProcessor):
         self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
         self._pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
+        self._traced: list[tuple[int, int, int, int, int]] = []  # taken when the cache was emptied
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
 
     def advance(self, posture: int, budget: int) -> int:
@@ -222,12 +226,38 @@ class TranslatingProcessor(VirtualProcessor):
 
     def forget_translations(self) -> None:
         """Start the translation cache anew."""
+        self._traced += self._take_trace()  # while the cache knows what is where
         self._pending_chain = None
         self._pending_landing = False
         self.code_pages.forget(self.cache)
         self.translator.reset()
         self.cache.flushes += 1
         self.ram.forget_blocks()
+
+    def io_place(self) -> int:
+        place = super().io_place()
+        return self.cache.guest_place(place)[0] if self._in_engine else place
+
+    def trace(self, room: int) -> None:
+        super().trace(room)
+        self._traced.clear()
+        self.translator.trace = bool(room)
+        self.forget_translations()
+
+    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+        taken = self._traced + self._take_trace()
+        self._traced.clear()
+        return taken
+
+    def _take_trace(self) -> list[tuple[int, int, int, int, int]]:
+        """Addresses of the cache become the guest's."""
+        return [
+            (self._guest_note(place) if place & TRACE_CACHE else place, root, count, low, high)
+            for place, root, count, low, high in self.ram.take_trace()
+        ]
+
+    def _guest_note(self, place: int) -> int:
+        return place & ~M32 | self.cache.guest_place(place & M32)[0]
 
     def count_entries(self, on: bool) -> None:
         """Count how often each guest instruction is begun in the cache (Engine.entries).

@@ -108,6 +108,9 @@ class VirtualProcessor(Processor):
     def io_count(self) -> int:
         return int((self.engine if self._in_engine else self.ideal).io_icount)
 
+    def io_place(self) -> int:
+        return int((self.engine if self._in_engine else self.ideal).eip)
+
     def notice(self) -> None:
         self._noticed = True
         self.ideal.recheck = 1

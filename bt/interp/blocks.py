@@ -50,10 +50,12 @@ from bt.interp.state import (
     H_LOOKUP,
     H_STOP,
     H_STUB_DONE,
+    H_TRACED,
     MARK_COUNTS,
     MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
+    MARK_TRACE,
     VEC_GP,
     Block,
     Cpu,
@@ -105,6 +107,12 @@ def mark_at(c: Cpu, la: u32) -> u32:
     if offset < c.count_size:
         return c.count_marks[offset]
     return MARK_COUNTS
+
+
+@func
+def in_cache(c: Cpu, la: u32) -> u32:
+    """Is this linear address in the translation cache, if there is one?"""
+    return 1 if (la - c.count_base) & M32 < c.count_size else 0
 
 
 @func
@@ -194,7 +202,9 @@ def decode_run(c: Cpu, ops: Op, first: u32, eip: u32, max_ops: u32, max_count: u
             la: u32 = (at + c.seg_base[CS]) & M32
             mark = mark_at(c, la)
             op.counted = mark & MARK_COUNTS
-            if mark & MARK_ENTRY:
+            if c.mem.tracing and (mark & MARK_TRACE or not in_cache(c, la)):
+                wrap_handler(op, H_TRACED)
+            elif mark & MARK_ENTRY:
                 wrap_handler(op, H_COUNT_ENTRY)
             elif mark & MARK_STUB:
                 wrap_handler(op, H_STUB_DONE)

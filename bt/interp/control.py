@@ -8,8 +8,10 @@ a remapped page is noticed.
 
 from __future__ import annotations
 
+from bt.interp.counting import icount_at, trace_root
 from bt.interp.dialect import (
     M32,
+    M64,
     NEXT,
     func,
     go,
@@ -17,8 +19,10 @@ from bt.interp.dialect import (
     inline,
     is_null,
     jump_at,
+    ld8,
     own_handler,
     u32,
+    u64,
 )
 from bt.interp.flags import cc_zero, condition
 from bt.interp.memory import fault, raise_error, raise_plain
@@ -29,13 +33,19 @@ from bt.interp.state import (
     ECX,
     EXIT_BREAKPOINT,
     H_STALE,
+    MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
     ST_BUDGET,
     ST_EXIT,
     ST_LOOKUP,
+    TRACE_CACHE,
+    TRACE_CODE,
+    TRACE_RING_SHIFT,
+    TRACE_V86,
     VEC_GP,
     VEC_UD,
+    VM,
     Cpu,
     Op,
 )
@@ -225,6 +235,72 @@ def count_entry(c: Cpu, op: Op) -> i32:
         return stub_done(c, op)
     if mark & MARK_LOOKUP:
         return landing_jump(c, op)
+    return own_handler(c, op)
+
+
+@func
+def note_code(c: Cpu, op: Op) -> u32:
+    """Keep the bytes of an instruction, which may rewrite itself; 0: they are not at hand."""
+    m = c.mem
+    la: u32 = (op.eip + c.seg_base[CS]) & M32
+    entry = c.tlb_x[la >> 12]
+    if entry == 0:
+        return 0
+    host: u64 = (entry + la) & M64
+    size: u32 = 0x1000 - (la & 0xFFF)
+    low: u64 = 0
+    high: u64 = 0
+    for i in range(size if size < 15 else 15):
+        byte: u64 = ld8(c, host + i)
+        if i < 8:
+            low |= byte << (8 * i)
+        else:
+            high |= byte << (8 * i - 64)
+    m.trace_code[2 * m.trace_used] = low
+    m.trace_code[2 * m.trace_used + 1] = high
+    return 1
+
+
+@func
+def note_begin(c: Cpu, op: Op) -> i32:
+    """Write into the trace that op begins an instruction of the guest."""
+    m = c.mem
+    if m.trace_used >= m.trace_room:
+        m.trace_lost += 1
+        return 0
+    place: u64 = op.eip
+    root: u64 = c.guest_root
+    ring: u64 = c.guest_cpl if c.external else c.cpl
+    place |= ring << TRACE_RING_SHIFT
+    if c.external:
+        if (op.eip - c.count_base) & M32 < c.count_size:
+            place |= TRACE_CACHE
+    else:
+        if c.eflags & VM:
+            place |= TRACE_V86
+        root = trace_root(c)
+    if place & TRACE_CACHE == 0 and note_code(c, op):
+        place |= TRACE_CODE
+    m.trace_places[m.trace_used] = place
+    m.trace_roots[m.trace_used] = root
+    m.trace_counts[m.trace_used] = icount_at(c, op)
+    m.trace_used += 1
+    return 0
+
+
+@func
+def traced(c: Cpu, op: Op) -> i32:
+    """A guest instruction begins while a trace is being made."""
+    note_begin(c, op)
+    offset: u32 = (op.eip + c.seg_base[CS] - c.count_base) & M32
+    if offset < c.count_size:
+        mark = c.count_marks[offset]
+        if mark & MARK_ENTRY:
+            return count_entry(c, op)
+        if mark & MARK_STUB:
+            return stub_done(c, op)
+        if mark & MARK_LOOKUP:
+            return landing_jump(c, op)
     return own_handler(c, op)
 
 

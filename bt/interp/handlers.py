@@ -62,6 +62,7 @@ SPECIAL = (  # H_UNDEFINED ... in the order of state.py
     Handler("stub_done", ()),
     Handler("landing_jump", ()),
     Handler("count_entry", ()),
+    Handler("traced", ()),
 )
 assert len(SPECIAL) == H_FIRST
 

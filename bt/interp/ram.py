@@ -143,6 +143,44 @@ class Ram:
             return None
         return [(m.watch_from[i], m.watch_to[i] - m.watch_from[i]) for i in range(count)]
 
+    def trace(self, room: int) -> None:
+        """Note each guest instruction that a processor begins, at most `room` at a time; 0: stop.
+
+        Once for a Ram: the room stays what it was first.
+        """
+        m = self.memory
+        if room and not m.trace_room:
+            m.trace_places = alloc64(room)
+            keep(self.arena, m.trace_places)
+            m.trace_roots = alloc64(room)
+            keep(self.arena, m.trace_roots)
+            m.trace_code = alloc64(2 * room)
+            keep(self.arena, m.trace_code)
+            m.trace_counts = alloc64(room)
+            keep(self.arena, m.trace_counts)
+            m.trace_room = room
+        m.tracing = 1 if room else 0
+        m.trace_used = 0
+        forget_blocks(m)
+
+    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+        """What was noted since last time, in order.
+
+        TRACE_* words of place and root, the count, and the bytes: eight, and eight more.
+        """
+        m = self.memory
+        found = []
+        for i in range(m.trace_used):
+            low = m.trace_code[2 * i]
+            high = m.trace_code[2 * i + 1]
+            found.append((m.trace_places[i], m.trace_roots[i], m.trace_counts[i], low, high))
+        m.trace_used = 0
+        return found
+
+    def trace_lost(self) -> int:
+        """Instructions that found no room."""
+        return self.memory.trace_lost
+
     def statistics(self) -> dict[str, int]:
         cache = self.memory.blocks
         return {

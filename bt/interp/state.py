@@ -168,7 +168,8 @@ H_STOP = 5  # a breakpoint of the embedder: leave before the instruction
 H_STUB_DONE = 6  # wraps the op that ends a stub: counts it
 H_LANDING_JUMP = 7  # wraps the JMP through a table of landings: counts it
 H_COUNT_ENTRY = 8  # wraps the op that begins a guest instruction in a cache: counts it
-H_FIRST = 9
+H_TRACED = 9  # wraps an op that begins a guest instruction: notes it
+H_FIRST = 10
 
 # What a space allows on a linear page (Space.perm)
 PERM_PRESENT = 1
@@ -190,6 +191,16 @@ MARK_COUNTS = 1  # completing it completes a guest instruction
 MARK_STUB = 2  # that was simulated by a stub
 MARK_LOOKUP = 4  # that was an indirect branch, and this JMP looks its target up
 MARK_ENTRY = 8  # a guest instruction begins here, and how often it does is counted
+MARK_TRACE = 16  # a guest instruction begins here; it is noted while Memory.tracing
+
+# Memory.trace_places: EIP in the low half, and
+TRACE_RING_SHIFT = 32  # the guest's CPL, two bits
+TRACE_CACHE = 1 << 36  # EIP is an address in a translation cache
+TRACE_V86 = 1 << 37
+TRACE_CODE = 1 << 38  # trace_code has its bytes, as far as they lie in its first page
+# Memory.trace_roots: base of CS in the high half, CR3 in the low one, and
+TRACE_PAGING = 1
+TRACE_WIDE = 2  # 32-bit code
 
 PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
 
@@ -245,6 +256,14 @@ class Memory:
     watch_from: Annotated[list[u32], 64]  # their first physical addresses (of the first 64)
     watch_to: Annotated[list[u32], 64]  # and the ends
     blocks: Blocks
+    tracing: u32  # 1: every processor notes each instruction of the guest that it begins
+    trace_room: u32  # entries of these arrays
+    trace_used: u32
+    trace_lost: u64  # entries that did not fit
+    trace_places: U64Ptr  # TRACE_*
+    trace_roots: U64Ptr
+    trace_code: U64Ptr  # two for each entry: up to 15 bytes
+    trace_counts: U64Ptr  # guest instructions completed before it
 
 
 @struct
@@ -481,6 +500,8 @@ class Cpu:
     tlb_x: U64Ptr
     user_space: Space
     sup_space: Space  # also for implicit accesses: descriptors, TSS, gates
+    guest_cpl: u32  # external: of the guest that it runs
+    guest_root: u64  # external: the same's CR3, as Memory.trace_roots has it
     count_base: u32  # linear region where only marked instructions count (a translation cache)
     count_size: u32
     count_marks: U8Ptr  # a byte per byte of that region: MARK_* of the instruction there

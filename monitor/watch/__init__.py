@@ -10,12 +10,15 @@ does nor how many instructions it takes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitor.machine import Machine
     from monitor.watch.mmu_model import MmuView
     from monitor.watch.tc_model import CacheView
+    from monitor.watch.trace import Trace
+    from monitor.watch.trace_model import TraceEvent
 
 
 class Watch:
@@ -44,3 +47,27 @@ class Watch:
         from monitor.watch.mmu_read import mmu_view
 
         return mmu_view(self._machine)
+
+    def trace(
+        self,
+        *kinds: str,
+        addresses: Sequence[tuple[int, int]] = (),
+        rings: Collection[int] = (),
+        reasons: Sequence[str] = (),
+        limit: int | None = None,
+        sink: Callable[[TraceEvent], None] | None = None,
+    ) -> Trace:
+        """A context that traces what the machine does within it (trace_model.py: Filter).
+
+        `kinds` are "instruction", "block", "exit", "interrupt" and "device"; none: all of them.
+        With a `sink` the events go there, else they are kept. UserError for a kind unknown.
+        """
+        from monitor.errors import UserError
+        from monitor.watch.trace import Trace
+        from monitor.watch.trace_model import KINDS, Filter
+
+        unknown = set(kinds) - set(KINDS)
+        if unknown:
+            raise UserError(f"events {sorted(unknown)}: choose from {', '.join(KINDS)}")
+        wanted = Filter(kinds or KINDS, tuple(addresses), frozenset(rings), tuple(reasons))
+        return Trace(self._machine, wanted, limit, sink)

@@ -29,6 +29,13 @@ def lines(code: bytes, address: int) -> Iterator[Line]:
         yield Line(at, size, f"{mnemonic} {operands}".rstrip())
 
 
+def one(code: bytes, address: int, wide: bool = True) -> Line:
+    """The first instruction of some code, 32 or 16 bits."""
+    for at, size, mnemonic, operands in _decoder(wide).disasm_lite(code, address, 1):
+        return Line(at, size, f"{mnemonic} {operands}".rstrip())
+    return Line(address, len(code), "?")
+
+
 def with_slots(text: str) -> str:
     """`gs:[0x1000]` as `gs:[VSYS]`: for translated code only."""
     return SEGMENT_SLOT.sub(_slot, text)
@@ -50,7 +57,8 @@ def slot_names() -> dict[int, str]:
 
 
 @functools.cache
-def _decoder() -> capstone.Cs:
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+def _decoder(wide: bool = True) -> capstone.Cs:
+    mode = capstone.CS_MODE_32 if wide else capstone.CS_MODE_16
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, mode)
     decoder.skipdata = True
     return decoder

@@ -1,0 +1,120 @@
+"""Run a guest and write down what happens: instructions, blocks, exits, interrupts, port accesses.
+
+Each line has the number of guest instructions completed, the ring, EIP, and the event. The number
+is the same in every mode, so the traces of two modes can be compared. Exits, interrupts and port
+accesses cost little; with instructions or blocks the guest runs a few hundred times slower.
+--chrome writes a file for Perfetto (ui.perfetto.dev) or chrome://tracing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from monitor.cli.watching import add_guest, file_argument, positive, run_guest
+from monitor.config import MODES, parse_number
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from monitor import Machine
+    from monitor.cli.text_file import TextFile
+    from monitor.watch.trace import Trace
+    from monitor.watch.trace_model import Filter, TraceEvent
+
+NAME = "trace"
+HELP = "write down what a guest and its monitor do, event by event"
+LIMIT = 100_000
+KINDS = ("instruction", "block", "exit", "interrupt", "device")  # trace_model.KINDS
+QUIET = ("exit", "interrupt", "device")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_guest(parser)
+    which = parser.add_argument_group("which events")
+    which.add_argument("--events", default=",".join(QUIET), metavar="KIND,...",
+                       help=f"of {', '.join(KINDS)}; or all (default {','.join(QUIET)})")
+    which.add_argument("--range", action="append", default=[], metavar="FROM-TO",
+                       help="with EIP in this range, TO left out of it; may repeat")
+    which.add_argument("--ring", type=int, choices=range(4), action="append", default=[],
+                       help="with this CPL; may repeat")
+    which.add_argument("--reason", action="append", default=[], metavar="PATTERN",
+                       help="exits, interrupts and accesses that match, with * and ?; may repeat")
+    which.add_argument("--limit", type=positive, default=LIMIT, metavar="N",
+                       help=f"stop the guest after N events (default {LIMIT:,})")
+    how = parser.add_argument_group("how")
+    how.add_argument("--mode", choices=MODES, default="translate",
+                     help="how the guest runs (default translate)")
+    file_argument(how, "--out", "write the text there, not to standard output")
+    file_argument(how, "--chrome", "write Chrome's trace-event JSON there, and no text")
+
+
+def run(args: argparse.Namespace) -> int:
+    from monitor.cli.text_file import TextFile
+    from monitor.watch.trace_chrome import ChromeWriter
+
+    if args.out and args.chrome:
+        raise UserError("--out and --chrome: choose one of them")
+    wanted = filter_of(args)
+    with ExitStack() as stack:
+        file: TextFile | None = None
+        if args.out or args.chrome:
+            option = "--out" if args.out else "--chrome"
+            file = stack.enter_context(TextFile(args.out or args.chrome, option))
+        write: Callable[[str], object] = file.append if file else sys.stdout.write
+        chrome = ChromeWriter(write) if args.chrome else None
+        trace = _run(args, wanted, chrome or _text(write))
+        if chrome is not None:
+            chrome.finish()
+        if file is not None:
+            file.finish()
+    _tell(trace)
+    return 0
+
+
+def _run(args: argparse.Namespace, wanted: Filter, sink: Callable[[TraceEvent], None]) -> Trace:
+    from monitor.watch.trace import Trace
+
+    made: list[Trace] = []
+    with ExitStack() as stack:
+
+        def prepare(machine: Machine) -> None:
+            made.append(stack.enter_context(Trace(machine, wanted, args.limit, sink)))
+
+        run_guest(args, args.mode, prepare)
+    return made[0]
+
+
+def _text(write: Callable[[str], object]) -> Callable[[TraceEvent], None]:
+    return lambda event: (write(event.line() + "\n"), None)[1]
+
+
+def _tell(trace: Trace) -> None:
+    if trace.full:
+        print(f"vp: stopped after {trace.taken:,} events (--limit)", file=sys.stderr)
+    if trace.lost:
+        print(f"vp: {trace.lost:,} instructions were not noted", file=sys.stderr)
+
+
+def filter_of(args: argparse.Namespace) -> Filter:
+    """What the options ask for."""
+    from monitor.watch.trace_model import Filter
+
+    kinds = KINDS if args.events == "all" else tuple(args.events.split(","))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"--events {kind}: choose from {', '.join(KINDS)}, or all")
+    ranges = tuple(map(_range, args.range))
+    return Filter(frozenset(kinds), ranges, frozenset(args.ring), tuple(args.reason))
+
+
+def _range(text: str) -> tuple[int, int]:
+    start, dash, end = text.partition("-")
+    if not dash:
+        raise UserError(f"--range {text}: write it as 0x100000-0x101000")
+    found = parse_number(start, "--range"), parse_number(end, "--range")
+    if found[0] >= found[1]:
+        raise UserError(f"--range {text}: it is empty")
+    return found

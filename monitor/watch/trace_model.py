@@ -1,0 +1,63 @@
+"""A trace as plain data: what happened, in the order in which it happened.
+
+Every event carries the number of guest instructions completed before it. That is the same number
+bare and translated, so two traces of one guest can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+INSTRUCTION = "instruction"  # the guest begins one
+BLOCK = "block"  # the guest has come here by other ways than from the instruction before
+EXIT = "exit"  # the engine left for the monitor
+INTERRUPT = "interrupt"  # an external interrupt is delivered
+DEVICE = "device"  # a port access
+KINDS = (INSTRUCTION, BLOCK, EXIT, INTERRUPT, DEVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """count: guest instructions completed; eip: the guest's; ring: its CPL."""
+
+    count: int
+    kind: str
+    eip: int
+    ring: int
+    text: str  # disassembly, reason of the exit, vector of the interrupt, port
+    data: Mapping[str, int] = field(default_factory=dict)  # DEVICE: port, size, value
+
+    def line(self) -> str:
+        """As text."""
+        return f"{self.count:>12,}  {self.ring}  {self.eip:08x}  {self.kind:<11}  {self.text}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"count": self.count, "kind": self.kind, "eip": self.eip, "ring": self.ring,
+                "text": self.text, "data": dict(self.data)}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is wanted. What is left empty lets everything through."""
+
+    kinds: Collection[str] = KINDS
+    addresses: tuple[tuple[int, int], ...] = ()  # [from, to) of EIP
+    rings: Collection[int] = field(default_factory=frozenset)
+    reasons: tuple[str, ...] = ()  # patterns for exits, interrupts and devices: "INT *", "in 0x3f?"
+
+    def lets(self, event: TraceEvent) -> bool:
+        if event.kind not in self.kinds or (self.rings and event.ring not in self.rings):
+            return False
+        if self.addresses and not any(a <= event.eip < b for a, b in self.addresses):
+            return False
+        if not self.reasons or event.kind in (INSTRUCTION, BLOCK):
+            return True
+        return any(fnmatchcase(event.text, pattern) for pattern in self.reasons)
+
+    @property
+    def instructions(self) -> bool:
+        """Has every instruction to be looked at?"""
+        return INSTRUCTION in self.kinds or BLOCK in self.kinds
