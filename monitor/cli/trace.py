@@ -2,7 +2,7 @@
 
 Each line has the number of guest instructions completed, the ring, EIP, and the event. The number
 is the same in every mode, so the traces of two modes can be compared. Exits, interrupts and port
-accesses cost little; with instructions or blocks the guest runs a few hundred times slower.
+accesses cost little; with instructions or blocks the guest runs many hundred times slower.
 --chrome writes a file for Perfetto (ui.perfetto.dev) or chrome://tracing.
 """
 

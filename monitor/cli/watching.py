@@ -21,6 +21,7 @@ from monitor.config import (
     MEMORY_MB,
     ImageConfig,
     MachineConfig,
+    parse_names,
     parse_number,
     parse_serial,
 )
@@ -52,6 +53,8 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
                          help=f"MiB of memory (default {MEMORY_MB})")
     machine.add_argument("--clock", choices=CLOCKS, default="icount",
                          help="time is instructions (default), or real time")
+    machine.add_argument("--without", default="", metavar="NAMES",
+                         help="leave these techniques out, as in `vp run`")
     machine.add_argument("--serial", default="null", metavar="stdio|file:F|null",
                          help="where the serial console goes (default null)")
     machine.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
@@ -73,7 +76,8 @@ def run_guest(
     from monitor.cli.serial_output import SerialOutput
     from monitor.cli.session import Session
 
-    config = MachineConfig(args.memory, mode, "auto", args.clock)
+    without = parse_names(args.without)
+    config = MachineConfig(args.memory, mode, "auto", args.clock, without)
     image = _image(args)
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
@@ -110,7 +114,7 @@ def _machine(config: MachineConfig) -> Machine:
     from monitor import Machine
 
     return Machine(memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
-                   clock=config.clock)
+                   clock=config.clock, without=config.without)
 
 
 def load_demo(machine: Machine) -> None:

@@ -166,7 +166,7 @@ class _Reader:
     def _became(self, piece: list[TranslatedRow]) -> str:
         """By the marks of its instructions, and by the exits among them."""
         marks = [self._mark(row.address) for row in piece]
-        kinds = {self.cache.exits[row.address].kind: row.cold
+        kinds = {self.cache.exits[row.address].kind
                  for row in piece if row.address in self.cache.exits}
         if any(mark & MARK_STUB for mark in marks):
             return STUB

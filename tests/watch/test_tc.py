@@ -138,6 +138,33 @@ def test_where_a_block_falls_through() -> None:
         assert note in (f"exit: chain to {row.eip:#x}", f"chained to {row.eip:#x}")
 
 
+# --- techniques left out ----------------------------------------------------------------------
+
+LEFT_OUT = {  # technique: an instruction, and what it becomes without
+    "stubs": ("cli", EXIT),
+    "window": ("sti", EXIT),
+    "lookup": ("ret", LOOKUP),  # it looks, and finds nothing
+    "chaining": ("loop 0x100012", CHAIN),
+}
+
+
+@pytest.mark.parametrize("without", LEFT_OUT)
+def test_without_a_technique(without: str) -> None:
+    """What became of it shows, and what was counted is the same."""
+    text, became = LEFT_OUT[without]
+    view, plain = (run(flat(without=names)).watch.tc() for names in ((without,), ()))
+    assert rows(view)[text].became == became
+    assert rows(view)[text].hits == rows(plain)[text].hits
+    if without == "chaining":
+        assert view.links() == []
+        assert rows(view)[text].translated[-1].note.startswith("exit: chain")
+    elif without == "lookup":
+        assert any(block.landings for block in plain.blocks)
+        assert not any(block.landings for block in view.blocks)
+    else:
+        assert rows(plain)[text].became != became
+
+
 # --- filters and forms ---------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import pytest
 from watch_lab import ORIGIN, ROUNDS, embedded, flat
 
 from monitor import Machine
+from monitor.ablations import ABLATIONS
 from monitor.errors import UserError
 from monitor.lockstep import Lockstep, Stage
 from monitor.pair import digest
@@ -57,6 +58,14 @@ def test_bare_and_translated_are_the_same(part: list[TraceEvent]) -> None:
     assert of(bare, EXIT) == []
     assert {event.kind for event in part} >= {INSTRUCTION, BLOCK, EXIT, DEVICE}
     assert {event.ring for event in part} == {0, 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ABLATIONS)
+def test_without_a_technique_only_exits_differ(without: str, part: list[TraceEvent]) -> None:
+    machine = embedded(without=(without,))
+    kinds = (INSTRUCTION, BLOCK, INTERRUPT, DEVICE)
+    assert traced(machine, *kinds, count=PART) == of(part, *kinds)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from keystone import KS_ARCH_X86, KS_MODE_32, Ks
 
@@ -47,16 +48,16 @@ def assembled(source: str = SOURCE) -> bytes:
     return bytes(Ks(KS_ARCH_X86, KS_MODE_32).asm(source, ORIGIN, as_bytes=True)[0])
 
 
-def flat(mode: str = "translate", source: str = SOURCE) -> Machine:
+def flat(mode: str = "translate", source: str = SOURCE, without: Sequence[str] = ()) -> Machine:
     """The program above, not yet run."""
-    machine = Machine(memory_mb=4, mode=mode)
+    machine = Machine(memory_mb=4, mode=mode, without=without)
     machine.load_flat(assembled(source), ORIGIN, esp=0x90000)
     return machine
 
 
-def embedded(mode: str = "translate") -> Machine:
+def embedded(mode: str = "translate", without: Sequence[str] = ()) -> Machine:
     """The embedded guest, not yet run."""
     guest = embedded_image()
-    machine = Machine(memory_mb=4, mode=mode)
+    machine = Machine(memory_mb=4, mode=mode, without=without)
     machine.load_flat(guest.image, guest.load_address, eip=guest.entry)
     return machine
