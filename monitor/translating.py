@@ -304,7 +304,7 @@ class TranslatingProcessor(VirtualProcessor):
             self._drop(self.cache.overlapping(pa, size))
 
     def block_listing(self) -> list[str]:
-        _, context = decide(self.ideal.posture())
+        _, context = decide(self.ideal.posture(), self.rule)
         block = self.cache.find(self.ideal.eip, context.number)
         if block is None:
             return []
