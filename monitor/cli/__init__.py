@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from monitor.errors import UserError
 
-VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace")
+VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace", "bench")
 
 INTERRUPTED = 128 + signal.SIGINT
 DESCRIPTION = "A virtual machine monitor for 32-bit x86 PCs in the manner of 1999."

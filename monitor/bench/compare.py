@@ -1,0 +1,108 @@
+"""What changed between two results, and is it more than noise?
+
+Counts and cycles repeat exactly, so every difference is a change. Seconds are compared over
+repetitions: with n of them on each side, and no real change, the chance that all of one side's lie
+beyond all of the other's is 2 in (2n over n). From four on that is under 3%, and such a difference
+is called a change; with fewer repetitions nothing is said about time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from monitor.bench.store import COUNTS, KEY, Stored
+from monitor.errors import UserError
+
+EXACT = (*COUNTS, "cycles", "ended")
+ENOUGH = 4  # repetitions on each side
+CHANGED, NOISE, TOO_FEW = "changed", "within the noise", "too few repetitions"
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of one row, before and after. `change` is a percentage, if it has one."""
+
+    row: str
+    figure: str
+    before: str
+    after: str
+    change: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    differences: Sequence[Difference]
+    same: int  # rows without any difference
+    only_before: Sequence[str]
+    only_after: Sequence[str]
+    notes: Sequence[str]
+
+    @property
+    def changed(self) -> bool:
+        verdicts = {difference.verdict for difference in self.differences}
+        return CHANGED in verdicts or bool(self.only_before or self.only_after)
+
+
+def compare(before: Stored, after: Stored) -> Comparison:
+    """Raises UserError for results that cannot be compared."""
+    for name in ("suite", "rounds"):
+        if before.about.get(name) != after.about.get(name):
+            raise UserError(f"the results differ in their {name}: {before.about.get(name)} and "
+                            f"{after.about.get(name)}; measure both alike")
+    old, new = _by_key(before.rows), _by_key(after.rows)
+    both = [key for key in old if key in new]
+    found = {key: list(_differences(key, old[key], new[key])) for key in both}
+    return Comparison(
+        [difference for key in both for difference in found[key]],
+        sum(not found[key] for key in both),
+        [_name(key) for key in old if key not in new],
+        [_name(key) for key in new if key not in old],
+        [f"{name}: {before.about.get(name)}, then {after.about.get(name)}"
+         for name in ("model", "host") if before.about.get(name) != after.about.get(name)],
+    )  # fmt: skip
+
+
+def _by_key(rows: Sequence[Mapping[str, str]]) -> dict[Key, list[Mapping[str, str]]]:
+    found: dict[Key, list[Mapping[str, str]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in KEY), []).append(row)
+    return found
+
+
+def _name(key: Key) -> str:
+    workload, mode, without = key
+    return " ".join((workload, mode, *(f"-{name}" for name in without.split())))
+
+
+def _differences(
+    key: Key, old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]
+) -> Iterator[Difference]:
+    for name in EXACT:
+        before, after = old[0][name], new[0][name]
+        if before != after:
+            yield Difference(_name(key), name, before, after, _change(before, after), CHANGED)
+    times = [[float(row["seconds"]) for row in rows if row["seconds"]] for rows in (old, new)]
+    if all(times):
+        yield _time(_name(key), *times)
+
+
+def _change(before: str, after: str) -> str:
+    """In percent of a whole number before; nothing for words and for zero."""
+    if not (before.isdecimal() and after.isdecimal()) or before == "0":
+        return ""
+    return f"{100 * (int(after) - int(before)) / int(before):+.1f}%"
+
+
+def _time(name: str, old: Sequence[float], new: Sequence[float]) -> Difference:
+    before, after = median(old), median(new)
+    apart = max(old) < min(new) or max(new) < min(old)
+    verdict = CHANGED if apart else NOISE
+    if min(len(old), len(new)) < ENOUGH:
+        verdict = TOO_FEW
+    change = f"{100 * (after - before) / before:+.1f}%" if before else ""
+    return Difference(name, "seconds", f"{before:.4f}", f"{after:.4f}", change, verdict)

@@ -1,0 +1,1 @@
+"""The benchmarks' guests, as assembler sources (reading order: nano.asm)."""

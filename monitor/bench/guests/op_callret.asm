@@ -1,0 +1,2 @@
+; A procedure call and its return.
+    call nothing

@@ -1,0 +1,1 @@
+; Nothing: the loop that is subtracted.

@@ -1,0 +1,4 @@
+; A critical section of an operating system.
+    pushfd
+    cli
+    popfd

@@ -1,0 +1,2 @@
+; IN from the POST port.
+    in   al, POST_PORT

@@ -1,0 +1,2 @@
+; A page fault of the guest's own, whose handler skips the instruction.
+    mov  eax, [edi]

@@ -1,0 +1,2 @@
+; A procedure call and its return in ring 3.
+    call nothing

@@ -1,0 +1,3 @@
+; Interrupts off and on again.
+    cli
+    sti

@@ -1,0 +1,33 @@
+"""The benchmarks' guests, assembled from the sources in guests/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+
+from monitor.bench.rows import Workload
+from monitor.guests.assembler import Assembly, assemble
+
+LOAD_ADDRESS = 0x100000
+HANDLERS = ("divide_error", "page_fault", "system_call")
+
+
+def workload(name: str, rounds: int, **parts: str) -> Workload:
+    """A guest out of nano.asm: `loop` and `operation` name the files that stand for those."""
+    assembly = _assembled(rounds, tuple(sorted(parts.items())))
+    handlers = tuple(assembly.symbols[label] for label in HANDLERS)
+    return Workload(name, assembly.image, rounds, assembly.symbols["body"], handlers)
+
+
+@lru_cache(maxsize=64)
+def _assembled(rounds: int, parts: tuple[tuple[str, str], ...]) -> Assembly:
+    names: Mapping[str, str] = {f"{part}.asm": f"{name}.asm" for part, name in parts}
+
+    def read(name: str) -> str:
+        if name == "settings.asm":
+            return f"ROUNDS = {rounds}\n"
+        source = files("monitor.bench.guests").joinpath(names.get(name, name))
+        return source.read_text(encoding="utf-8")
+
+    return assemble(read, "nano.asm", LOAD_ADDRESS)

@@ -1,0 +1,1 @@
+"""Cost models: one TOML file each (monitor/bench/model.py explains them)."""

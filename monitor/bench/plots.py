@@ -1,0 +1,125 @@
+"""The report's figures, drawn with matplotlib, as SVG text to be put into a page.
+
+Colours are from the set of Okabe and Ito, which people see apart who see colours differently.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monitor.ablations import ABLATIONS
+from monitor.bench.figures import Figure
+from monitor.bench.rows import Setup
+
+BARE, TRAP, TRANSLATE = Setup("bare"), Setup("trap"), Setup("translate")
+COLOURS = {BARE: "#999999", TRAP: "#D55E00", TRANSLATE: "#0072B2"}
+PARTS = {  # of the cost model, in the order in which they are stacked
+    "native": "#999999", "stub": "#009E73", "lookup": "#56B4E9", "exit": "#D55E00",
+    "emulate": "#E69F00", "fill": "#CC79A7", "port": "#F0E442", "link": "#0072B2",
+    "translate": "#000000",
+}  # fmt: skip
+PART_WORDS = {"native": "instructions as they are", "stub": "stubs", "lookup": "lookups",
+              "exit": "exits", "emulate": "emulation", "fill": "shadow fills",
+              "port": "device models", "link": "chaining", "translate": "translation"}  # fmt: skip
+LEAST_DRAWN = 0.5  # cycles; less is the start-up's share
+LEFT, RIGHT = 0.8, 20_000  # cycles at the edges of the logarithmic figure
+
+ByName = Mapping[tuple[str, Setup], Figure]
+
+
+def _chart(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(width, height), layout="constrained")
+    return canvas, canvas.subplots()
+
+
+def _svg(canvas: Any) -> str:
+    """The picture, the same for the same data: no date, and names that do not change."""
+    import matplotlib
+
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "vp bench"}):
+        canvas.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    return text[text.index("<svg"):]
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _by_name(figures: Sequence[Figure]) -> tuple[list[str], ByName]:
+    names = list(dict.fromkeys(figure.operation for figure in figures))
+    return names, {(figure.operation, figure.setup): figure for figure in figures}
+
+
+def operations(figures: Sequence[Figure]) -> str:
+    """Cycles of each operation in the three modes, on a logarithmic scale."""
+    names, by_name = _by_name(figures)
+    canvas, axes = _chart(8, 0.9 + 0.55 * len(names))
+    for place, (setup, colour) in enumerate(COLOURS.items()):
+        values = [max(float(by_name[name, setup].cycles), 1.0) for name in names]
+        bars = axes.barh([y + (place - 1) * 0.27 for y in range(len(names))],
+                         [value - LEFT for value in values], 0.25, left=LEFT, color=colour,
+                         label=str(setup))  # fmt: skip
+        labels = [f"{value:,.0f}" + (" (wrong)" if by_name[name, setup].wrong else "")
+                  for name, value in zip(names, values, strict=True)]  # fmt: skip
+        axes.bar_label(bars, labels, padding=3, fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(LEFT, RIGHT)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("cycles for one operation (logarithmic)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=3, frameon=False)
+    _plain(axes)
+    return _svg(canvas)
+
+
+def ablations(figures: Sequence[Figure]) -> str:
+    """What leaving a technique out costs each operation, as a map of cycles added."""
+    names, by_name = _by_name(figures)
+    added = [
+        [float(by_name[name, Setup("translate", (word,))].cycles - by_name[name, TRANSLATE].cycles)
+         for word in ABLATIONS]
+        for name in names
+    ]  # fmt: skip
+    canvas, axes = _chart(8, 1.2 + 0.42 * len(names))
+    most = max(max(row) for row in added)
+    axes.imshow(added, cmap="Blues", vmin=0, vmax=max(most, 1) * 1.3, aspect="auto")
+    for y, row in enumerate(added):
+        for x, value in enumerate(row):
+            dark = value > 0.7 * most
+            axes.text(x, y, f"+{value:,.0f}" if value > LEAST_DRAWN * 2 else "·", fontsize=9,
+                      ha="center", va="center", color="white" if dark else "black")  # fmt: skip
+    axes.set_xticks(range(len(ABLATIONS)), [f"no {word}" for word in ABLATIONS])
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return _svg(canvas)
+
+
+def spending(figures: Sequence[Figure]) -> str:
+    """What the translating monitor spends an operation's cycles on."""
+    names, by_name = _by_name(figures)
+    canvas, axes = _chart(8, 0.9 + 0.38 * len(names))
+    left = [0.0] * len(names)
+    for part, colour in PARTS.items():
+        values = [max(float(by_name[name, TRANSLATE].parts.get(part, 0)), 0.0) for name in names]
+        if max(values) > LEAST_DRAWN:
+            axes.barh(range(len(names)), values, 0.65, left=left, color=colour,
+                      label=PART_WORDS[part])  # fmt: skip
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    for y, total in enumerate(left):
+        axes.text(total + 8, y, f"{total:,.0f}", va="center", fontsize=8)
+    axes.set_xlim(0, max(left) * 1.12)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("cycles for one operation, translated")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _plain(axes)
+    return _svg(canvas)

@@ -1,0 +1,70 @@
+"""Rows: what is measured, and what came out.
+
+A Workload is a guest image with a name. A Setup is how it runs: mode and ablations. A Row is one
+run of one workload in one setup: counts, which repeat exactly, and seconds, which do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KINDS = ("bare", "direct", "translated", "stubs", "emulated")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A guest. `body` is where its loop is called, `handlers` where its gates lead."""
+
+    name: str
+    image: bytes
+    rounds: int
+    body: int
+    handlers: tuple[int, ...] = ()
+    memory_mb: int = 8
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a workload runs."""
+
+    mode: str
+    without: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """
+        >>> str(Setup("bare")), str(Setup("translate", ("stubs",)))
+        ('bare', 'translate -stubs')
+        """
+        return " ".join((self.mode, *(f"-{name}" for name in self.without)))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a run did, in numbers that are the same on every machine and in both builds."""
+
+    instructions: int = 0
+    by_kind: Mapping[str, int] = field(default_factory=dict)
+    exits: Mapping[str, int] = field(default_factory=dict)
+    fills: int = 0  # pages entered into a shadow
+    translated: int = 0  # guest instructions that the translator read
+    lookups: int = 0  # indirect branches in translated code
+    world_switches: int = 0
+    port_accesses: int = 0
+    wrong: int = 0  # answers that trap mode got wrong
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run. `cycles` is the cost model's estimate, `parts` what a monitor spent them on,
+    `seconds` the processor time that the run took here."""
+
+    workload: str
+    setup: Setup
+    rounds: int
+    repetition: int
+    counts: Counts
+    cycles: int
+    parts: Mapping[str, int]
+    seconds: float
+    ended: str  # the outcome's kind: "exit" if it went well

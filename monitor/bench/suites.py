@@ -1,0 +1,142 @@
+"""The suites by name, and their results as tables, notes and files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from monitor.bench import nano, store, tables
+from monitor.bench.figures import Figure, figures
+from monitor.bench.host import describe
+from monitor.bench.model import Model
+from monitor.bench.rows import Row
+from monitor.bench.suite import Plan, measure
+from monitor.errors import UserError
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a suite found. `lines` is the table as text, `figures` the nanobenchmarks' own, `draw`
+    makes captions and pictures."""
+
+    suite: str
+    title: str
+    model: Model
+    head: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+    about: Mapping[str, Any]
+    host_clock: bool
+    draw: Callable[[], Sequence[tuple[str, str]]]
+    figures: Sequence[Figure] = field(default=())
+
+    def tables(self) -> list[Table]:
+        return [tables.table(self.title, self.head, self.lines)]
+
+    def pictures(self) -> Sequence[tuple[str, str]]:
+        """Captions and SVG; needs matplotlib."""
+        return self.draw()
+
+    def write(self, folder: Path) -> None:
+        """The CSV files."""
+        rows = [store.line(row, self.host_clock) for row in self.rows]
+        store.write(folder, self.about, rows, self.head, self.lines)
+
+
+class Suite(ABC):
+    """A plan, and how its rows are to be read."""
+
+    name: str
+    plan: Plan
+
+    @property
+    def size(self) -> int:
+        return self.plan.size
+
+    def measure(self) -> Iterator[Row]:
+        return measure(self.plan)
+
+    @abstractmethod
+    def results(self, rows: Sequence[Row], host_clock: bool) -> Results: ...
+
+    def about(self, host_clock: bool) -> dict[str, Any]:
+        plan = self.plan
+        about = {
+            "suite": self.name,
+            "rounds": plan.rounds,
+            "repetitions": plan.repetitions,
+            "model": plan.model.name,
+            "clock": "host" if host_clock else "icount",
+        }
+        return about | {"host": describe()} if host_clock else about
+
+
+class Nano(Suite):
+    name = "nano"
+
+    def __init__(
+        self, names: Sequence[str], rounds: int | None, repetitions: int, model: Model
+    ) -> None:
+        self.operations = nano.choose(names)
+        sources = nano.sources(self.operations)
+        self.plan = Plan(sources, nano.SETUPS, rounds or nano.ROUNDS, repetitions, model)
+
+    def results(self, rows: Sequence[Row], host_clock: bool) -> Results:
+        found = figures(rows, self.operations)
+        model = self.plan.model
+        return Results(
+            self.name,
+            f"One operation, of {self.plan.rounds} in a loop; cycles of a {model.title}",
+            model,
+            tables.head(host_clock),
+            tables.lines(found, host_clock),
+            rows,
+            _notes(found),
+            self.about(host_clock),
+            host_clock,
+            lambda: _pictures(found),
+            found,
+        )
+
+
+def _pictures(found: Sequence[Figure]) -> list[tuple[str, str]]:
+    from monitor.bench import plots  # matplotlib is not everybody's
+
+    return [
+        ("What an operation costs, bare, trapped and translated.", plots.operations(found)),
+        ("Cycles that an operation takes more when one technique is left out.",
+         plots.ablations(found)),
+        ("What the translating monitor spends the cycles on.", plots.spending(found)),
+    ]  # fmt: skip
+
+
+def _notes(found: Sequence[Figure]) -> list[str]:
+    wrong = sorted({figure.operation for figure in found if figure.wrong})
+    if not wrong:
+        return []
+    return [f"(wrong): trap mode let critical instructions give wrong answers in "
+            f"{', '.join(wrong)}; its cycles there buy no right result"]
+
+
+SUITES: Mapping[str, type[Nano]] = {"nano": Nano}
+
+
+def make(
+    name: str, only: Sequence[str], rounds: int | None, repetitions: int, model: Model
+) -> Suite:
+    """A suite with these rows (all for none). Raises UserError."""
+    return SUITES[name](only, rounds, repetitions, model)
+
+
+def check_folder(folder: Path) -> None:
+    """Can results be written there? Better known before they are measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error

@@ -1,0 +1,148 @@
+"""Measure what virtualization costs: counts that repeat exactly, and cycles of a model machine.
+
+vp bench nano            the operations of Adams and Agesen's nanobenchmarks, bare, trapped,
+                         translated, and translated without each technique
+vp bench compare A B     what changed between two folders that --out wrote; status 1 if anything
+                         did that is more than noise
+
+With --clock icount (the default) every figure is the same on every machine. With --clock host the
+tables also have real time, over repetitions. docs/benchmarks.md says what the rows are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from monitor.bench.compare import Comparison
+    from monitor.bench.suites import Results
+
+NAME = "bench"
+HELP = "what virtualization costs: nanobenchmarks, ablations, comparisons"
+SUITES = ("nano",)
+COMPARE = "compare"
+REPETITIONS = 5
+CHANGED_STATUS = 1
+PIPE_WIDTH = 160  # columns where the output is no terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=(*SUITES, COMPARE), default=SUITES[0],
+                        help="a suite (default nano), or compare")
+    parser.add_argument("results", nargs="*", type=Path, metavar="DIR",
+                        help="with compare: two folders that --out wrote")
+    parser.add_argument("--only", metavar="NAMES", default="",
+                        help="only these rows, with commas between")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="length of the loops")
+    parser.add_argument("--clock", choices=("icount", "host"), default="icount",
+                        help="only what repeats exactly (default), or real time as well")
+    parser.add_argument("--repetitions", type=_positive, metavar="N",
+                        help=f"with --clock host: runs of each row (default {REPETITIONS})")
+    parser.add_argument("--model", default="pentium2-450", metavar="NAME",
+                        help="the cost model, or its .toml file (default pentium2-450)")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="write CSV files and report.html there")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+_positive.__name__ = "number"  # argparse's messages: "invalid number value"
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.what == COMPARE:
+        return _compare(args.results)
+    if args.results:
+        raise UserError(f"vp bench {args.what} takes no folders; --out names the one to write")
+    if args.repetitions and args.clock != "host":
+        raise UserError("--repetitions goes with --clock host: without it, all runs are the same")
+    _measure(args)
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> None:
+    from rich.progress import track
+
+    from monitor.bench import model, suites
+
+    host_clock = args.clock == "host"
+    repetitions = args.repetitions or (REPETITIONS if host_clock else 1)
+    names = [name for name in args.only.split(",") if name]
+    suite = suites.make(args.what, names, args.rounds, repetitions, model.load(args.model))
+    if args.out is not None:
+        suites.check_folder(args.out)
+    steps = suite.measure()
+    console = _console(stderr=True)
+    rows = list(track(steps, "measuring", suite.size, console=console, transient=True,
+                      disable=not console.is_terminal))  # fmt: skip
+    results = suite.results(rows, host_clock)
+    _show(results)
+    if args.out is not None:
+        _write(results, args.out)
+
+
+def _show(results: Results) -> None:
+    console = _console()
+    for table in results.tables():
+        console.print(table)
+    for note in results.notes:
+        console.print(note, soft_wrap=True)
+
+
+def _write(results: Results, folder: Path) -> None:
+    from monitor.bench import report
+
+    results.write(folder)
+    missing = report.write(results, folder)
+    console = _console(stderr=True)
+    console.print(f"vp: wrote {folder}", soft_wrap=True)
+    if missing:
+        console.print(f"vp: {missing}", soft_wrap=True)
+
+
+def _compare(folders: list[Path]) -> int:
+    from monitor.bench.compare import compare
+    from monitor.bench.store import read
+
+    if len(folders) != 2:
+        raise UserError("vp bench compare takes two folders: before and after")
+    comparison = compare(*(read(folder) for folder in folders))
+    _show_comparison(comparison)
+    return CHANGED_STATUS if comparison.changed else 0
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    from rich import box
+    from rich.table import Table
+
+    console = _console()
+    table = Table("row", "figure", "before", "after", "change", "verdict", box=box.SIMPLE_HEAD)
+    for found in comparison.differences:
+        table.add_row(found.row, found.figure, found.before, found.after, found.change,
+                      found.verdict)  # fmt: skip
+    if comparison.differences:
+        console.print(table)
+    for note in comparison.notes:
+        console.print(f"measured differently: {note}", soft_wrap=True)
+    for word, names in (("before", comparison.only_before), ("after", comparison.only_after)):
+        if names:
+            console.print(f"only {word}: {', '.join(names)}", soft_wrap=True)
+    console.print(f"{comparison.same} rows without any difference")
+
+
+def _console(**options: Any) -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, **options)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
