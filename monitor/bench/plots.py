@@ -12,6 +12,7 @@ from typing import Any
 from monitor.ablations import ABLATIONS
 from monitor.bench.figures import Figure
 from monitor.bench.rows import Setup
+from monitor.bench.talk import Slowdown
 
 BARE, TRAP, TRANSLATE = Setup("bare"), Setup("trap"), Setup("translate")
 COLOURS = {BARE: "#999999", TRAP: "#D55E00", TRANSLATE: "#0072B2"}
@@ -121,5 +122,27 @@ def spending(figures: Sequence[Figure]) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("cycles for one operation, translated")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _plain(axes)
+    return _svg(canvas)
+
+
+def slowdowns(found: Sequence[Slowdown]) -> str:
+    """The stand-ins' slowdowns beside the talk's."""
+    canvas, axes = _chart(8, 0.9 + 0.7 * len(found))
+    ours = [float(100 * one.cycles) for one in found]
+    theirs = [one.program.percent for one in found]
+    words = [one.program.theirs for one in found]
+    pairs = (("the stand-in, by the model", COLOURS[TRANSLATE], ours, [f"{n:.1f}%" for n in ours]),
+             ("the talk's program, 1999", COLOURS[BARE], theirs, words))  # fmt: skip
+    for place, (label, colour, values, labels) in enumerate(pairs):
+        bars = axes.barh([y + (place - 0.5) * 0.36 for y in range(len(found))], values, 0.34,
+                         color=colour, label=label)  # fmt: skip
+        axes.bar_label(bars, labels, padding=3, fontsize=9)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.margins(x=0.12)
+    axes.set_yticks(range(len(found)), [one.program.name for one in found])
+    axes.invert_yaxis()
+    axes.set_xlabel("slowdown in percent")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, frameon=False)
     _plain(axes)
     return _svg(canvas)

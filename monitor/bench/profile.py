@@ -23,7 +23,7 @@ from monitor.bench.runner import loaded
 from monitor.errors import MonitorBug
 from monitor.machine import Machine
 
-FEW, MORE = 6, 10
+FEW, MORE = 1, 3
 EXCEPTIONS = "exceptions"
 PAGE = 4096
 

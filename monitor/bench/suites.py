@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from monitor.bench import nano, store, tables
+from monitor.bench import nano, store, tables, talk
 from monitor.bench.figures import Figure, figures
 from monitor.bench.host import describe
 from monitor.bench.model import Model
@@ -124,7 +124,47 @@ def _notes(found: Sequence[Figure]) -> list[str]:
             f"{', '.join(wrong)}; its cycles there buy no right result"]
 
 
-SUITES: Mapping[str, type[Nano]] = {"nano": Nano}
+class Talk(Suite):
+    name = "talk"
+
+    def __init__(
+        self, names: Sequence[str], rounds: int | None, repetitions: int, model: Model
+    ) -> None:
+        self.programs = talk.choose(names)
+        sources = talk.sources(self.programs)
+        self.plan = Plan(sources, talk.SETUPS, rounds or talk.ROUNDS, repetitions, model)
+
+    def results(self, rows: Sequence[Row], host_clock: bool) -> Results:
+        found = talk.slowdowns(rows, self.programs)
+        model = self.plan.model
+        return Results(
+            self.name,
+            f"The talk's table with stand-ins; cycles of a {model.title}",
+            model,
+            talk.HEAD + (talk.HOST_HEAD if host_clock else ()),
+            talk.lines(found, host_clock),
+            rows,
+            [STAND_INS],
+            self.about(host_clock),
+            host_clock,
+            lambda: _talk_pictures(found),
+        )
+
+
+STAND_INS = ("Stand-ins, not the talk's programs: what they share is where the instructions run. "
+             "docs/benchmarks.md says why the figures differ.")  # fmt: skip
+
+
+def _talk_pictures(found: Sequence[talk.Slowdown]) -> list[tuple[str, str]]:
+    from monitor.bench import plots  # matplotlib is not everybody's
+
+    return [
+        ("Slowdown of the stand-ins by the model, beside the talk's figures (under 10% is drawn "
+         "as 10%).", plots.slowdowns(found)),
+    ]  # fmt: skip
+
+
+SUITES: Mapping[str, type[Nano] | type[Talk]] = {"nano": Nano, "talk": Talk}
 
 
 def make(

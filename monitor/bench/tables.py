@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from rich import box
 from rich.table import Table
 
+from monitor.bench import talk
 from monitor.bench.figures import Figure, decimal
 
 HEAD = ("operation", "setup", "instructions", "stubs", "emulated", "exits", "fills", "cycles",
         "to bare", "exits by reason")  # fmt: skip
 HOST_HEAD = ("ns", "ns least", "ns most")
-RIGHT = {"instructions", "stubs", "emulated", "exits", "fills", "cycles", "to bare", *HOST_HEAD}
+RIGHT = {"instructions", "stubs", "emulated", "exits", "fills", "cycles", "to bare", *HOST_HEAD,
+         *talk.HEAD[2:], *talk.HOST_HEAD}  # fmt: skip
 LEAST_SHOWN = Fraction(1, 100)  # a reason rarer than that is the start-up's, not the operation's
 WRONG = " (wrong)"
 
@@ -59,8 +62,9 @@ def table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Ta
     for name in names:
         result.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
     last = ""
+    grouped = any(a[0] == b[0] for a, b in pairwise(rows))
     for row in rows:
-        if last and row[0] != last:
+        if last and row[0] != last and grouped:
             result.add_section()
         result.add_row("" if row[0] == last else row[0], *row[1:])
         last = row[0]

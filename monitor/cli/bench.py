@@ -2,6 +2,7 @@
 
 vp bench nano            the operations of Adams and Agesen's nanobenchmarks, bare, trapped,
                          translated, and translated without each technique
+vp bench talk            the table of the Hot Chips talk of 1999, redone with stand-ins
 vp bench compare A B     what changed between two folders that --out wrote; status 1 if anything
                          did that is more than noise
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "bench"
 HELP = "what virtualization costs: nanobenchmarks, ablations, comparisons"
-SUITES = ("nano",)
+SUITES = ("nano", "talk")
 COMPARE = "compare"
 REPETITIONS = 5
 CHANGED_STATUS = 1

@@ -1,0 +1,113 @@
+"""The table of the Hot Chips talk of 1999, redone with stand-ins.
+
+The talk measured programs of its time on a Pentium II, native and under VMware's Virtual Platform.
+Those programs cannot be had or run here; each row has a guest of ours with the same name for what
+it does: where its instructions run, and how often it needs the monitor. The rates are ours too, and
+stand in the guests' sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from monitor.bench.figures import Rows, Spread, decimal
+from monitor.bench.images import workload
+from monitor.bench.model import real_exits
+from monitor.bench.nano import KERNEL, USER
+from monitor.bench.rows import Row, Setup, Workload
+from monitor.bench.suite import Source
+from monitor.errors import UserError
+
+ROUNDS = 1000  # 20 to 30 million instructions: start-up must not count
+BARE, TRANSLATE = Setup("bare"), Setup("translate")
+SETUPS = (BARE, TRANSLATE)
+HEAD = ("row", "stands for", "instructions", "in TC", "exits", "bare", "virtual", "slowdown",
+        "talk")  # fmt: skip
+HOST_HEAD = ("here", "least", "most")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A stand-in. `theirs` is the slowdown that the talk gave, `percent` the same as a number."""
+
+    name: str
+    stands_for: str
+    loop: str
+    theirs: str
+    percent: int
+
+    def make(self, rounds: int) -> Workload:
+        return workload(self.name, rounds, loop=self.loop, operation=f"talk_{self.name}")
+
+
+PROGRAMS = (
+    Program("direct", "CPUmark32 (all direct)", USER, "8%", 8),
+    Program("patched", "Norton SI32 (all patched)", KERNEL, "30%", 30),
+    Program("integer", "SPECint95", USER, "under 10%", 10),
+    Program("float", "SPECfp95", USER, "under 10%", 10),
+)
+
+
+@dataclass(frozen=True)
+class Slowdown:
+    """One program, bare and translated. `cycles` is the slowdown by the model, 0 for none."""
+
+    program: Program
+    bare: Row
+    virtual: Row
+    cycles: Fraction
+    seconds: Spread
+
+
+def choose(names: Sequence[str]) -> list[Program]:
+    """The programs with these names; all of them for none. Raises UserError."""
+    known = {program.name: program for program in PROGRAMS}
+    for name in names:
+        if name not in known:
+            raise UserError(f"no program {name!r}: choose from {', '.join(known)}")
+    return [known[name] for name in names] or list(PROGRAMS)
+
+
+def sources(programs: Sequence[Program]) -> list[Source]:
+    return [Source(program.name, program.make) for program in programs]
+
+
+def slowdowns(rows: Sequence[Row], programs: Sequence[Program]) -> list[Slowdown]:
+    table = Rows(rows)
+    return [
+        _slowdown(program, table.of(program.name, BARE), table.of(program.name, TRANSLATE))
+        for program in programs
+    ]
+
+
+def _slowdown(program: Program, bare: Sequence[Row], virtual: Sequence[Row]) -> Slowdown:
+    ratios = [v.seconds / b.seconds - 1 for b, v in zip(bare, virtual, strict=True)]
+    cycles = Fraction(virtual[0].cycles, bare[0].cycles) - 1
+    return Slowdown(program, bare[0], virtual[0], cycles, Spread.of(ratios))
+
+
+def lines(found: Sequence[Slowdown], host_clock: bool) -> list[tuple[str, ...]]:
+    return [_line(one) + (_here(one) if host_clock else ()) for one in found]
+
+
+def _line(one: Slowdown) -> tuple[str, ...]:
+    counts = one.virtual.counts
+    patched = counts.by_kind.get("translated", 0) + counts.by_kind.get("stubs", 0)
+    return (
+        one.program.name,
+        one.program.stands_for,
+        str(counts.instructions),
+        f"{decimal(Fraction(100 * patched, counts.instructions), 1)}%",
+        str(real_exits(counts)),
+        str(one.bare.cycles),
+        str(one.virtual.cycles),
+        f"{decimal(100 * one.cycles, 1)}%",
+        one.program.theirs,
+    )
+
+
+def _here(one: Slowdown) -> tuple[str, ...]:
+    spread = one.seconds
+    return tuple(f"{100 * value:.0f}%" for value in (spread.middle, spread.least, spread.most))

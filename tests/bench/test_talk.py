@@ -1,0 +1,55 @@
+"""The talk's table with stand-ins: what they are, and that their figures repeat."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import pytest
+
+from monitor.bench import model, suites, talk
+from monitor.bench.talk import Slowdown
+from monitor.errors import UserError
+
+ROUNDS = 4
+
+
+@functools.cache
+def found() -> Mapping[str, Slowdown]:
+    suite = suites.make("talk", [], ROUNDS, 1, model.load(model.DEFAULT))
+    rows = list(suite.measure())
+    return {one.program.name: one for one in talk.slowdowns(rows, talk.PROGRAMS)}
+
+
+def test_the_talks_figures_stand_beside_ours() -> None:
+    assert [program.theirs for program in talk.PROGRAMS] == ["8%", "30%", "under 10%", "under 10%"]
+    head, line = talk.HEAD, talk.lines([found()["direct"]], host_clock=False)[0]
+    assert dict(zip(head, line, strict=True))["talk"] == "8%"
+
+
+def test_all_direct_is_all_direct_and_all_patched_all_patched() -> None:
+    direct, patched = found()["direct"].virtual.counts, found()["patched"].virtual.counts
+    assert direct.by_kind["direct"] == pytest.approx(ROUNDS * 18003, abs=100)
+    assert "direct" not in patched.by_kind
+    assert patched.by_kind["stubs"] >= 3 * 100 * ROUNDS
+    assert patched.lookups >= 1000 * ROUNDS
+
+
+@pytest.mark.parametrize("name", ["integer", "float"])
+def test_the_suites_need_the_monitor_twice_a_round(name: str) -> None:
+    exits = found()[name].virtual.counts.exits
+    assert exits["INT 0x80"] == ROUNDS
+    assert exits["#PF"] == ROUNDS
+
+
+@pytest.mark.parametrize("name", [program.name for program in talk.PROGRAMS])
+def test_both_machines_do_the_same_and_the_monitor_costs(name: str) -> None:
+    one = found()[name]
+    assert one.bare.ended == one.virtual.ended == "exit"
+    assert one.bare.counts.instructions == one.virtual.counts.instructions
+    assert one.cycles > 0
+
+
+def test_unknown_programs() -> None:
+    with pytest.raises(UserError, match="choose from direct, patched"):
+        talk.choose(["media"])
