@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import median
 
 from monitor.bench.store import COUNTS, KEY, Stored
@@ -32,12 +33,13 @@ class Difference:
     after: str
     change: str
     verdict: str
+    chance: float = 0.0  # that it looks like a change without one
 
 
 @dataclass(frozen=True)
 class Comparison:
     differences: Sequence[Difference]
-    same: int  # rows without any difference
+    same: int  # rows without any difference beyond the noise
     only_before: Sequence[str]
     only_after: Sequence[str]
     notes: Sequence[str]
@@ -46,6 +48,16 @@ class Comparison:
     def changed(self) -> bool:
         verdicts = {difference.verdict for difference in self.differences}
         return CHANGED in verdicts or bool(self.only_before or self.only_after)
+
+    @property
+    def noise(self) -> int:
+        """Real times that differ no more than their repetitions do."""
+        return sum(difference.verdict == NOISE for difference in self.differences)
+
+    @property
+    def by_chance(self) -> float:
+        """How many real times would look changed if none were."""
+        return sum(difference.chance for difference in self.differences)
 
 
 def compare(before: Stored, after: Stored) -> Comparison:
@@ -59,7 +71,7 @@ def compare(before: Stored, after: Stored) -> Comparison:
     found = {key: list(_differences(key, old[key], new[key])) for key in both}
     return Comparison(
         [difference for key in both for difference in found[key]],
-        sum(not found[key] for key in both),
+        sum(all(one.verdict == NOISE for one in found[key]) for key in both),
         [_name(key) for key in old if key not in new],
         [_name(key) for key in new if key not in old],
         [f"{name}: {before.about.get(name)}, then {after.about.get(name)}"
@@ -105,4 +117,5 @@ def _time(name: str, old: Sequence[float], new: Sequence[float]) -> Difference:
     if min(len(old), len(new)) < ENOUGH:
         verdict = TOO_FEW
     change = f"{100 * (after - before) / before:+.1f}%" if before else ""
-    return Difference(name, "seconds", f"{before:.4f}", f"{after:.4f}", change, verdict)
+    chance = 0.0 if verdict == TOO_FEW else 2 / comb(len(old) + len(new), len(old))
+    return Difference(name, "seconds", f"{before:.4f}", f"{after:.4f}", change, verdict, chance)

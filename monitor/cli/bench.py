@@ -125,19 +125,25 @@ def _show_comparison(comparison: Comparison) -> None:
     from rich import box
     from rich.table import Table
 
+    from monitor.bench.compare import NOISE
+
     console = _console()
     table = Table("row", "figure", "before", "after", "change", "verdict", box=box.SIMPLE_HEAD)
     for found in comparison.differences:
-        table.add_row(found.row, found.figure, found.before, found.after, found.change,
-                      found.verdict)  # fmt: skip
-    if comparison.differences:
+        if found.verdict != NOISE:
+            table.add_row(found.row, found.figure, found.before, found.after, found.change,
+                          found.verdict)  # fmt: skip
+    if table.rows:
         console.print(table)
     for note in comparison.notes:
         console.print(f"measured differently: {note}", soft_wrap=True)
     for word, names in (("before", comparison.only_before), ("after", comparison.only_after)):
         if names:
             console.print(f"only {word}: {', '.join(names)}", soft_wrap=True)
-    console.print(f"{comparison.same} rows without any difference")
+    console.print(f"{comparison.same} rows alike")
+    if comparison.by_chance:
+        console.print(f"{comparison.noise} real times within the noise; by chance alone "
+                      f"{comparison.by_chance:.1f} would look changed")  # fmt: skip
 
 
 def _console(**options: Any) -> Any:

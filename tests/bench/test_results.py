@@ -85,7 +85,7 @@ def test_the_same_compares_as_the_same(
 ) -> None:
     first, second = bench(tmp_path / "a"), bench(tmp_path / "b")
     assert main(["bench", "compare", str(first), str(second)]) == 0
-    assert "27 rows without any difference" in capsys.readouterr().out
+    assert "27 rows alike" in capsys.readouterr().out
 
 
 def test_a_changed_model_changes_cycles_and_nothing_else(
@@ -130,6 +130,9 @@ def test_is_it_more_than_noise(before: list[float], after: list[float], verdict:
     found = compare.compare(stored_with(before), stored_with(after))
     assert [difference.verdict for difference in found.differences] == [verdict]
     assert found.changed == (verdict == compare.CHANGED)
+    assert found.noise == (verdict == compare.NOISE)
+    chances = 0 if verdict == compare.TOO_FEW else 2 / 70  # of four and four
+    assert found.by_chance == pytest.approx(chances)
 
 
 def test_rows_that_only_one_side_has() -> None:
