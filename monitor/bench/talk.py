@@ -20,7 +20,7 @@ from monitor.bench.rows import Row, Setup, Workload
 from monitor.bench.suite import Source
 from monitor.errors import UserError
 
-ROUNDS = 1000  # 20 to 30 million instructions: start-up must not count
+ROUNDS = 1000  # 18 to 30 million instructions: start-up must not count
 BARE, TRANSLATE = Setup("bare"), Setup("translate")
 SETUPS = (BARE, TRANSLATE)
 HEAD = ("row", "stands for", "instructions", "in TC", "exits", "bare", "virtual", "slowdown",

@@ -1,6 +1,6 @@
 ; What every benchmark guest shares: the Multiboot header, flat segments, paging, the way out.
 ; It is followed by the labels `body`, which is called once, the handlers of handlers.asm, and
-; `image_end`. The first 8 MiB are mapped one to one in 4 KiB pages that ring 3 may use too.
+; `image_end`. The first 4 MiB are mapped one to one in 4 KiB pages that ring 3 may use too.
 
 DEBUG_EXIT = 0xf4
 POST_PORT = 0x80
@@ -14,16 +14,16 @@ FINISH = 0x81
 TRAP_GATE_RING0 = 0x8e00            ; interrupt gates: present, DPL 0 and DPL 3
 TRAP_GATE_RING3 = 0xee00
 
-PAGE_DIRECTORY = 0x200000           ; the page tables follow it
+PAGE_DIRECTORY = 0x200000           ; its page table follows
 PAGE_TABLES = 0x201000
-TABLES = 2
+TABLES = 1
 STACK_TOP = 0x280000
 USER_STACK_TOP = 0x290000
-ARRAYS = 0x400000                   ; from here on memory is the benchmark's
-ABSENT_PAGE = 0x500000              ; mapped nowhere
-SPARE_PAGE = 0x600000               ; its page table entry is the benchmark's to change
-ABSENT_PTE = 0x202400               ; PAGE_TABLES + 4 * page number of ABSENT_PAGE
-SPARE_PTE = 0x202800
+ARRAYS = 0x300000                   ; from here on memory is the benchmark's
+ABSENT_PAGE = 0x380000              ; mapped nowhere
+SPARE_PAGE = 0x390000               ; its page table entry is the benchmark's to change
+ABSENT_PTE = 0x201e00               ; PAGE_TABLES + 4 * page number of ABSENT_PAGE
+SPARE_PTE = 0x201e40
 
 image_start:
     jmp  start
