@@ -23,6 +23,7 @@ behind the gate with its budget spent.
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 
 from bt.engine import Interp, Ram
 from bt.hostcpu import layout as at
@@ -86,7 +87,7 @@ class Device:
         pass
 
 
-class Bench:
+class Bench(ABC):
     """What both benches share. Physical addresses of its pieces are class constants."""
 
     TABLES: int
@@ -134,13 +135,13 @@ class Bench:
         self.cpu.take_news()
         self._before = self._privileged(False)
 
+    @abstractmethod
     def _build(self, world: World) -> None:
         """The tables of a world, in memory and in `_tables`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reset(self) -> None:
         """Put the privileged state back."""
-        raise NotImplementedError
 
     def _reset_debug_registers(self) -> None:
         """Only RESET# reaches them from outside."""
@@ -219,8 +220,9 @@ class Bench:
             before[2] = (ss & 0xFFFF) - self._privilege(ss)
         return error, visible._replace(selectors=tuple(before))
 
+    @abstractmethod
     def _physical_stack(self) -> int:
-        raise NotImplementedError
+        """Physical address of the stack."""
 
     def _visible(self, eip: int, flags: int, esp: int) -> Visible:
         cpu = self.cpu

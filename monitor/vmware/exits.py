@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import ctypes
 
+from bt.interp.state import EAX, EBP, EBX, ECX, EDI, EDX, ESI
+
 HCALL = 1  # KVM_EXIT_VMWARE_HCALL
 
 
@@ -71,4 +73,4 @@ class VmwareExit(ctypes.Structure):
 
 
 #: Registers of the structure, with their numbers in the processor.
-REGISTERS = {"rax": 0, "rbx": 3, "rcx": 1, "rdx": 2, "rsi": 6, "rdi": 7, "rbp": 5}
+REGISTERS = {"rax": EAX, "rbx": EBX, "rcx": ECX, "rdx": EDX, "rsi": ESI, "rdi": EDI, "rbp": EBP}

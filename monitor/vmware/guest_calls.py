@@ -15,6 +15,13 @@ from bt.interp.state import (
     BACKDOOR_OFF,
     BACKDOOR_OPEN,
     BACKDOOR_RESTRICTED,
+    EAX,
+    EBP,
+    EBX,
+    ECX,
+    EDI,
+    EDX,
+    ESI,
     EXIT_SHUTDOWN,
     IOPL,
 )
@@ -28,7 +35,6 @@ from monitor.vmware.commands import Where
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.hypercalls import Hypercalls
 
-EAX, ECX, EDX, EBX, EBP, ESI, EDI = 0, 1, 2, 3, 5, 6, 7
 FIELDS = (("eax", EAX), ("ebx", EBX), ("ecx", ECX), ("edx", EDX), ("esi", ESI), ("edi", EDI),
           ("ebp", EBP))  # fmt: skip
 
@@ -94,19 +100,16 @@ class GuestCalls:
     # --- the machine's side, after run() ------------------------------------------------
 
     def serve(self) -> Outcome | None:
-        """Serve the call that made the processor leave run()."""
+        """Serve the call that made the processor leave run(). Raises CallbackFailed."""
         self.board.world_switches += 1
-        try:
-            call, self._call = self._call, None
-            if call is None:
-                return self._answer(self.hypercalls.forward(self.processor.ideal))
-            assert self.backdoor is not None
-            self.forwarded += 1
-            self.backdoor.low(call)
-            store(self.processor.ideal, call)
-            return self._finish()
-        except CallbackFailed as failure:
-            return Outcome("callback", detail=str(failure))
+        call, self._call = self._call, None
+        if call is None:
+            return self._answer(self.hypercalls.forward(self.processor.ideal))
+        assert self.backdoor is not None
+        self.forwarded += 1
+        self.backdoor.low(call)
+        store(self.processor.ideal, call)
+        return self._finish()
 
     def resume(self) -> Outcome | None:
         """Go on with the hypercall that the embedder's loop has answered, if there is one."""

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bt.engine import Interp
+from bt.interp.state import VEC_UD
 from monitor.vmware.call import MAGIC
 from monitor.vmware.callback import CallbackFailed, Caller
 from monitor.vmware.exits import HCALL, REGISTERS, VmwareExit
 
-UNDEFINED_OPCODE = 6
 # The vectors that a P6 raises as exceptions: no NMI, no coprocessor overrun, nothing reserved.
 VECTORS = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18))
 
@@ -96,4 +96,4 @@ def exit_of(cpu: Interp) -> VmwareExit:
 
 def _undefined(exit_: VmwareExit) -> None:
     """Nobody takes calls of other hypervisors."""
-    exit_.inject(UNDEFINED_OPCODE)
+    exit_.inject(VEC_UD)

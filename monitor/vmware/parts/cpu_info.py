@@ -7,8 +7,10 @@ the values, a base before its limit and LDTR before TR.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from monitor.vmware.call import Call
-from monitor.vmware.host import Host
+from monitor.vmware.host import DescriptorTables, Host
 
 # Bits of GET_VCPU_INFO. Bit 31, RESERVED, says that there is no such command: always clear.
 SYNC_VTSCS = 1 << 1  # the TSCs of all virtual CPUs agree: there is but one
@@ -25,22 +27,16 @@ class CpuInfo:
         call.eax = SYNC_VTSCS | (LEGACY_X2APIC_OK if self.host.x2apic else 0)
 
     def sidt(self, call: Call) -> None:
-        if self.host.descriptor_tables is None:
-            call.refuse()
-            return
-        tables = self.host.descriptor_tables()
-        call.ebx, call.ecx = tables.idt_base, tables.idt_limit
+        self._show(call, lambda tables: (tables.idt_base, tables.idt_limit))
 
     def sgdt(self, call: Call) -> None:
-        if self.host.descriptor_tables is None:
-            call.refuse()
-            return
-        tables = self.host.descriptor_tables()
-        call.ebx, call.ecx = tables.gdt_base, tables.gdt_limit
+        self._show(call, lambda tables: (tables.gdt_base, tables.gdt_limit))
 
     def sldt_str(self, call: Call) -> None:
+        self._show(call, lambda tables: (tables.ldt, tables.task))
+
+    def _show(self, call: Call, pick: Callable[[DescriptorTables], tuple[int, int]]) -> None:
         if self.host.descriptor_tables is None:
             call.refuse()
             return
-        tables = self.host.descriptor_tables()
-        call.ebx, call.ecx = tables.ldt, tables.task
+        call.ebx, call.ecx = pick(self.host.descriptor_tables())
