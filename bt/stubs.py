@@ -25,6 +25,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import TYPE_CHECKING
+
+from bt.assembler import open_assembler
+
+if TYPE_CHECKING:
+    import keystone
 
 # The vCPU pages: offsets of their doublewords
 SAVE_EAX = 0x00
@@ -253,20 +259,16 @@ def _line(code: str, words: list[str], reserved: str) -> _Line:
 
 def _encode(code: str) -> bytes:
     """Assemble one instruction, slot names and IMMEDIATE put in."""
-    keystone = _assembler()
     names = {name: value for name, value in globals().items() if name.isupper()}
     for name in SLOTS:
         code = code.replace(name, hex(names[name]))
-    encoded, _ = keystone.asm(code.replace("IMMEDIATE", hex(MARKER)), as_bytes=True)
-    return bytes(encoded)
+    return _assembler().asm(code.replace("IMMEDIATE", hex(MARKER)), as_bytes=True)[0] or b""
 
 
 @functools.cache
-def _assembler():  # type: ignore[no-untyped-def]
-    """Keystone, loaded when the first stub is assembled (it takes a while to import)."""
-    import keystone
-
-    return keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_32)
+def _assembler() -> keystone.Ks:
+    """One engine for all stubs: opening one takes as long as assembling several."""
+    return open_assembler()
 
 
 def load_slot(register: int, slot: int, reserved: str, wide: bool = True) -> bytes:

@@ -23,8 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import keystone
-
+from bt.assembler import open_assembler
 from bt.hostcpu import layout as at
 from bt.hostcpu.layout import case_offset, result_offset
 
@@ -309,10 +308,7 @@ class _Assembler:
 
     def __init__(self) -> None:
         self.image = b""
-        self._engines = {
-            bits: keystone.Ks(keystone.KS_ARCH_X86, mode)
-            for bits, mode in ((32, keystone.KS_MODE_32), (64, keystone.KS_MODE_64))
-        }
+        self._engines = {bits: open_assembler(bits) for bits in (32, 64)}
 
     @property
     def here(self) -> int:

@@ -32,6 +32,8 @@ from dataclasses import dataclass, field
 
 import keystone
 
+from bt.assembler import open_assembler
+
 #: Gives the text of a source file by its name; FileNotFoundError where there is none.
 SourceReader = Callable[[str], str]
 
@@ -304,7 +306,7 @@ def _assemble_statements(
     text = "\n".join(line.text for line in statements)
     if names:
         text += "\n.long " + ", ".join(names)
-    assembler = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_32)
+    assembler = open_assembler()
     try:
         encoding, _ = assembler.asm(text, origin, as_bytes=True)
     except keystone.KsError as error:
@@ -318,7 +320,7 @@ def _assemble_statements(
 def _find_culprit(statements: list[Line], labels: set[str], why: str) -> AssemblyError:
     """keystone does not say which line it stopped at: try each alone, with the labels known."""
     stand_ins = "".join(f"{name}:\n" for name in sorted(labels))
-    assembler = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_32)
+    assembler = open_assembler()
     for line in statements:
         if line.text.endswith(":"):
             continue

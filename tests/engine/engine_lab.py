@@ -24,8 +24,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import keystone
-
+import bt.assembler
 from bt.contract import (
     EXIT_BUDGET,
     EXIT_EXCEPTION,
@@ -65,10 +64,7 @@ X87_SIZE = 108
 @cache
 def assemble(source: str, at: int = CODE, bits: int = 32) -> bytes:
     """Machine code of Intel-syntax assembly."""
-    mode = keystone.KS_MODE_32 if bits == 32 else keystone.KS_MODE_16
-    encoding, _ = keystone.Ks(keystone.KS_ARCH_X86, mode).asm(source, at, as_bytes=True)
-    assert encoding is not None, source
-    return bytes(encoding)
+    return bt.assembler.assemble(source, at, bits)
 
 
 @dataclass

@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import keystone
-
+import bt.assembler
 from bt.engine import Interp, Ram
 
 DE, DB, BP, OF, BR, UD, NM, DF, TS, NP, SS_FAULT, GP, PF = (
@@ -75,10 +74,7 @@ def gate(
 
 @cache
 def assemble(source: str, at: int, bits: int) -> bytes:
-    mode = keystone.KS_MODE_32 if bits == 32 else keystone.KS_MODE_16
-    code, _ = keystone.Ks(keystone.KS_ARCH_X86, mode).asm(source, at, as_bytes=True)
-    assert code is not None, source
-    return bytes(code)
+    return bt.assembler.assemble(source, at, bits)
 
 
 @dataclass

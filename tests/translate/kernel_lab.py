@@ -28,9 +28,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import keystone
 import numpy as np
 
+import bt.assembler
 from monitor import Machine
 from monitor.guests.assembler import assemble
 
@@ -231,11 +231,7 @@ def gate(offset: int, rights: int, selector: int = CODE0, words: int = 0) -> byt
 
 def code16(source: str, at: int = 0) -> str:
     """16-bit code, as a `.byte` line for a 32-bit source."""
-    encoding, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_16).asm(
-        source, at, as_bytes=True
-    )
-    assert encoding is not None, source
-    return raw(bytes(encoding))
+    return raw(bt.assembler.assemble(source, at, bits=16))
 
 
 def raw(code: bytes | str) -> str:

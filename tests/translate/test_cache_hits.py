@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keystone import KS_ARCH_X86, KS_MODE_32, Ks
-
+from bt.assembler import assemble
 from monitor import Machine
 
 ORIGIN = 0x100000
@@ -33,7 +32,7 @@ INDIRECT_BRANCHES = 4 * ROUNDS
 
 def figures() -> tuple[dict[str, Any], dict[str, int]]:
     """TC statistics and exits of the program above."""
-    code = Ks(KS_ARCH_X86, KS_MODE_32).asm(SOURCE, ORIGIN, as_bytes=True)[0]
+    code = assemble(SOURCE, ORIGIN)
     machine = Machine(memory_mb=4, mode="translate")
     machine.load_flat(code, ORIGIN, esp=0x90000)
     assert machine.run(timeout=60).kind == "exit"

@@ -15,8 +15,7 @@ import struct
 from dataclasses import dataclass, field
 from functools import cache
 
-import keystone
-
+import bt.assembler
 from bt.interp.state import CS, DS, ES, FS, GS, SS, TR
 from monitor import Machine, Outcome
 
@@ -38,10 +37,7 @@ DESCRIPTORS = {
 
 @cache
 def assemble(source: str, bits: int = 32) -> bytes:
-    mode = keystone.KS_MODE_32 if bits == 32 else keystone.KS_MODE_16
-    code, _ = keystone.Ks(keystone.KS_ARCH_X86, mode).asm(source, CODE, as_bytes=True)
-    assert code is not None, source
-    return bytes(code)
+    return bt.assembler.assemble(source, CODE, bits)
 
 
 @dataclass

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from keystone import KS_ARCH_X86, KS_MODE_32, Ks
-
+from bt.assembler import assemble
 from monitor import Machine
 from monitor.guests import embedded_image
 
@@ -45,7 +44,7 @@ near_by:
 
 @functools.cache
 def assembled(source: str = SOURCE) -> bytes:
-    return bytes(Ks(KS_ARCH_X86, KS_MODE_32).asm(source, ORIGIN, as_bytes=True)[0])
+    return assemble(source, ORIGIN)
 
 
 def flat(mode: str = "translate", source: str = SOURCE, without: Sequence[str] = ()) -> Machine:
