@@ -35,7 +35,8 @@ class GuestCallServer(Protocol):
 
 
 AccessListener = Callable[[str, int, int, int], None]
-"""kind ("in" or "out"), port, size, value"""
+"""What ("in", "out"), at which port, bytes, value. Of VMware's guest interfaces: "call" with the
+command's number as value, "rdpmc" with the counter's, "hypercall" with EAX."""
 
 
 class Board:
@@ -51,7 +52,7 @@ class Board:
         self.console = bytearray()  # all that the guest sent to COM1
         self.debug_console = bytearray()
         self.on_serial: list[Callable[[bytes], None]] = []
-        self.on_access: list[AccessListener] = []  # told of every port access; empty costs nothing
+        self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
         self.ended: Outcome | None = None
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
@@ -86,7 +87,7 @@ class Board:
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
             if self.on_access:
-                self._tell("in", port, size, value)
+                self.tell("in", port, size, value)
         finally:
             self.counter.in_access = False
         return value
@@ -96,7 +97,7 @@ class Board:
         self.counter.in_access = True
         try:
             if self.on_access:
-                self._tell("out", port, size, value)
+                self.tell("out", port, size, value)
             self.bus.write_port(port, size, value)
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
@@ -128,7 +129,8 @@ class Board:
     def write_memory(self, address: int, size: int, value: int) -> None:
         self.bus.write_memory(address, size, value)
 
-    def _tell(self, kind: str, port: int, size: int, value: int) -> None:
+    def tell(self, kind: str, port: int, size: int, value: int) -> None:
+        """Tell whoever listens about an access."""
         for listener in self.on_access:
             listener(kind, port, size, value)
 

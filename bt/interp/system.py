@@ -267,6 +267,7 @@ def rdpmc(c: Cpu, op: Op) -> i32:
     """RDPMC: the two counters hold what WRMSR put there; they do not count."""
     index = c.regs[ECX]
     if is_pseudo_counter(c, index) and not c.external:
+        c.eip = op.eip  # whoever serves it may ask where
         now: u64 = pseudo_counter(c, index, icount_at(c, op))
         c.regs[EAX] = now & M32
         c.regs[EDX] = (now >> 32) & M32

@@ -1,4 +1,4 @@
-"""Run a guest and write down what happens: instructions, blocks, exits, interrupts, port accesses.
+"""Run a guest and write down what happens: instructions, blocks, exits, interrupts, accesses.
 
 Each line has the number of guest instructions completed, the ring, EIP, and the event. The number
 is the same in every mode, so the traces of two modes can be compared. Exits, interrupts and port

@@ -76,6 +76,7 @@ class GuestCalls:
         assert backdoor is not None
         call = call_of(cpu, size, bool(out))
         if port == PORT:
+            self.board.tell("call", port, size, call.command)
             row = backdoor.command_of(call)
             if row is not None and backdoor.where(row) is Where.HOST:
                 self._call = call
@@ -89,12 +90,14 @@ class GuestCalls:
             backdoor.high_write(call, value)
         else:
             value = backdoor.high_read(call)
+        self.board.tell("out" if out else "in", port, size, value)
         cpu.set_reg(EBX, call.ebx)
         return value
 
     def read_counter(self, index: int) -> int:
         """RDPMC of one of VMware's counters."""
         assert self.backdoor is not None
+        self.board.tell("rdpmc", 0, 4, index)
         return self.backdoor.read_counter(index)
 
     # --- the machine's side, after run() ------------------------------------------------
@@ -104,6 +107,7 @@ class GuestCalls:
         self.board.world_switches += 1
         call, self._call = self._call, None
         if call is None:
+            self.board.tell("hypercall", 0, 4, self.processor.ideal.reg(EAX))
             return self._answer(self.hypercalls.forward(self.processor.ideal))
         assert self.backdoor is not None
         self.forwarded += 1

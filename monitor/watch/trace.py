@@ -30,6 +30,7 @@ from monitor.watch.trace_model import (
     INTERRUPT,
     Filter,
     TraceEvent,
+    access_text,
 )
 
 if TYPE_CHECKING:
@@ -112,10 +113,12 @@ class Trace:
 
     def _access(self, kind: str, port: int, size: int, value: int) -> None:
         self._take()
-        arrow = "->" if kind == "in" else "<-"
-        text = f"{kind} {port:#x} {arrow} {value:#0{2 * size + 2}x}"
         data = {"port": port, "size": size, "value": value}
-        count, eip = self._processor.io_count(), self._processor.io_place()
+        if kind == "hypercall":  # served when the processor has left run()
+            count, eip = self._processor.count(), int(self._processor.ideal.eip)
+        else:
+            count, eip = self._processor.io_count(), self._processor.io_place()
+        text = access_text(kind, port, size, value)
         self._put(TraceEvent(count, DEVICE, eip, self._ring(), text, data))
 
     def _ring(self) -> int:

@@ -17,7 +17,7 @@ from monitor.watch.trace_model import BLOCK, DEVICE, EXIT, INSTRUCTION, INTERRUP
 PROCESS = 1
 TRACKS = {BLOCK: 1, INSTRUCTION: 2, EXIT: 3, INTERRUPT: 4, DEVICE: 5}
 NAMES = {BLOCK: "blocks", INSTRUCTION: "instructions", EXIT: "exits", INTERRUPT: "interrupts",
-         DEVICE: "ports"}
+         DEVICE: "devices"}
 
 
 class ChromeWriter:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from monitor.vmware.commands import COMMANDS
+
 INSTRUCTION = "instruction"  # the guest begins one
 BLOCK = "block"  # the guest has come here by other ways than from the instruction before
 EXIT = "exit"  # the engine left for the monitor
 INTERRUPT = "interrupt"  # an external interrupt is delivered
-DEVICE = "device"  # a port access
+DEVICE = "device"  # a port access, a call of VMware's backdoor, a hypercall
 KINDS = (INSTRUCTION, BLOCK, EXIT, INTERRUPT, DEVICE)
 
 
@@ -27,7 +29,7 @@ class TraceEvent:
     kind: str
     eip: int
     ring: int
-    text: str  # disassembly, reason of the exit, vector of the interrupt, port
+    text: str  # disassembly, reason of the exit, vector of the interrupt, access
     data: Mapping[str, int] = field(default_factory=dict)  # DEVICE: port, size, value
 
     def line(self) -> str:
@@ -61,3 +63,14 @@ class Filter:
     def instructions(self) -> bool:
         """Has every instruction to be looked at?"""
         return INSTRUCTION in self.kinds or BLOCK in self.kinds
+
+
+def access_text(kind: str, port: int, size: int, value: int) -> str:
+    """An access in words (monitor.board.AccessListener): what filters by reason see."""
+    if kind == "call":
+        row = COMMANDS.get(value)
+        return f"call {row.name if row else 'of an unknown command'} ({value})"
+    if kind in ("rdpmc", "hypercall"):
+        return f"{kind} {value:#x}"
+    arrow = "->" if kind == "in" else "<-"
+    return f"{kind} {port:#x} {arrow} {value:#0{2 * size + 2}x}"
