@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from monitor.errors import UserError
 from monitor.gdb.target import Target
 from monitor.machine import Machine
+from monitor.symbols.elf_file import symbol_file
+from monitor.symbols.kallsyms import read_kallsyms
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,18 @@ def _physical(view: View, words: Sequence[str]) -> str:
     return f"memory addresses are {'physical' if view.target.physical else 'linear'}"
 
 
+def _symbols(view: View, words: Sequence[str]) -> str:
+    if len(words) != 1:
+        raise UserError("monitor symbols FILE")
+    table = read_kallsyms(view.machine.memory.map())
+    path = Path(words[0])
+    try:
+        path.write_bytes(symbol_file(table))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    return f"{len(table):,} symbols of the guest's kernel are in {path}: symbol-file {path}"
+
+
 def _table(figures: Mapping[str, Any]) -> list[str]:
     return [f"  {name:32} {value:>14,}" for name, value in figures.items()]
 
@@ -104,6 +119,7 @@ COMMANDS = {
     "shadow": Command("the shadow page tables", _shadow),
     "where": Command("registers, last exits and the code at eip", _where),
     "registers": Command("all registers, the system's too", _registers),
+    "symbols": Command("FILE: write the names of the Linux that runs, for symbol-file", _symbols),
     "statistics": Command("every figure, as JSON", _statistics),
     "physical": Command("on or off: addresses are physical, or linear again", _physical),
 }

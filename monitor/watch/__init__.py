@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitor.machine import Machine
+    from monitor.symbols.table import SymbolTable
     from monitor.watch.mmu_model import MmuView
     from monitor.watch.tc_model import CacheView
     from monitor.watch.trace import Trace
@@ -47,6 +48,15 @@ class Watch:
         from monitor.watch.mmu_read import mmu_view
 
         return mmu_view(self._machine)
+
+    def linux_symbols(self) -> SymbolTable:
+        """The names of the Linux kernel that runs in the machine, by its own symbol table.
+
+        UserError if there is none in memory, or none yet (monitor/symbols/kallsyms.py).
+        """
+        from monitor.symbols.kallsyms import read_kallsyms
+
+        return read_kallsyms(self._machine.memory.map())
 
     def trace(
         self,

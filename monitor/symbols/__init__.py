@@ -1,0 +1,1 @@
+"""Names of guest addresses: Linux' own symbol table, read from guest memory; gdb's symbol files."""
