@@ -7,6 +7,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP  := $(VENV)/.stamp
 
+# On all cores; neighbours stay with one worker as far as that keeps all busy: they share boots.
+PYTEST := -q -ra --numprocesses=auto --maxprocesses=8 --dist=worksteal
+
 # What the compiled interpreter is made from; the amalgamation itself is not a source.
 SOURCES := $(shell find bt -name '*.py')
 
@@ -21,11 +24,11 @@ help:  ## this list
 demo: build  ## the embedded guest, start to finish, in all three modes
 	$(BIN)/vp demo
 
-test: build $(STAMP)-test  ## every test
-	$(BIN)/python -m pytest -q -ra
+test: build $(STAMP)-test  ## every test, on all cores
+	$(BIN)/python -m pytest $(PYTEST)
 
 test-pure: $(STAMP)-run $(STAMP)-test  ## the same tests on the uncompiled sources
-	VP_PURE=1 $(BIN)/python -m pytest -q -ra -m "not slow"
+	VP_PURE=1 $(BIN)/python -m pytest $(PYTEST) -m "not slow"
 
 soak: build $(STAMP)-test  ## boot Linux ten times in each mode; must be the same every time
 	$(BIN)/python tests/guests/soak.py $(ROUNDS)
