@@ -45,7 +45,9 @@ def open_assembler(bits: int = 32) -> keystone.Ks:
 def assemble(source: str, at: int = 0, bits: int = 32) -> bytes:
     """The bytes of statements in Intel's syntax, for the linear address `at`.
 
-    Raises keystone.KsError for what it cannot assemble.
+    Statements stand on lines of their own or between semicolons; labels end with a colon, comments
+    begin with #, numbers without a prefix are decimal. `bits` is the width of the code, 16, 32 or
+    64. Raises keystone.KsError for what it cannot assemble.
     """
     code, _ = open_assembler(bits).asm(source, at, as_bytes=True)
     return bytes(code or b"")

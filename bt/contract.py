@@ -110,8 +110,11 @@ class Bus(Protocol):
     the access.
     """
 
-    def read_port(self, port: int, size: int) -> int: ...
-    def write_port(self, port: int, size: int, value: int) -> None: ...
+    def read_port(self, port: int, size: int) -> int:
+        """IN: the value, of `size` bytes."""
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """OUT."""
 
 
 class FrameTable(Protocol):
@@ -124,7 +127,8 @@ class FrameTable(Protocol):
     def is_ram(self, pa: int) -> bool:
         """Is there guest RAM at this address? False for the monitor's own memory, too."""
 
-    def bytes_at(self, pa: int, size: int) -> bytes: ...
+    def bytes_at(self, pa: int, size: int) -> bytes:
+        """What stands there, in one page."""
 
     def written(self, pa: int, size: int) -> None:
         """The monitor, or a device, changed these bytes: code in them is to be looked at anew.

@@ -54,6 +54,7 @@ def immediate_size(row: Instruction, operand: int, address: int) -> int:
 
 
 def tail_of(row: Instruction, operand: int, address: int) -> Tail:
+    """A row's tail, for an operand and an address size in bytes."""
     letters = {text[:1] for text in row.operands.split(",")}
     return Tail(
         row,
@@ -70,6 +71,7 @@ Tails = list[list[Tail | None]]  # by opcode (0x1xx: two bytes), then by ModRM.r
 
 
 def build_tails(operand: int, address: int) -> Tails:
+    """The tails of all opcodes for these sizes."""
     tails: Tails = [[None] * 8 for _ in range(0x200)]
     for row in TABLE:
         if row.modrm is not None:

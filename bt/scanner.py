@@ -69,16 +69,16 @@ IO_OR_INTERRUPT_FLAG = frozenset({"IN", "OUT", "INSB", "INS", "OUTSB", "OUTS", "
 
 @dataclass(frozen=True)
 class Finding:
-    """One sensitive instruction. `group` is the Robin and Irvine name of a critical one."""
+    """One sensitive instruction."""
 
-    address: int
+    address: int  #: linear
     bytes: bytes
-    text: str
-    mnemonic: str
+    text: str  #: as capstone writes it, in Intel's syntax
+    mnemonic: str  #: the table's
     sensitivity: Class
-    group: str
-    traps_in_ring3: bool
-    why: str
+    group: str  #: the Robin and Irvine name of a critical one, else empty
+    traps_in_ring3: bool  #: does a monitor that runs it in ring 3 always hear of it?
+    why: str  #: one phrase
 
 
 def traps_in_ring3(row: Instruction) -> bool:
@@ -98,7 +98,11 @@ def reason(row: Instruction) -> str:
 
 
 def scan(code: bytes, address: int, bits: int = 32) -> Iterator[Finding]:
-    """Sweep `code`, which lies at `address`, and yield what is sensitive. bits: 16 or 32."""
+    """Sweep `code`, which lies at the linear `address`, and yield what is sensitive.
+
+    `bits` is the width of the code segment, 16 or 32. Undefined opcodes are passed over, and a last
+    instruction that `code` cuts off ends the sweep; nothing is raised.
+    """
     disassembler = make_disassembler(bits)
     offset = 0
     while offset < len(code):
@@ -115,6 +119,7 @@ def scan(code: bytes, address: int, bits: int = 32) -> Iterator[Finding]:
 
 
 def make_finding(disassembler: Cs, row: Instruction, address: int, piece: bytes) -> Finding:
+    """What is told about a sensitive instruction with these bytes."""
     return Finding(
         address=address,
         bytes=piece,

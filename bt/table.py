@@ -44,7 +44,7 @@ WRONG_IN_RING3 = frozenset(
 
 @dataclass(frozen=True)
 class Instruction:
-    """One row of the table."""
+    """One row of the table; the module's words explain opcode, operands and body."""
 
     opcode: str
     mnemonic: str
@@ -52,14 +52,15 @@ class Instruction:
     body: str
     args: tuple[int, ...] = ()
     sensitivity: Class = Class.INNOCUOUS
-    group: str = ""  # for CRITICAL rows: the Robin and Irvine name
-    lock: bool = False  # LOCK is legal with a memory operand
-    ends: bool = False  # never falls through: the end of a block
-    writes: str = ""  # arithmetic flags it defines, of "oszapc"
-    undefined: str = ""  # arithmetic flags it leaves undefined
+    group: str = ""  #: for CRITICAL rows: the Robin and Irvine name
+    lock: bool = False  #: LOCK is legal with a memory operand
+    ends: bool = False  #: never falls through: the end of a block
+    writes: str = ""  #: arithmetic flags it defines, of "oszapc"
+    undefined: str = ""  #: arithmetic flags it leaves undefined
 
     @property
     def two_byte(self) -> bool:
+        """Does its opcode begin with 0F?"""
         return self.opcode.startswith("0F ")
 
     @property
@@ -82,9 +83,11 @@ class Instruction:
 
     @property
     def in_opcode(self) -> bool:
+        """Is a register in the low three bits of its opcode?"""
         return self.opcode.endswith("+r")
 
 
+#: Every row, in the order of the opcode map.
 TABLE: list[Instruction] = []
 
 
@@ -101,6 +104,7 @@ def I(  # noqa: E743
     writes: str = "",
     undefined: str = "",
 ) -> None:
+    """Add a row."""
     TABLE.append(
         Instruction(
             opcode, mnemonic, operands, body, args, cls, group, lock, ends, writes, undefined

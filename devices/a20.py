@@ -11,6 +11,8 @@ from devices.device import Chip
 
 
 class A20(Chip):
+    """The line. `on_change` is told its level when it changes."""
+
     name = "a20"
     state = ("keyboard_controller", "port92")
 
@@ -22,16 +24,19 @@ class A20(Chip):
 
     @property
     def enabled(self) -> bool:
+        """Is it on, so that addresses from 1 MiB on are themselves?"""
         return self._level
 
     def reset(self) -> None:
         """The sources reset the line: each chip drives its own part."""
 
     def set_keyboard_controller(self, level: bool) -> None:
+        """What the keyboard controller's output port asks for."""
         self.keyboard_controller = level
         self._update()
 
     def set_port92(self, level: bool) -> None:
+        """What port 0x92 asks for."""
         self.port92 = level
         self._update()
 

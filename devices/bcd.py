@@ -13,6 +13,7 @@ from __future__ import annotations
 
 
 def to_bcd(number: int) -> int:
+    """A number, 0 or more, as decimal digits in nibbles."""
     result = shift = 0
     while number:
         number, digit = divmod(number, 10)
@@ -22,6 +23,7 @@ def to_bcd(number: int) -> int:
 
 
 def from_bcd(digits: int) -> int:
+    """Digits in nibbles as a number."""
     result, scale = 0, 1
     while digits:
         result += (digits & 0xF) * scale

@@ -29,18 +29,20 @@ class BusError(Exception):
 
 
 class PortOverlap(BusError):
-    pass
+    """Two devices claim a port."""
 
 
 class MemoryOverlap(BusError):
-    pass
+    """Two devices claim an address."""
 
 
 class BadRange(BusError):
-    pass
+    """A range that is empty, or not on this bus."""
 
 
 class Bus:
+    """One board's, in the time of `clock`. `on_intr` is told when INT changes."""
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.on_intr: Callable[[bool], None] | None = None
@@ -57,6 +59,7 @@ class Bus:
     # Ports
 
     def claim_ports(self, first: int, count: int, device: PortDevice) -> None:
+        """These ports are the device's, which sees them as offsets. PortOverlap, BadRange."""
         if first < 0 or count <= 0 or first + count > PORTS:
             raise BadRange(f"{_name(device)}: ports {first:#x}+{count} are not within 0-0xffff")
         for port in range(first, first + count):
@@ -74,6 +77,7 @@ class Bus:
                 self._port_writes[port << 3 | size] = (device.write_port, offset)
 
     def read_port(self, port: int, size: int) -> int:
+        """IN of 1, 2 or 4 bytes; all ones where nobody answers."""
         entry = self._port_reads.get(port << 3 | size)
         if entry is not None:
             return entry[0](entry[1], size)
@@ -82,6 +86,7 @@ class Bus:
         return sum(self.read_port(port + i, 1) << 8 * i for i in range(size))
 
     def write_port(self, port: int, size: int, value: int) -> None:
+        """OUT of 1, 2 or 4 bytes."""
         entry = self._port_writes.get(port << 3 | size)
         if entry is not None:
             entry[0](entry[1], size, value & (1 << 8 * size) - 1)
@@ -92,6 +97,7 @@ class Bus:
     # Memory-mapped registers
 
     def claim_memory(self, first: int, size: int, device: MemoryDevice) -> None:
+        """These physical addresses are the device's. MemoryOverlap, BadRange."""
         if first < 0 or size <= 0:
             raise BadRange(f"{_name(device)}: no memory range at {first:#x}+{size:#x}")
         at = bisect_right(self._memory_starts, first)
@@ -105,9 +111,11 @@ class Bus:
         self._memory_starts.insert(at, first)
 
     def memory_at(self, address: int) -> bool:
+        """Does a device answer at this physical address?"""
         return self._find_memory(address) is not None
 
     def read_memory(self, address: int, size: int) -> int:
+        """1, 2 or 4 bytes of a device's memory, little-endian; all ones where nobody answers."""
         found = self._find_memory(address)
         if found is not None and address + size <= found.end:
             return found.device.read_memory(address - found.first, size)
@@ -116,6 +124,7 @@ class Bus:
         return sum(self.read_memory(address + i, 1) << 8 * i for i in range(size))
 
     def write_memory(self, address: int, size: int, value: int) -> None:
+        """1, 2 or 4 bytes into a device's memory."""
         found = self._find_memory(address)
         if found is not None and address + size <= found.end:
             found.device.write_memory(address - found.first, size, value & (1 << 8 * size) - 1)
@@ -132,12 +141,15 @@ class Bus:
     # Time
 
     def schedule(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        """Call a function when the clock shows so many nanoseconds."""
         return self._timers.schedule(when_ns, callback)
 
     def next_deadline(self) -> int | None:
+        """When the next timer is due, in nanoseconds, if one is set."""
         return self._timers.next_deadline()
 
     def run_due(self) -> None:
+        """Fire every timer whose time has come."""
         self._timers.run_due(self.clock.now())
 
     # Interrupts
@@ -148,9 +160,11 @@ class Bus:
         return self._intr
 
     def irq(self, line: int) -> IrqLine:
+        """The wire to an input of the interrupt controllers, 0 to 15."""
         return IrqLine(line, self._wires)
 
     def connect_interrupt_controller(self, sink: InterruptSink) -> None:
+        """Where all wires lead from now on."""
         self._wires.sink = sink
 
     def set_intr(self, level: bool) -> None:

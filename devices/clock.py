@@ -36,9 +36,11 @@ class ManualClock:
         self.time = start
 
     def now(self) -> int:
+        """Where it was moved to, in nanoseconds."""
         return self.time
 
     def advance(self, nanoseconds: int) -> None:
+        """Move it."""
         self.time += nanoseconds
 
 

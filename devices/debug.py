@@ -39,6 +39,8 @@ class DebugExit(Chip):
 
 
 class DebugConsole(Chip):
+    """``on_output`` gets each byte."""
+
     name = "debug-console"
     PRESENT = 0xE9
 
@@ -58,6 +60,8 @@ class DebugConsole(Chip):
 
 
 class PostPort(Chip):
+    """``code`` is what was written last."""
+
     name = "post-port"
     state = ("code",)
 

@@ -29,17 +29,25 @@ class SnapshotError(ValueError):
 class PortDevice(Protocol):
     """Something that answers a range of I/O ports."""
 
-    def read_port(self, offset: int, size: int) -> int: ...
+    def read_port(self, offset: int, size: int) -> int:
+        """IN: a value of `size` bytes, 1 unless port_widths() says more."""
+        ...
 
-    def write_port(self, offset: int, size: int, value: int) -> None: ...
+    def write_port(self, offset: int, size: int, value: int) -> None:
+        """OUT."""
+        ...
 
 
 class MemoryDevice(Protocol):
     """Something that answers a range of physical memory."""
 
-    def read_memory(self, offset: int, size: int) -> int: ...
+    def read_memory(self, offset: int, size: int) -> int:
+        """1, 2 or 4 bytes, little-endian."""
+        ...
 
-    def write_memory(self, offset: int, size: int, value: int) -> None: ...
+    def write_memory(self, offset: int, size: int, value: int) -> None:
+        """1, 2 or 4 bytes."""
+        ...
 
 
 class Device(Protocol):
@@ -47,7 +55,9 @@ class Device(Protocol):
 
     name: ClassVar[str]
 
-    def reset(self) -> None: ...
+    def reset(self) -> None:
+        """The RESET pin."""
+        ...
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
         """Interrupt lines that may yet rise while no instruction runs.
@@ -56,9 +66,13 @@ class Device(Protocol):
         """
         ...
 
-    def snapshot(self) -> dict[str, Any]: ...
+    def snapshot(self) -> dict[str, Any]:
+        """Its state by name, as JSON can hold it."""
+        ...
 
-    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take a snapshot back. SnapshotError for one that is not this device's."""
+        ...
 
 
 class PortHandlers:
@@ -91,10 +105,12 @@ class Chip:
         return iter(())
 
     def snapshot(self) -> dict[str, Any]:
+        """The fields that `state` names, and which device and version they are of."""
         fields = {field: _plain(getattr(self, field)) for field in self.state}
         return {"device": self.name, "version": self.version, **fields}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Take them back. SnapshotError for another device's, or another version's."""
         check_snapshot(self.name, self.version, self.state, state)
         for field in self.state:
             setattr(self, field, _like(getattr(self, field), state[field]))

@@ -51,6 +51,8 @@ NO_MOUSE = 0xFE
 
 
 class I8042(Chip):
+    """The controller and its `keyboard`. `on_reset` is called when the guest pulls that line."""
+
     name = "i8042"
     state = (
         "ram",

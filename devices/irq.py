@@ -24,6 +24,8 @@ class IrqWires:
 
 
 class IrqLine:
+    """One wire, by the number of the controller's input."""
+
     __slots__ = ("_wires", "number")
 
     def __init__(self, number: int, wires: IrqWires) -> None:
@@ -31,12 +33,15 @@ class IrqLine:
         self._wires = wires
 
     def raise_(self) -> None:
+        """Drive it high."""
         self._wires.sink(self.number, True)
 
     def lower(self) -> None:
+        """Drive it low."""
         self._wires.sink(self.number, False)
 
     def set(self, level: bool) -> None:
+        """Drive it to a level."""
         self._wires.sink(self.number, level)
 
     def pulse(self) -> None:

@@ -47,6 +47,7 @@ class Pc:
     post: PostPort
 
     def chips(self) -> dict[str, Device]:
+        """By name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def can_interrupt(self, input_open: bool) -> bool:

@@ -25,6 +25,8 @@ REFRESH_TICKS = 18
 
 
 class Port61(Chip):
+    """The port, beside the timer whose counter 2 it gates."""
+
     name = "port61"
     state = ("control",)
 

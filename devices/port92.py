@@ -20,6 +20,8 @@ FAST_A20 = 0x02
 
 
 class Port92(Chip):
+    """The port. `on_reset` is called for a fast reset."""
+
     name = "port92"
     state = ("value",)
 

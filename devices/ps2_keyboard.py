@@ -77,9 +77,11 @@ class Ps2Keyboard(Chip):
     # The host's side
 
     def press(self, key: str) -> None:
+        """Somebody presses a key, by its name in scancodes.py."""
         self._type("+", key)
 
     def release(self, key: str) -> None:
+        """Somebody lets go of it."""
         self._type("-", key)
 
     def type(self, text: str) -> None:

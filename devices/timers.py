@@ -26,14 +26,17 @@ class Timer:
 
     @property
     def live(self) -> bool:
+        """Will it still fire?"""
         return self._callback is not None
 
     def cancel(self) -> None:
+        """It will not fire."""
         if self._callback is not None:
             self._callback = None
             self._queue.note_cancelled()
 
     def fire(self) -> None:
+        """Call the function, once."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
@@ -51,12 +54,14 @@ class TimerQueue:
         return len(self._heap)
 
     def schedule(self, when: int, callback: Callable[[], None]) -> Timer:
+        """Call a function at `when`, in nanoseconds."""
         timer = Timer(when, callback, self)
         heapq.heappush(self._heap, (when, self._sequence, timer))
         self._sequence += 1
         return timer
 
     def next_deadline(self) -> int | None:
+        """When the first live one is due."""
         heap = self._heap
         while heap:
             if heap[0][2].live:
@@ -65,11 +70,13 @@ class TimerQueue:
         return None
 
     def run_due(self, now: int) -> None:
+        """Fire all that are due by `now`, also those that are set meanwhile."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             self._pop().fire()
 
     def note_cancelled(self) -> None:
+        """One of them will not fire; rebuild the heap if there are many."""
         self._cancelled += 1
         if self._cancelled >= _COMPACT_AT and 2 * self._cancelled >= len(self._heap):
             self._heap[:] = [entry for entry in self._heap if entry[2].live]

@@ -46,6 +46,8 @@ def _discard(_data: bytes) -> None:
 
 
 class Uart16550(Chip):
+    """One port, at eight I/O ports from `base` on; `on_transmit` gets what the guest sends."""
+
     name = "uart16550"
     state = (
         "ier",

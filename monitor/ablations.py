@@ -10,6 +10,7 @@ and Agesen 2006, section 3. There is no adaptive retranslation here to leave out
 
 from __future__ import annotations
 
+#: What can be left out, by name, and what it does.
 ABLATIONS = {
     "chaining": "direct branches jump to translated code; without, each one exits",
     "lookup": "RET and indirect branches find translated code; without, each one exits",

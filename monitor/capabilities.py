@@ -25,7 +25,7 @@ HYPERCALL_MODES = ("all", "magic")  # every one is forwarded, or those with the 
 class Defaults:
     """What a machine starts with."""
 
-    vmware_backdoor: bool = False
+    vmware_backdoor: bool = False  #: is the backdoor on?
 
 
 defaults = Defaults(os.environ.get("VP_ENABLE_VMWARE_BACKDOOR") == "1")

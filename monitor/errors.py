@@ -13,10 +13,10 @@ EXIT_STATUS = 2
 
 
 class UserError(Exception):
-    """The message is one line: what is wrong and what to do about it."""
+    """Bad input or usage. The message is one line: what is wrong and what to do about it."""
 
     status = EXIT_STATUS
 
 
 class MonitorBug(Exception):
-    """An invariant of the monitor does not hold."""
+    """An invariant of the monitor does not hold: a bug of this program, never of the guest."""

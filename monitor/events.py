@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ExitEvent:
-    """reason: as statistics()["exits"] counts them, or "interrupt N"; eip: the guest's; count:
-    guest instructions completed."""
+    """One exit of the engine to the monitor, or one interrupt delivered to the guest."""
 
-    reason: str
-    eip: int
-    count: int
+    reason: str  #: as `statistics()["exits"]` counts them, or "interrupt 0x20"
+    eip: int  #: the guest's
+    count: int  #: guest instructions completed
 
 
 Listener = Callable[[ExitEvent], None]

@@ -53,7 +53,7 @@ class Stage:
     instructions: int | None = None
     step: int = 1
     memory_every: int = 16
-    digests: bool = False  # note a digest at every comparison of RAM
+    digests: bool = False  #: note a digest at every comparison of RAM
     until: str | None = None
     send: str = ""
 
@@ -65,10 +65,10 @@ class Difference:
     agreed: int
     count: int
     rows: tuple[Row, ...]
-    instruction: str  # the guest's, at the place where they still agreed
-    where: str  # registers and last exits of the second machine
+    instruction: str  #: the guest's, at the place where they still agreed
+    where: str  #: registers and last exits of the second machine
     modes: tuple[str, str]
-    found_again: bool = True  # by machines that ran to `agreed` in one go
+    found_again: bool = True  #: by machines that ran to `agreed` in one go
 
     def __str__(self) -> str:
         one, other = self.modes
@@ -89,13 +89,14 @@ class Report:
 
     difference: Difference | None = None
     instructions: int = 0
-    states: int = 0  # comparisons of the processors
-    memories: int = 0  # comparisons of RAM
-    digests: dict[int, str] = field(default_factory=dict)  # by guest instructions completed
-    outcome: Outcome | None = None  # how the last run ended
+    states: int = 0  #: comparisons of the processors
+    memories: int = 0  #: comparisons of RAM
+    digests: dict[int, str] = field(default_factory=dict)  #: by guest instructions completed
+    outcome: Outcome | None = None  #: how the last run ended
 
     @property
     def guest_ended(self) -> bool:
+        """Has the guest come to its end, so that there is nothing left to compare?"""
         return self.outcome is not None and self.outcome.kind not in STILL_RUNNING
 
 

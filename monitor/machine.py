@@ -63,7 +63,20 @@ REAL_CODE_RIGHTS = 0x009B
 
 
 class Machine:
-    """A virtual PC. Raises UserError for settings that make no machine."""
+    """A virtual PC: made, loaded with a guest, run, looked at, run on.
+
+    * `memory_mb`: guest RAM in MiB, 1 to 2048.
+    * `mode`: "translate" (the whole monitor), "trap" (no translation), "bare" (no monitor).
+    * `engine`: what runs guest code in the first two; "interp", or "auto" for the best there is.
+    * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
+      exactly, or "host", where it is real.
+    * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
+    * `without`: techniques to leave out in mode translate, by name (`monitor.ablations`).
+
+    UserError for settings that make no machine. All addresses are in bytes, 32 bits; *linear* ones
+    go through the guest's page tables, *physical* ones are places in its RAM. A machine belongs to
+    one thread; only stop() and send() may be called from another one.
+    """
 
     def __init__(
         self,
@@ -74,7 +87,6 @@ class Machine:
         start_time: int = 0,
         without: Collection[str] = (),
     ) -> None:
-        """`without`: techniques to leave out in mode translate, by name (monitor/ablations.py)."""
         self._check(memory_mb, mode, engine, clock)
         check_ablations(mode, without)
         self.mode = mode
@@ -134,17 +146,20 @@ class Machine:
 
     @property
     def watch(self) -> Watch:
-        """Translation cache and memory maps as pictures, and traces (monitor/watch)."""
+        """Translation cache and memory maps as pictures, and traces (`monitor.watch`)."""
         return Watch(self)
 
     # --- VMware's guest interfaces (docs/vmware.md) -------------------------------------
 
     def enable(self, capability: str, value: bool | str = True, **options: Any) -> None:
-        """Switch on (or, with False, off) a capability of monitor/capabilities.py; before run().
+        """Switch on (or, with False, off) a capability of `monitor.capabilities`, before run().
 
-        X86_VMWARE_BACKDOOR: options are fields of monitor.vmware.host.Host (restrictions, uuid,
-        ...). X86_VMWARE_HYPERCALL: "all" or "magic"; with `serve`, calls with the magic are
-        backdoor calls. Raises UserError.
+        * X86_VMWARE_BACKDOOR: options are fields of `monitor.vmware.host.Host` (`restrictions`,
+          `uuid`, ...).
+        * X86_VMWARE_HYPERCALL: "all" or "magic"; with `serve=True`, calls with the magic are
+          backdoor calls.
+
+        UserError for a name, a value or an option that there is not, and after the first run().
         """
         self._switches.enable(capability, value, options)
 
@@ -157,7 +172,10 @@ class Machine:
 
     @property
     def tools(self) -> Tools:
-        """The tools in the guest: guestinfo, requests, clipboard. UserError without backdoor."""
+        """The tools in the guest: guestinfo, requests, clipboard.
+
+        UserError while the backdoor is off.
+        """
         return self.vmware.tools
 
     @property
@@ -180,8 +198,10 @@ class Machine:
 
     @property
     def callback_seconds(self) -> float | None:
-        """How long a function of yours may take before the machine ends with kind "callback".
-        None: as long as it likes, and it is called without a second thread."""
+        """Seconds that a function of yours may take before the run ends with kind "callback".
+
+        None: as long as it likes, and it is called without a second thread.
+        """
         return self._guest_calls.hypercalls.caller.seconds
 
     @callback_seconds.setter
@@ -198,7 +218,12 @@ class Machine:
     def load_linux(
         self, kernel: str | Path, initrd: str | Path | None = None, cmdline: str = ""
     ) -> None:
-        """A bzImage by the Linux/x86 boot protocol, 32-bit entry."""
+        """Load a bzImage by the Linux/x86 boot protocol, 32-bit entry, and stand at it.
+
+        `initrd` is the file of its initial RAM disk, `cmdline` its command line. UserError for a
+        file that cannot be read, is no bzImage, or does not fit into RAM. Loading resets the
+        processor, not the devices, the clock or the rest of RAM; so do the other loaders.
+        """
         from monitor.loaders import linux
 
         self._start(linux.load(self.memory, kernel, initrd, cmdline))
@@ -209,13 +234,20 @@ class Machine:
         cmdline: str = "",
         modules: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        """A Multiboot 1 image with modules (name, bytes)."""
+        """Load a Multiboot 1 image, a file or its bytes, with modules (name, bytes).
+
+        UserError for what is no such image, or does not fit into RAM.
+        """
         from monitor.loaders import multiboot
 
         self._start(multiboot.load(self.memory, image, cmdline, modules))
 
     def load_elf(self, image: str | Path | bytes, **registers: int) -> None:
-        """A 32-bit ELF executable at its physical addresses; registers by name (esp=...)."""
+        """Load a 32-bit ELF executable, a file or its bytes, at its physical addresses.
+
+        It starts in flat protected mode, with these registers (`esp=0x90000`). UserError for what
+        is no such file, or does not fit into RAM.
+        """
         from monitor.loaders import elf
 
         self._start(elf.load(self.memory, image, registers=registers))
@@ -230,7 +262,12 @@ class Machine:
         registers: Mapping[str, int] | None = None,
         real_mode: bool = False,
     ) -> None:
-        """Bytes at an address, started there (or at eip)."""
+        """Load bytes at a physical address and stand at the first one, or at `eip`.
+
+        In protected mode with flat segments, paging and interrupts off; with `real_mode` in real
+        mode, where `registers` may give selectors too. `esp` is short for a register. UserError
+        for bytes that do not fit into RAM.
+        """
         from monitor.loaders import flat
 
         self._start(
@@ -283,12 +320,16 @@ class Machine:
         until_address: int | None = None,
         until_event: str | None = None,
     ) -> Outcome:
-        """Run until the guest ends, or the console shows `until`, or a limit is reached.
+        """Run until the guest ends or a limit is reached; run on with another call.
 
-        `until_event`: the reason of an exit, as on_exit tells them ("interrupt 0x20").
+        * `until`: the serial console shows this text, from here on.
+        * `timeout`: so many seconds of real time are over.
+        * `max_instructions`: so many guest instructions have completed in this call.
+        * `until_address`: EIP is at this linear address; the instruction there has not run.
+        * `until_event`: an exit with this reason, as `on_exit` tells them ("interrupt 0x20").
 
-        `timeout` in seconds of real time; `until_address`: a linear address, reached before the
-        instruction there is executed.
+        What the guest does is never an exception: it is the outcome's `kind`. A MonitorBug is one
+        of this program.
         """
         limits = Limits(
             deadline=None if timeout is None else time.monotonic() + timeout,
@@ -339,7 +380,10 @@ class Machine:
 
     @property
     def on_exit(self) -> list[Listener]:
-        """Callables that are told of every exit and interrupt (ExitEvent)."""
+        """Functions that are called with the ExitEvent of every exit and interrupt; append yours.
+
+        Exits are there in modes trap and translate, interrupts in all.
+        """
         return self.processor.listeners
 
     def _console_check(self, until: str | bytes | None) -> Callable[[], Outcome | None] | None:
@@ -358,7 +402,7 @@ class Machine:
         return check
 
     def step(self, count: int = 1) -> Outcome:
-        """Run `count` guest instructions."""
+        """Run `count` guest instructions; kind "instructions" unless the guest ended before."""
         return self.run(max_instructions=count)
 
     def stop(self) -> None:
@@ -366,7 +410,7 @@ class Machine:
         self.loop.stop()
 
     def send(self, data: bytes | str) -> None:
-        """Type on the serial console."""
+        """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""
         self.board.send(data.encode() if isinstance(data, str) else data)
 
     @property
@@ -391,13 +435,18 @@ class Machine:
 
     @property
     def on_serial(self) -> list[Callable[[bytes], None]]:
+        """Functions that are called with what the guest sends to its serial console."""
         return self.board.on_serial
 
     # --- looking and changing -----------------------------------------------------------
 
     @property
     def registers(self) -> dict[str, int]:
-        """General and control registers, EIP, EFLAGS and selectors, as the guest has them."""
+        """General and control registers, EIP, EFLAGS and selectors, as the guest has them.
+
+        A new dictionary from lower-case names ("eax", "eip", "eflags", "cs", "cr3") to unsigned
+        numbers. In translate mode, too, EIP is the guest's and never one of the cache.
+        """
         self.processor.sync()
         cpu = self.processor.ideal
         values = {name: int(cpu.reg(i)) for i, name in enumerate(GENERAL)}
@@ -406,9 +455,10 @@ class Machine:
         return values | {name: int(getattr(cpu, name)) for name in CONTROL}
 
     def set_register(self, name: str, value: int) -> None:
-        """Set eax..edi, eip, eflags, a selector, a control register, or gdtr_base and its like.
+        """Set eax to edi, eip, eflags, a selector, a control register, or gdtr_base and its like.
 
-        A selector loads its descriptor, as the guest's mode has it. UserError if it cannot be.
+        A selector loads its descriptor, as the guest's mode has it. UserError for a name that
+        there is not, and for a selector whose descriptor cannot be loaded.
         """
         self.processor.sync()
         cpu = self.processor.ideal
@@ -433,13 +483,16 @@ class Machine:
 
     @property
     def system_registers(self) -> dict[str, int]:
-        """Descriptor tables, LDTR and TR, segment bases, debug registers, CPL."""
+        """Descriptor tables, LDTR and TR, segment bases, debug registers, CPL, by name."""
         self.processor.sync()
         return system_registers(self.processor.ideal)
 
     @property
     def x87(self) -> bytes:
-        """The x87 unit as the 108 bytes that FNSAVE would store; assigning is FRSTOR."""
+        """The x87 unit as the 108 bytes that FNSAVE would store; assigning is FRSTOR.
+
+        UserError for another number of bytes. The layout is in SDM vol. 1, section 8.1.10.
+        """
         self.processor.sync()
         return x87_unit().image(self.processor.ideal)
 
@@ -452,7 +505,7 @@ class Machine:
 
     @property
     def instructions(self) -> int:
-        """Guest instructions completed."""
+        """Guest instructions completed since the machine was made, the same in every mode."""
         return self.processor.count()
 
     def read_physical(self, address: int, size: int) -> bytes:
@@ -461,7 +514,7 @@ class Machine:
         return self.memory.read(address, size)
 
     def write_physical(self, address: int, data: bytes) -> None:
-        """Store bytes in guest RAM."""
+        """Store bytes in guest RAM; UserError where there is none, and then nothing is stored."""
         self._check_ram(address, len(data))
         self.memory.write(address, data)
         for at, n in _pages(address, len(data)):
@@ -477,9 +530,9 @@ class Machine:
         return self._physical(linear)
 
     def read_memory(self, linear: int, size: int) -> bytes:
-        """Bytes at a linear address, through the guest's page tables, side effects none.
+        """Bytes at a linear address, through the guest's page tables, whatever they protect.
 
-        UserError where nothing is mapped.
+        Nothing is changed, accessed bits included. UserError where nothing is mapped, or no RAM.
         """
         out = bytearray()
         for at, n in _pages(linear, size):
@@ -487,7 +540,11 @@ class Machine:
         return bytes(out)
 
     def write_memory(self, linear: int, data: bytes) -> None:
-        """Store bytes at a linear address, through the guest's page tables."""
+        """Store bytes at a linear address, through the guest's page tables, read-only or not.
+
+        UserError where nothing is mapped, and then nothing is stored. Translated or decoded code
+        among them is made anew.
+        """
         places = [(self._physical(at), n) for at, n in _pages(linear, len(data))]
         done = 0
         for physical, n in places:
@@ -503,27 +560,34 @@ class Machine:
         return int(physical)
 
     def add_breakpoint(self, linear: int) -> None:
-        """run() returns with kind "address" before the instruction there is executed."""
+        """From now on run() returns with kind "address" before the instruction there.
+
+        The guest's memory is not touched. UserError beyond 255 of them.
+        """
         if len(self.breakpoints | {linear}) >= MAX_STOPS:  # one is kept for until_address
             raise UserError(f"{MAX_STOPS - 1} breakpoints are set already: remove one first")
         self.breakpoints.add(linear)
 
     def remove_breakpoint(self, linear: int) -> None:
+        """Forget a breakpoint; nothing happens where none is set."""
         self.breakpoints.discard(linear)
 
     def add_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
-        """run() returns with kind "watchpoint" right after an instruction that accessed it.
+        """From now on run() returns with kind "watchpoint" right after an access to these bytes.
 
-        `access`: read, write, or access for both. Which one it was stands in `watchpoint_hit`.
+        `size` bytes from a linear address on; `access` is "read", "write", or "access" for both.
+        Which watchpoint it was stands in `watchpoint_hit`. UserError beyond 16 of them, or for a
+        range that is none.
         """
         self._watchpoints.add(Watchpoint(linear, size, access))
 
     def remove_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
+        """Forget a watchpoint, named as it was added; nothing happens where none is set."""
         self._watchpoints.remove(Watchpoint(linear, size, access))
 
     @property
     def watchpoint_hit(self) -> Watchpoint | None:
-        """The watchpoint that ended the last run."""
+        """The watchpoint that ended the last run, or None."""
         return self._watchpoints.hit
 
     def recent_exits(self) -> list[str]:
@@ -539,7 +603,10 @@ class Machine:
         return describe(self.processor, self.registers, self.read_memory)
 
     def statistics(self) -> dict[str, Any]:
-        """What happened so far, as JSON-able data (docs/architecture.md names the fields)."""
+        """What happened so far: a new dictionary that JSON can hold.
+
+        The section Statistics of docs/architecture.md explains each field.
+        """
         count = self.processor.count()
         result: dict[str, Any] = {
             "mode": self.mode,

@@ -12,9 +12,25 @@ CLEAN = ("until", "exit", "reset", "poweroff", "address", "event", "instructions
 
 @dataclass(frozen=True)
 class Outcome:
-    """kind: one of until, address, event, instructions, timeout, stopped, exit, reset, poweroff,
-    shutdown, stuck, vmware (a hypercall waits for its answer), watchpoint, callback (a function of
-    the embedder's failed). `status` is the debug-exit device's. `detail` is one line for people."""
+    """Why run() returned.
+
+        exit          the guest wrote to the debug-exit port: `status` is (code << 1) | 1
+        reset         it reset the machine, by the keyboard controller or port 92
+        poweroff      it switched the machine off
+        shutdown      triple fault
+        stuck         it is halted, and nothing can wake it
+        until         the console shows the text that was waited for
+        address       EIP is at a breakpoint, or at `until_address`
+        watchpoint    an access to watched bytes: machine.watchpoint_hit
+        event         the exit that was waited for
+        instructions  the number of instructions has run
+        timeout       the time is over
+        stopped       somebody called stop()
+        vmware        a hypercall waits for its answer: machine.vmware_exit
+        callback      a function of the embedder's raised, or took too long
+
+    `detail` is one line for people.
+    """
 
     kind: str
     status: int | None = None

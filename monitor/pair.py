@@ -35,6 +35,7 @@ class Pair:
 
     @property
     def count(self) -> int:
+        """Guest instructions completed, on either side."""
         return self.one.processor.count()
 
     def advance(self, instructions: int, until: str | None = None) -> Outcome:
@@ -45,18 +46,22 @@ class Pair:
         return one
 
     def send(self, text: str) -> None:
+        """Type on both consoles."""
         self.one.send(text)
         self.other.send(text)
 
     def processors_agree(self) -> bool:
+        """Are the processors, and the ends of the last run, the same?"""
         if self._ends is not None and self._ends[0] != self._ends[1]:
             return False
         return state_of(self.one) == state_of(self.other)
 
     def memories_agree(self) -> bool:
+        """Is all of RAM?"""
         return next(unequal_chunks(self.one, self.other), None) is None
 
     def agree(self) -> bool:
+        """Is everything?"""
         return self.processors_agree() and self.memories_agree()
 
     def rows(self) -> tuple[Row, ...]:

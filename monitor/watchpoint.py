@@ -55,6 +55,7 @@ class Watchpoints:
         self._wanted.add(watchpoint)
 
     def remove(self, watchpoint: Watchpoint) -> None:
+        """One less, if it was set."""
         self._wanted.discard(watchpoint)
 
     def changes(self) -> list[tuple[int, int, int]] | None:

@@ -96,8 +96,8 @@ class Bench(ABC):
     WINDOW: int
     UNIT: int  # stubs: FRSTOR, HLT; FNSAVE, HLT; WRMSR, HLT
     UNIT_AREA: int
-    handlers: int  # their linear address
-    flat: int  # added to a physical address of UNIT and UNIT_AREA it is linear
+    handlers: int  #: their linear address
+    flat: int  #: added to a physical address of UNIT and UNIT_AREA it is linear
 
     def __init__(self) -> None:
         self.memory = bytearray(RAM_SIZE)

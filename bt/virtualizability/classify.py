@@ -19,10 +19,12 @@ from bt.virtualizability.worlds import Setting, World
 
 
 class Verdict(enum.Enum):
-    INNOCUOUS = "innocuous"
-    PRIVILEGED = "privileged"
-    SENSITIVE = "sensitive"
-    CRITICAL = "critical"
+    """The class that was derived."""
+
+    INNOCUOUS = "innocuous"  #: none of the others
+    PRIVILEGED = "privileged"  #: ring 3 traps, however lenient its monitor is
+    SENSITIVE = "sensitive"  #: sensitive, and a monitor can have ring 3 trap
+    CRITICAL = "critical"  #: sensitive, and ring 3 does not trap
 
 
 #: How a world may change an outcome before anyone looks at it (UMIP, in umip.py).
@@ -52,14 +54,15 @@ class Finding:
 
     form: Form
     verdict: Verdict
-    control: list[str] = field(default_factory=list)  # privileged state that it changes
-    behaviour: list[str] = field(default_factory=list)  # privileged state that its result shows
-    completes: bool = False  # in ring 0, somewhere
+    control: list[str] = field(default_factory=list)  #: privileged state that it changes
+    behaviour: list[str] = field(default_factory=list)  #: privileged state that its result shows
+    completes: bool = False  #: in ring 0, somewhere
     witness: Witness | None = None
     trials: list[Trial] = field(default_factory=list)
 
     @property
     def sensitive(self) -> bool:
+        """Control sensitive or behaviour sensitive?"""
         return bool(self.control or self.behaviour)
 
 

@@ -56,27 +56,32 @@ class Place:
     bits: int
     code: int
     window: int
-    target: int  # of control transfers
+    target: int  #: of control transfers
     selectors: dict[str, int]
 
     @property
     def operand(self) -> int:
+        """Of memory operands."""
         return self.window + 0x40
 
     @property
     def source(self) -> int:
+        """Of string instructions."""
         return self.window + 0x80
 
     @property
     def destination(self) -> int:
+        """Of string instructions."""
         return self.window + 0xA0
 
     @property
     def stack(self) -> int:
+        """Where ESP points."""
         return self.window + 0x100
 
     @property
     def frame(self) -> int:
+        """Where EBP points."""
         return self.window + 0x140
 
 

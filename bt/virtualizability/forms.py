@@ -38,11 +38,12 @@ class Form:
     name: str
     size: int
     memory: bool
-    reg: int | None = None  # ModRM.reg, where it names a segment, control or debug register
-    modrm: int | None = None  # the whole byte of an x87 form
+    reg: int | None = None  #: ModRM.reg, where it names a segment, control or debug register
+    modrm: int | None = None  #: the whole byte of an x87 form
 
     @property
     def x87(self) -> bool:
+        """Is it one of the x87 unit's?"""
         return self.row.body == "x87"
 
 
@@ -51,9 +52,9 @@ class Operands:
     """What is encoded in the instruction itself."""
 
     immediate: int = 1
-    second: int = 0  # ENTER's level
-    displacement: int = 0  # of a relative branch
-    offset: int = 0  # of a far pointer, or of a memory offset
+    second: int = 0  #: ENTER's level
+    displacement: int = 0  #: of a relative branch
+    offset: int = 0  #: of a far pointer, or of a memory offset
     selector: int = 0
 
 

@@ -55,16 +55,16 @@ class HostTrial:
     experiment: Experiment
     host: Outcome
     ours: Outcome
-    disagreement: str  # what differs, or nothing
+    disagreement: str  #: what differs, or nothing
 
 
 @dataclass
 class Host:
     """What the host's processor did."""
 
-    trials: dict[str, list[HostTrial]]  # by code and name, see key()
+    trials: dict[str, list[HostTrial]]  #: by code and name, see key()
     umip: bool = False
-    refused: int = 0  # experiments that are not run there: calls of the host's hypervisor
+    refused: int = 0  #: experiments that are not run there: calls of the host's hypervisor
 
     @property
     def count(self) -> int:

@@ -62,11 +62,16 @@ class Visible(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
+    """What came of an experiment in a world.
+
+    `before` and `after` are the privileged state, in the order of PRIVILEGED.
+    """
+
     trap: Trap | None
     visible: Visible
     before: tuple[int | str, ...]
     after: tuple[int | str, ...]
-    gate: int | None = None  # it completed in the handler of this vector
+    gate: int | None = None  #: it completed in the handler of this vector
 
     def changes(self) -> list[tuple[str, int | str, int | str]]:
         """Privileged state that it changed: name, before, after."""

@@ -65,9 +65,9 @@ X87 = (
 class Comparison:
     """By entry of the manual."""
 
-    found: list[str]  # of the seventeen
+    found: list[str]  #: of the seventeen
     missing: list[str]
-    further: dict[str, str]  # not among them, and why
+    further: dict[str, str]  #: not among them, and why
 
 
 def entry_of(mnemonic: str) -> str:

@@ -30,15 +30,17 @@ class Survey:
     comparison: Comparison
     umip_comparison: Comparison
     host: Host | None = None
-    no_host: str = ""  # why there is none
+    no_host: str = ""  #: why there is none
     runs: int = 0
 
     @property
     def protected(self) -> list[Finding]:
+        """The findings that compare ring 0 with ring 3 in protected mode."""
         return self.findings[PROTECTED.name]
 
     @property
     def experiments(self) -> int:
+        """How many there were, in all settings."""
         return sum(len(f.trials) for rows in self.findings.values() for f in rows)
 
     def groups(self) -> list[Group]:
@@ -59,6 +61,7 @@ class Group:
 
     @property
     def first(self) -> Finding:
+        """Its first form's, in protected mode."""
         return self.members[0][PROTECTED.name]
 
     @property
@@ -78,11 +81,17 @@ class Group:
         return next(m[setting] for m in self.members if m[setting].verdict is verdict)
 
     def findings(self, setting: str) -> Iterator[Finding]:
+        """Its forms' findings in a setting."""
         return (member[setting] for member in self.members)
 
 
 def survey(names: Sequence[str] = (), with_host: bool = True) -> Survey:
-    """`names`: only forms of these mnemonics or entries of the manual."""
+    """Derive everything; with `names` only for forms of these mnemonics or entries of the manual.
+
+    With `with_host` the ring-3 half runs on this computer's processor as well, where that is
+    possible; `no_host` says why not. Names that no form has are passed over: unknown() finds them.
+    It takes seconds, and the result is the same every time.
+    """
     forms = [form for form in all_forms() if not names or _is_named(form, names)]
     findings = {setting.name: derive(setting, forms) for setting in SETTINGS}
     prevented = {s.name: _again(s, findings[s.name]) for s in SETTINGS}

@@ -41,7 +41,7 @@ class World:
     and the monitor's (1)."""
 
     name: str
-    cpl: int = 0  # with the DPL of the code and stack segments, as the architecture wants it
+    cpl: int = 0  #: with the DPL of the code and stack segments, as the architecture wants it
     interrupts: bool = True
     iopl: int = 0
     gdtr: int = 0
@@ -52,15 +52,16 @@ class World:
     cr3: int = 0
     cr0: int = PAGED
     cr4: int = CR4_TSD
-    kernel_dpl: int = 0  # of the kernel segments in the LDT
+    kernel_dpl: int = 0  #: of the kernel segments in the LDT
     time: int = 0
-    device: int = 0x5A  # what ports and model-specific registers hold
-    shift: int = 0  # how far memory has been relocated
+    device: int = 0x5A  #: what ports and model-specific registers hold
+    shift: int = 0  #: how far memory has been relocated
     v86: bool = False
-    ports_open: bool = False  # the I/O permission bitmap allows them
+    ports_open: bool = False  #: the I/O permission bitmap allows them
 
     @property
     def ring0(self) -> bool:
+        """Does the kernel run in ring 0 in it?"""
         return self.cpl == 0
 
 

@@ -33,19 +33,22 @@ class Difference:
     after: str
     change: str
     verdict: str
-    chance: float = 0.0  # that it looks like a change without one
+    chance: float = 0.0  #: that it looks like a change without one
 
 
 @dataclass(frozen=True)
 class Comparison:
+    """What two results have in common, and what not."""
+
     differences: Sequence[Difference]
-    same: int  # rows without any difference beyond the noise
+    same: int  #: rows without any difference beyond the noise
     only_before: Sequence[str]
     only_after: Sequence[str]
     notes: Sequence[str]
 
     @property
     def changed(self) -> bool:
+        """Is there a difference that is more than noise?"""
         verdicts = {difference.verdict for difference in self.differences}
         return CHANGED in verdicts or bool(self.only_before or self.only_after)
 

@@ -27,6 +27,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
+        """Median, least and most of some seconds."""
         return cls(median(values), min(values), max(values))
 
 
@@ -46,10 +47,11 @@ class Figure:
     reasons: Mapping[str, Fraction]
     parts: Mapping[str, Fraction]
     seconds: Spread
-    wrong: bool  # the guest got wrong answers, or did not end well
+    wrong: bool  #: the guest got wrong answers, or did not end well
 
     @property
     def name(self) -> str:
+        """Operation and setup, as "in translate -stubs"."""
         return f"{self.operation} {self.setup}"
 
 
@@ -62,9 +64,11 @@ class Rows:
             self._rows.setdefault((row.workload, row.setup), []).append(row)
 
     def of(self, workload: str, setup: Setup) -> list[Row]:
+        """Its repetitions."""
         return self._rows[workload, setup]
 
     def setups(self) -> list[Setup]:
+        """Every setup once, in the order of the rows."""
         return list(dict.fromkeys(setup for _, setup in self._rows))
 
 

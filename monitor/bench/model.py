@@ -49,6 +49,8 @@ LINKS = ("chain", "indirect branch")
 
 @dataclass(frozen=True)
 class Price:
+    """What one of something costs: whole cycles, how good the figure is (BASES), and its source."""
+
     cycles: int
     basis: str
     source: str
@@ -56,12 +58,15 @@ class Price:
 
 @dataclass(frozen=True)
 class Model:
+    """A cost model: prices by section and name."""
+
     name: str
     title: str
     clock_mhz: int
     prices: Mapping[str, Mapping[str, Price]]
 
     def of(self, section: str, name: str) -> int:
+        """Cycles of one."""
         return self.prices[section][name].cycles
 
     def cycles(self, counts: Counts, profile: Profile) -> int:
@@ -121,6 +126,7 @@ def load(name: str) -> Model:
 
 
 def known_models() -> list[str]:
+    """Names of the models that come with the package."""
     folder = files("monitor.bench.models").iterdir()
     return sorted(item.name[:-5] for item in folder if item.name.endswith(".toml"))
 

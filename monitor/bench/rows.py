@@ -46,12 +46,12 @@ class Counts:
     instructions: int = 0
     by_kind: Mapping[str, int] = field(default_factory=dict)
     exits: Mapping[str, int] = field(default_factory=dict)
-    fills: int = 0  # pages entered into a shadow
-    translated: int = 0  # guest instructions that the translator read
-    lookups: int = 0  # indirect branches in translated code
+    fills: int = 0  #: pages entered into a shadow
+    translated: int = 0  #: guest instructions that the translator read
+    lookups: int = 0  #: indirect branches in translated code
     world_switches: int = 0
     port_accesses: int = 0
-    wrong: int = 0  # answers that trap mode got wrong
+    wrong: int = 0  #: answers that trap mode got wrong
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,4 @@ class Row:
     cycles: int
     parts: Mapping[str, int]
     seconds: float
-    ended: str  # the outcome's kind: "exit" if it went well
+    ended: str  #: the outcome's kind: "exit" if it went well

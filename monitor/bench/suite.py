@@ -35,6 +35,7 @@ class Plan:
 
     @property
     def size(self) -> int:
+        """Rows that it comes to."""
         return len(self.sources) * len(self.setups) * self.repetitions
 
 

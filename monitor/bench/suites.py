@@ -37,6 +37,7 @@ class Results:
     figures: Sequence[Figure] = field(default=())
 
     def tables(self) -> list[Table]:
+        """For the terminal."""
         return [tables.table(self.title, self.head, self.lines)]
 
     def pictures(self) -> Sequence[tuple[str, str]]:
@@ -44,7 +45,7 @@ class Results:
         return self.draw()
 
     def write(self, folder: Path) -> None:
-        """The CSV files."""
+        """The CSV files, and about.json. UserError where they cannot be written."""
         rows = [store.line(row, self.host_clock) for row in self.rows]
         store.write(folder, self.about, rows, self.head, self.lines)
 
@@ -57,15 +58,19 @@ class Suite(ABC):
 
     @property
     def size(self) -> int:
+        """How many rows measure() makes."""
         return self.plan.size
 
     def measure(self) -> Iterator[Row]:
+        """Run everything, a row at a time."""
         return measure(self.plan)
 
     @abstractmethod
-    def results(self, rows: Sequence[Row], host_clock: bool) -> Results: ...
+    def results(self, rows: Sequence[Row], host_clock: bool) -> Results:
+        """What the rows come to; with `host_clock` real time as well."""
 
     def about(self, host_clock: bool) -> dict[str, Any]:
+        """What was measured, and how: for about.json."""
         plan = self.plan
         about = {
             "suite": self.name,
@@ -78,6 +83,8 @@ class Suite(ABC):
 
 
 class Nano(Suite):
+    """The nanobenchmarks: single operations, each in every setup (nano.py)."""
+
     name = "nano"
 
     def __init__(
@@ -125,6 +132,8 @@ def _notes(found: Sequence[Figure]) -> list[str]:
 
 
 class Talk(Suite):
+    """The table of the talk of 1999, with stand-ins (talk.py)."""
+
     name = "talk"
 
     def __init__(
@@ -170,7 +179,10 @@ SUITES: Mapping[str, type[Nano] | type[Talk]] = {"nano": Nano, "talk": Talk}
 def make(
     name: str, only: Sequence[str], rounds: int | None, repetitions: int, model: Model
 ) -> Suite:
-    """A suite with these rows (all for none). Raises UserError."""
+    """A suite by its name in SUITES, with the rows named by `only` (all of them for none).
+
+    `rounds` is the length of the loops, None for the suite's own. UserError for an unknown row.
+    """
     return SUITES[name](only, rounds, repetitions, model)
 
 

@@ -1,7 +1,9 @@
 """The command `vp`: one verb, one file of this folder.
 
-A verb is a module with NAME, HELP, add_arguments(parser) and run(args) -> exit status. Its heavy
+A verb is a module as `Verb` describes it. Its words come first: what it does in one line, then what
+a user has to know, at the end its exit statuses; indented lines are shown as they are. Its heavy
 imports (numpy, rich, keystone, the processor) stand inside run(), so that `vp --help` is instant.
+docs/reference/cli.md is made from all of them (tools/docs/cli_reference.py).
 
     >>> main(["run", "--memory", "lots"])
     2
@@ -18,7 +20,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, cast
 
 from monitor.errors import UserError
 
@@ -26,6 +28,21 @@ VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace", "bench
 
 INTERRUPTED = 128 + signal.SIGINT
 DESCRIPTION = "A virtual machine monitor for 32-bit x86 PCs in the manner of 1999."
+
+
+class Verb(Protocol):
+    """What the module of a verb has."""
+
+    __doc__: str | None
+    NAME: str  #: how it is called
+    HELP: str  #: one line for the list of verbs
+    EXAMPLES: Sequence[str]  #: whole command lines
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Its options."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; its exit status. UserError for bad input."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,15 +69,22 @@ class ShowVersion(argparse.Action):
         parser.exit(0)
 
 
+def verbs() -> list[Verb]:
+    """Every verb, in the order of the list that `vp --help` shows."""
+    return [cast(Verb, import_module(f"monitor.cli.{name}")) for name in VERBS]
+
+
 def build_parser() -> Parser:
     """The parser of `vp` with every verb's own."""
     parser = Parser(prog="vp", description=DESCRIPTION)
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for name in VERBS:
-        verb = import_module(f"monitor.cli.{name}")
-        described = verbs.add_parser(verb.NAME, help=verb.HELP, description=verb.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parsers = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in verbs():
+        described = parsers.add_parser(
+            verb.NAME, help=verb.HELP, description=verb.__doc__,
+            epilog="\n".join(("examples:", *(f"  {line}" for line in verb.EXAMPLES))),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         verb.add_arguments(described)
         described.set_defaults(run=verb.run)
     return parser

@@ -1,13 +1,15 @@
 """Measure what virtualization costs: counts that repeat exactly, and cycles of a model machine.
 
-vp bench nano            the operations of Adams and Agesen's nanobenchmarks, bare, trapped,
-                         translated, and translated without each technique
-vp bench talk            the table of the Hot Chips talk of 1999, redone with stand-ins
-vp bench compare A B     what changed between two folders that --out wrote; status 1 if anything
-                         did that is more than noise
+    vp bench nano            the operations of Adams and Agesen's nanobenchmarks, bare, trapped,
+                             translated, and translated without each technique
+    vp bench talk            the table of the Hot Chips talk of 1999, redone with stand-ins
+    vp bench compare A B     what changed between two folders that --out wrote
 
 With --clock icount (the default) every figure is the same on every machine. With --clock host the
 tables also have real time, over repetitions. docs/benchmarks.md says what the rows are.
+
+Exit status: 0 measured, or compared and alike; 1 compared, and something changed that is more than
+noise; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
     from monitor.bench.suites import Results
 
 NAME = "bench"
-HELP = "what virtualization costs: nanobenchmarks, ablations, comparisons"
+HELP = "measure what virtualization costs: nanobenchmarks, ablations, comparisons"
+EXAMPLES = (
+    "vp bench",
+    "vp bench nano --only in,flags --out results",
+    "vp bench nano --clock host --repetitions 7",
+    "vp bench compare results results-later",
+)
 SUITES = ("nano", "talk")
 COMPARE = "compare"
 REPETITIONS = 5

@@ -2,7 +2,8 @@
 
 The guest is a small operating system that checks its own processor. Bare is the truth; `trap`
 shows why x86 cannot be virtualized by trapping alone; `translate` is the answer to it.
-Exit status: 0 when bare and translate agree on everything and trap is visibly wrong, else 1.
+
+Exit status: 0 when bare and translate agree on everything and trap is visibly wrong, else 1; 2 bad usage.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from monitor.config import MODES
 from monitor.errors import UserError
 
 NAME = "demo"
-HELP = "the embedded guest in all three modes, side by side"
+HELP = "run the embedded guest in all three modes, side by side"
+EXAMPLES = ("vp demo", "vp demo --mode trap")
 SECONDS = 60.0
 IN_ORDER = ("bare", "trap", "translate")
 
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp demo`."""
     parser.add_argument("--mode", choices=MODES, help="run this mode only")
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S",
-                        help=f"time limit for each machine (default {SECONDS:g})")
+                        help=f"time limit for each machine, in seconds (default {SECONDS:g})")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 What the guest's page tables map, what the shadows hold of that now and where the two differ, the
 segments with what truncation left of them, and the monitor's hidden region. A shadow is a TLB: that
 it holds less than the tables, or for a while something else, is as it should be.
+
+Exit status: 0 shown, however the guest ended; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ from monitor.cli.watching import (
 from monitor.config import MODES
 
 NAME = "mmu"
-HELP = "show the page tables, shadows and segments of a running guest"
+HELP = "show the page tables, shadows and segments of a guest"
+EXAMPLES = (
+    "vp mmu --demo --max-instructions 300100",
+    "vp mmu --demo --mode bare --json",
+    "vp mmu --kernel guests/vmlinuz --append console=ttyS0 --until Freeing --svg mmu.svg",
+)
 RANGES = 60
 
 

@@ -2,6 +2,7 @@
 
 On a terminal, Ctrl-A x leaves, Ctrl-A h lists the other keys; all else goes to the guest.
 TEXT may hold \\n, \\r, \\t, \\e, \\xNN. Addresses may be written as 0x1000.
+
 Exit status: 0 ended as asked (--until seen, power-off, reset, debug exit 0), 1 not as asked (time
 limit, triple fault, halted for ever, --until not seen), 2 bad usage or input; other codes written
 to the debug-exit port 0xf4 give (code << 1) | 1.
@@ -54,7 +55,13 @@ if TYPE_CHECKING:
     from monitor.vmware.vmx.machine import VmxMachine
 
 NAME = "run"
-HELP = "run a guest in a virtual PC"
+HELP = "run a guest in a virtual PC, its serial console here"
+EXAMPLES = (
+    "vp run --kernel guests/vmlinuz --initrd guests/initramfs.cpio.gz --append console=ttyS0",
+    "vp run --flat boot.bin@0x100000 --mode bare --timeout 10 --stats run.json",
+    "vp run --elf kernel.elf --without chaining,stubs --until ready --quiet",
+    "vp run machine.vmx --kernel guests/vmlinuz --gdb 1234 --gdb-wait",
+)
 MAX_PORT = 65535
 
 
@@ -84,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--engine", choices=ENGINES, default="auto", help="what executes the code")
+    group.add_argument("--engine", choices=ENGINES, default="auto",
+                       help="what executes the code (default auto: the best there is)")
     group.add_argument("--mode", choices=MODES, default="translate",
                        help="whole monitor (default), no translation, or no monitor")
     group.add_argument("--memory", type=int, metavar="MB",
@@ -116,7 +124,7 @@ def add_image(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--append", default="", metavar="TEXT",
                        help="with --kernel or --multiboot: the command line")
     group.add_argument("--module", type=Path, action="append", default=[], metavar="FILE",
-                       help="with --multiboot: a module; may repeat")
+                       help="with --multiboot: a module; may be repeated")
     group.add_argument("--entry", metavar="ADDR", help="with --flat: start here, not at its start")
 
 
@@ -124,14 +132,15 @@ def _add_console(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--serial", metavar="stdio|file:F|null",
                        help="where the serial console goes (default stdio)")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
-                       help="type TEXT at the guest's prompt ('# ' or '$ '); may repeat")
+                       help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
                        help="the next --type waits for this output, not for a prompt")
 
 
 def _add_ending(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
-    group.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds, status 1")
+    group.add_argument("--timeout", type=float, metavar="S",
+                       help="stop after S seconds of real time, status 1")
     group.add_argument("--max-instructions", metavar="N", help="stop after N guest instructions")
     group.add_argument("--debug-exit", action="store_true",
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")

@@ -4,6 +4,8 @@ FILE is an ELF file, a Linux bzImage (the kernel inside is unpacked) or raw code
 address, the bytes, the instruction, its class after Popek and Goldberg, its name in Robin and
 Irvine's list of seventeen, and what ring 3 does with it. A linear sweep: data between functions
 may look like code.
+
+Exit status: 0 done, whatever was found; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
 NAME = "scan"
 PIPE_WIDTH = 132  # columns where the output is no terminal
-HELP = "what a scanner sees in a binary: every sensitive instruction"
+HELP = "find every sensitive instruction in a binary"
+EXAMPLES = (
+    "vp scan guests/vmlinuz --summary",
+    "vp scan guests/busybox --limit 20",
+    "vp scan boot.bin --base 0x7c00 --bits 16 --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=_number, metavar="N", help="show at most N instructions; totals count all"
     )
     parser.add_argument("--summary", action="store_true", help="totals only")
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.add_argument("--json", action="store_true", help="as JSON, instead of text")
 
 
 def _number(text: str) -> int:

@@ -4,6 +4,8 @@ Each guest instruction is coloured by what it became: a copy, a stub, an exit, a
 a lookup. Blocks come in the order of how often they were entered. That is counted by the engine,
 at every instruction that begins in the cache; --no-hits runs without, at full speed. The guest
 cannot tell: it runs the same instructions in either case.
+
+Exit status: 0 shown, however the guest ended; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -27,7 +29,12 @@ if TYPE_CHECKING:
     from monitor.watch.tc_model import CacheView
 
 NAME = "tc"
-HELP = "show the translation cache of a running guest"
+HELP = "show the translation cache of a guest, code beside translation"
+EXAMPLES = (
+    "vp tc --demo --only-patched --top 3",
+    "vp tc --demo --at 0x100164 --json",
+    "vp tc --flat boot.bin@0x100000 --max-instructions 1000000 --summary --svg tc.svg",
+)
 TOP = 10
 
 

@@ -4,6 +4,8 @@ Each line has the number of guest instructions completed, the ring, EIP, and the
 is the same in every mode, so the traces of two modes can be compared. Exits, interrupts and port
 accesses cost little; with instructions or blocks the guest runs many hundred times slower.
 --chrome writes a file for Perfetto (ui.perfetto.dev) or chrome://tracing.
+
+Exit status: 0 traced, however the guest ended; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 NAME = "trace"
 HELP = "write down what a guest and its monitor do, event by event"
+EXAMPLES = (
+    "vp trace --demo --limit 40 --events all",
+    "vp trace --demo --reason 'INT *' --reason '#PF' --out exits.txt",
+    "vp trace --kernel guests/vmlinuz --limit 1000000 --chrome boot.json",
+)
 LIMIT = 100_000
 KINDS = ("instruction", "block", "exit", "interrupt", "device")  # trace_model.KINDS
 QUIET = ("exit", "interrupt", "device")
@@ -37,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--events", default=",".join(QUIET), metavar="KIND,...",
                        help=f"of {', '.join(KINDS)}; or all (default {','.join(QUIET)})")
     which.add_argument("--range", action="append", default=[], metavar="FROM-TO",
-                       help="with EIP in this range, TO left out of it; may repeat")
+                       help="with EIP in this range, TO left out of it; may be repeated")
     which.add_argument("--ring", type=int, choices=range(4), action="append", default=[],
-                       help="with this CPL; may repeat")
+                       help="with this CPL; may be repeated")
     which.add_argument("--reason", action="append", default=[], metavar="PATTERN",
-                       help="exits, interrupts and accesses that match, with * and ?; may repeat")
+                       help="exits, interrupts and accesses that match, with * and ?; may be repeated")
     which.add_argument("--limit", type=positive, default=LIMIT, metavar="N",
                        help=f"stop the guest after N events (default {LIMIT:,})")
     how = parser.add_argument_group("how")

@@ -6,6 +6,9 @@ compares. Classes, after Popek and Goldberg: critical (sensitive, and ring 3 doe
 sensitive (and the monitor can have it trap, by IOPL or CR4), privileged (traps in ring 3 whatever
 the monitor does), innocuous. Then the critical ones are compared with the seventeen of Robin and
 Irvine, and with what is left under UMIP.
+
+Exit status: 0 done, 1 this computer's processor and the interpreter disagree about ring 3, 2 bad
+usage or input.
 """
 
 from __future__ import annotations
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
 
 NAME = "virtualizability"
 HELP = "derive which instructions are critical, by running all of them in ring 0 and ring 3"
+EXAMPLES = (
+    "vp virtualizability",
+    "vp virtualizability --only POPF --only 'INT n'",
+    "vp virtualizability --all --no-host --json out.json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -58,13 +58,13 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--serial", default="null", metavar="stdio|file:F|null",
                          help="where the serial console goes (default null)")
     machine.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
-                         help="type TEXT at the guest's prompt; may repeat")
+                         help="type TEXT at the guest's prompt; may be repeated")
     machine.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
                          help="the next --type waits for this output, not for a prompt")
     ending = parser.add_argument_group("when to look (default: when the guest has ended)")
     ending.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
     ending.add_argument("--max-instructions", metavar="N", help="after N guest instructions")
-    ending.add_argument("--timeout", type=float, metavar="S", help="after S seconds")
+    ending.add_argument("--timeout", type=float, metavar="S", help="after S seconds of real time")
 
 
 def run_guest(

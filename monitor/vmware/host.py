@@ -50,9 +50,11 @@ class Keyboard(Protocol):
     def typed(self) -> Sized:
         """Strokes that wait for the guest to take them."""
 
-    def press(self, key: str) -> None: ...
+    def press(self, key: str) -> None:
+        """A key goes down, by its name in devices/scancodes.py."""
 
-    def release(self, key: str) -> None: ...
+    def release(self, key: str) -> None:
+        """It comes up."""
 
 
 def _directly(function: Callable[..., Result], *args: Any) -> Result:
@@ -66,15 +68,15 @@ class Host:
 
     memory_bytes: int
     tsc_hz: int
-    start_time: int  # seconds since 1970 at power-on
-    now: Callable[[], int]  # nanoseconds since power-on
-    real_time: bool = False  # the clock is the host's
+    start_time: int  #: seconds since 1970 at power-on
+    now: Callable[[], int]  #: nanoseconds since power-on
+    real_time: bool = False  #: the clock is the host's
     uuid: bytes = DEFAULT_UUID
     restrictions: Restrictions = field(default_factory=Restrictions)
-    notice: Callable[[], None] = lambda: None  # ask the machine's loop to look around soon
-    put_char: Callable[[int], None] = lambda code: None  # PUTCHR: one byte for the debug console
-    power: Callable[[str], None] = lambda how: None  # end the machine: "off", "reset", "crash"
-    restricted: Callable[[bool], None] = lambda needs_privilege: None  # tell the processors
+    notice: Callable[[], None] = lambda: None  #: ask the machine's loop to look around soon
+    put_char: Callable[[int], None] = lambda code: None  #: PUTCHR: one byte for the debug console
+    power: Callable[[str], None] = lambda how: None  #: end the machine: "off", "reset", "crash"
+    restricted: Callable[[bool], None] = lambda needs_privilege: None  #: tell the processors
 
     # How to call what the embedder gave (callback.py): it may raise, or never return.
     call_user: Callable[..., Any] = _directly
@@ -84,21 +86,21 @@ class Host:
     forward: Collection[str] = ()
 
     # The machine that the guest is told of.
-    cpuid: bool = True  # hypervisor.cpuid.v0: CPUID tells of VMware
-    hardware_version: int = 10  # virtualHW.version
+    cpuid: bool = True  #: hypervisor.cpuid.v0: CPUID tells of VMware
+    hardware_version: int = 10  #: virtualHW.version
     build_number: int = 1
-    guest_os: str = ""  # guestOS, as a .vmx file names it
+    guest_os: str = ""  #: guestOS, as a .vmx file names it
     acpi: bool = False
-    bus_hz: int = 66_000_000  # what a local APIC's timer would count
+    bus_hz: int = 66_000_000  #: what a local APIC's timer would count
     x2apic: bool = False
-    entropy_seed: int = 0  # of GETENTROPY, unless the clock is the host's
+    entropy_seed: int = 0  #: of GETENTROPY, unless the clock is the host's
 
     # What the machine has, or None and nothing where it has not.
     descriptor_tables: Callable[[], DescriptorTables] | None = None
     keyboard: Keyboard | None = None
-    mouse_event: Callable[[], None] = lambda: None  # the PS/2 mouse calls its driver
+    mouse_event: Callable[[], None] = lambda: None  #: the PS/2 mouse calls its driver
     screen_size: Callable[[], tuple[int, int]] = lambda: (0, 0)
     screenshot: Callable[[], bool] | None = None
     disks: Sequence[DiskGeometry] = ()
     devices: Sequence[RemovableDevice] = ()
-    report: Callable[[str], None] = lambda line: None  # for the machine's log
+    report: Callable[[str], None] = lambda line: None  #: for the machine's log

@@ -44,15 +44,17 @@ class GuestRange:
     user: bool
     global_: bool
     large: bool
-    accessed: int = 0  # pages of it with the accessed bit
+    accessed: int = 0  #: pages of it with the accessed bit
     dirty: int = 0
 
     @property
     def end(self) -> int:
+        """The first linear address behind it."""
         return self.linear + self.pages * PAGE
 
     @property
     def rights(self) -> str:
+        """In a few letters, as the text shows them."""
         who = "user" if self.user else "kernel"
         more = (" global" if self.global_ else "") + (" 4M" if self.large else "")
         return f"{who} {'rw' if self.writable else 'r-'}{more}"
@@ -72,10 +74,12 @@ class ShadowRange:
 
     @property
     def end(self) -> int:
+        """The first linear address behind it."""
         return self.linear + self.pages * PAGE
 
     @property
     def rights(self) -> str:
+        """In a few letters, as the text shows them."""
         if self.state == ABSENT:
             return ""
         return ("r" + ("w" if self.writable else "-") + ("x" if self.executable else "-")
@@ -86,7 +90,7 @@ class ShadowRange:
 class ShadowSpace:
     """One of the shadow's two address spaces."""
 
-    name: str  # "kernel": for CPL 0 to 2; "user": for CPL 3
+    name: str  #: "kernel": for CPL 0 to 2; "user": for CPL 3
     ranges: tuple[ShadowRange, ...]
 
     def pages(self) -> dict[str, int]:
@@ -128,7 +132,7 @@ class SegmentView:
 
     name: str
     guest: SegmentSide
-    engine: SegmentSide | None  # None: no engine
+    engine: SegmentSide | None  #: None: no engine
     note: str
 
 
@@ -139,14 +143,14 @@ class HiddenPart:
     start: int
     end: int
     name: str
-    used: int = 0  # bytes, of the translation cache
+    used: int = 0  #: bytes, of the translation cache
 
 
 @dataclass(frozen=True)
 class MmuView:
     """The linear address space at one moment."""
 
-    count: int  # guest instructions completed
+    count: int  #: guest instructions completed
     mode: str
     paging: bool
     cr0: int
@@ -154,11 +158,11 @@ class MmuView:
     cr4: int
     cpl: int
     guest: tuple[GuestRange, ...]
-    shadows: tuple[ShadowSpace, ...]  # none in mode bare
+    shadows: tuple[ShadowSpace, ...]  #: none in mode bare
     segments: tuple[SegmentView, ...]
-    hidden_base: int | None  # where truncated segments end
+    hidden_base: int | None  #: where truncated segments end
     hidden: tuple[HiddenPart, ...]
-    clean: int  # frames of user code that run as they are
+    clean: int  #: frames of user code that run as they are
     audited: int
     fills: int
     flushes: int

@@ -40,9 +40,9 @@ class TranslatedRow:
     address: int
     code: bytes
     text: str
-    note: str = ""  # what an exit means, or where a chained jump leads
-    counts: bool = False  # completing it completes a guest instruction
-    cold: bool = False  # it stands out of line, at the end of the block
+    note: str = ""  #: what an exit means, or where a chained jump leads
+    counts: bool = False  #: completing it completes a guest instruction
+    cold: bool = False  #: it stands out of line, at the end of the block
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,11 @@ class GuestRow:
     text: str
     became: str
     translated: tuple[TranslatedRow, ...]
-    hits: int | None = None  # times begun; None: not counted, or it cannot be entered
+    hits: int | None = None  #: times begun; None: not counted, or it cannot be entered
 
     @property
     def patched(self) -> bool:
+        """Is the translation something else than the same bytes?"""
         return self.became not in (COPY, FALLS)
 
 
@@ -65,10 +66,10 @@ class GuestRow:
 class ChainLink:
     """A chained jump from one block to another (or to itself)."""
 
-    at: int  # the jump in the cache
-    source: int  # guest EIP of the block that it is in
-    target: int  # guest EIP that it goes to
-    block: int  # guest EIP of the block whose translation that is in
+    at: int  #: the jump in the cache
+    source: int  #: guest EIP of the block that it is in
+    target: int  #: guest EIP that it goes to
+    block: int  #: guest EIP of the block whose translation that is in
     conditional: bool
 
 
@@ -78,16 +79,16 @@ class BlockView:
 
     eip: int
     physical: int
-    size: int  # guest bytes
+    size: int  #: guest bytes
     start: int
     end: int
     context: str
     rows: tuple[GuestRow, ...]
-    hits: int | None  # times its first instruction was begun; None: not counted
-    entries: tuple[int, ...]  # guest EIPs in its middle that are blocks of their own
+    hits: int | None  #: times its first instruction was begun; None: not counted
+    entries: tuple[int, ...]  #: guest EIPs in its middle that are blocks of their own
     links_out: tuple[ChainLink, ...]
     links_in: tuple[ChainLink, ...]
-    landings: tuple[str, ...]  # "near", "far": indirect branches find it by these
+    landings: tuple[str, ...]  #: "near", "far": indirect branches find it by these
 
     @property
     def instructions(self) -> tuple[GuestRow, ...]:
@@ -96,6 +97,7 @@ class BlockView:
 
     @property
     def patched(self) -> bool:
+        """Is any of its instructions?"""
         return any(row.patched for row in self.rows)
 
     @property
@@ -112,14 +114,14 @@ class BlockView:
 class CacheView:
     """What the translation cache holds, biggest hits first."""
 
-    count: int  # guest instructions completed when the picture was taken
+    count: int  #: guest instructions completed when the picture was taken
     base: int
-    used: int  # bytes
+    used: int  #: bytes
     size: int
     flushes: int
-    counted: bool  # were entries counted?
+    counted: bool  #: were entries counted?
     blocks: tuple[BlockView, ...]
-    total: int = field(default=0)  # blocks in the cache; fewer may be shown
+    total: int = field(default=0)  #: blocks in the cache; fewer may be shown
 
     def only(self, wanted: Callable[[BlockView], bool]) -> CacheView:
         """The blocks that answer to a question; `total` stays."""

@@ -48,7 +48,9 @@ Sink = Callable[[TraceEvent], None]
 class Trace:
     """Traces a machine while it is entered as a context.
 
-    Without a `sink` the events are kept in `events`. After `limit` of them the machine is stopped.
+    Without a `sink` the events are kept in `events`. After `limit` of them the machine is stopped,
+    and `full` says so; `taken` is their number. UserError, when it is entered, for a machine that
+    is being traced already.
     """
 
     def __init__(

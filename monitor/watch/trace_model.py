@@ -23,20 +23,21 @@ KINDS = (INSTRUCTION, BLOCK, EXIT, INTERRUPT, DEVICE)
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """count: guest instructions completed; eip: the guest's; ring: its CPL."""
+    """One thing that happened."""
 
-    count: int
-    kind: str
-    eip: int
-    ring: int
-    text: str  # disassembly, reason of the exit, vector of the interrupt, access
-    data: Mapping[str, int] = field(default_factory=dict)  # DEVICE: port, size, value
+    count: int  #: guest instructions completed before it
+    kind: str  #: one of KINDS
+    eip: int  #: the guest's, linear
+    ring: int  #: the guest's CPL
+    text: str  #: disassembly, reason of the exit, vector of the interrupt, access
+    data: Mapping[str, int] = field(default_factory=dict)  #: DEVICE: port, size, value
 
     def line(self) -> str:
         """As text."""
         return f"{self.count:>12,}  {self.ring}  {self.eip:08x}  {self.kind:<11}  {self.text}"
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {"count": self.count, "kind": self.kind, "eip": self.eip, "ring": self.ring,
                 "text": self.text, "data": dict(self.data)}
 
@@ -46,11 +47,13 @@ class Filter:
     """What is wanted. What is left empty lets everything through."""
 
     kinds: Collection[str] = KINDS
-    addresses: tuple[tuple[int, int], ...] = ()  # [from, to) of EIP
+    addresses: tuple[tuple[int, int], ...] = ()  #: [from, to) of EIP
     rings: Collection[int] = field(default_factory=frozenset)
-    reasons: tuple[str, ...] = ()  # patterns for exits, interrupts and devices: "INT *", "in 0x3f?"
+    #: Patterns for exits, interrupts and port accesses, with * and ?: "INT *", "in 0x3f?".
+    reasons: tuple[str, ...] = ()
 
     def lets(self, event: TraceEvent) -> bool:
+        """Is this one wanted?"""
         if event.kind not in self.kinds or (self.rings and event.ring not in self.rings):
             return False
         if self.addresses and not any(a <= event.eip < b for a, b in self.addresses):

@@ -14,23 +14,31 @@ TEXT_KEPT = 4096  # characters of one text: as much as the tools' own logger sen
 
 @dataclass(frozen=True)
 class Event:
+    """Something happened, at `time` in nanoseconds of the machine's clock."""
+
     time: int
 
 
 @dataclass(frozen=True)
 class ChannelOpened(Event):
+    """The guest opened a message channel, by number, for RPCI or TCLO."""
+
     channel: int
     protocol: str
 
 
 @dataclass(frozen=True)
 class ChannelClosed(Event):
+    """The guest closed it, or left it alone for too long."""
+
     channel: int
     protocol: str
 
 
 @dataclass(frozen=True)
 class LogLine(Event):
+    """The guest wrote a line into the host's log."""
+
     text: str
 
 
@@ -106,6 +114,7 @@ Events = deque[Event]
 
 
 def new_events() -> Events:
+    """None yet, and room for EVENTS_KEPT."""
     return deque(maxlen=EVENTS_KEPT)
 
 

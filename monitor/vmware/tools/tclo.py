@@ -31,16 +31,22 @@ ALIVE = 10 * 10**9  # nanoseconds: vmtoolsd polls every second
 
 
 class State(Enum):
-    WAITING = "waiting"  # for the guest to fetch it
-    DELIVERED = "delivered"
-    DONE = "done"  # the guest said OK
-    FAILED = "failed"  # the guest said ERROR, or could not take it
-    TIMED_OUT = "timed out"
-    CLOSED = "closed"  # the guest closed the channel instead of answering
+    """What became of a request."""
+
+    WAITING = "waiting"  #: for the guest to fetch it
+    DELIVERED = "delivered"  #: the guest has it, and did not answer yet
+    DONE = "done"  #: the guest said OK
+    FAILED = "failed"  #: the guest said ERROR, or could not take it
+    TIMED_OUT = "timed out"  #: no answer within the seconds of the guest's time
+    CLOSED = "closed"  #: the guest closed the channel instead of answering
 
 
 class Request:
-    """One request, and what became of it."""
+    """One request, and what became of it.
+
+    `command` is what was asked, `program` who; `reply` is the answer without "OK" or "ERROR", None
+    until there is one.
+    """
 
     def __init__(self, command: str, program: str, host: Host, seconds: float | None) -> None:
         """`seconds` until it times out; None: it does not, as long as nobody fetched it."""
@@ -54,6 +60,7 @@ class Request:
 
     @property
     def state(self) -> State:
+        """Where it stands now."""
         open_ = self._state in (State.WAITING, State.DELIVERED)
         if open_ and self._deadline is not None and self._host.now() > self._deadline:
             self._state = State.TIMED_OUT
@@ -167,21 +174,25 @@ class TcloChannel:
         """Nothing here can fail."""
 
     def pending(self) -> bytes | None:
+        """The request that the guest may fetch now, if there is one."""
         if self._offered is None or self._offered.state is not State.WAITING:
             self._offered = self._next()
         return None if self._offered is None else self._offered.message
 
     def delivered(self) -> None:
+        """The guest has fetched it."""
         self._current = self._take_offered()
         if self._current is not None:
             self._current.delivered()
 
     def rejected(self) -> None:
+        """The guest could not take it."""
         request = self._take_offered()
         if request is not None:
             request.settle(State.FAILED)
 
     def close(self) -> None:
+        """The guest is gone, and whoever waits for its answer is told."""
         self.tclo.channels.remove(self)
         if self._current is not None:
             self._current.settle(State.CLOSED)

@@ -39,7 +39,12 @@ MAX_OPTION = 64  # characters of an option's value
 
 
 class Tools:
-    """One machine's."""
+    """The tools in one machine's guest, seen from the host.
+
+    `events` are the newest records of what they did (`monitor.vmware.tools.events`), `guestinfo` is
+    a mapping of the variables that both sides read and write. Everything else has words below. Text
+    of the guest's is what the guest says: not checked, only cut to a sane length.
+    """
 
     def __init__(self, host: Host) -> None:
         self.host = host

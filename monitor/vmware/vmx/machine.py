@@ -48,15 +48,15 @@ class VmxSettings:
     guest_os: str | None = None
     memory_mb: int = DEFAULT_MEMORY_MB
     serial: SerialConfig | None = None
-    start_time: int | None = None  # seconds since 1970
+    start_time: int | None = None  #: seconds since 1970
     uuid: bytes | None = None
     hardware_version: int | None = None
     machine_id: str | None = None
     boot_order: tuple[str, ...] = ()
-    hypervisor_leaf: bool = True  # CPUID leaf 0x40000000 tells of VMware
+    hypervisor_leaf: bool = True  #: CPUID leaf 0x40000000 tells of VMware
     restrictions: Restrictions = field(default_factory=Restrictions)
     tools_options: Mapping[str, bool] = field(default_factory=dict)
-    guestinfo: Mapping[str, str] = field(default_factory=dict)  # names without "guestinfo."
+    guestinfo: Mapping[str, str] = field(default_factory=dict)  #: names without "guestinfo."
 
     def backdoor_options(self) -> dict[str, Any]:
         """What Machine.enable is told: fields of monitor.vmware.host.Host."""

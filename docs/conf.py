@@ -1,0 +1,81 @@
+"""Sphinx's settings for the site that `make docs` builds (docs/dependencies.md says why Sphinx).
+
+The source directory is the whole checkout, so that pages link to each other, to the notebooks and
+to the change log by the same paths as on a code host. `include_patterns` says which files are
+pages. Every warning is an error (the Makefile), among them: a link to a page or a heading that
+there is not, a page that no table of contents has, and a type in a public signature that the
+Python reference does not describe.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+project = "Virtual Platform"
+author = "the authors of Virtual Platform"
+version = release = version_of("virtual-platform")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "tools.docs.docstrings",
+]
+
+root_doc = "docs/index"
+include_patterns = ["CHANGELOG.md", "docs/**.md", "notebooks/**.md", "notebooks/**.ipynb"]
+exclude_patterns = [
+    ".*",
+    "*.egg-info",
+    "build",
+    "guests",
+    "out",
+    "tests",
+    "**/__pycache__",
+    "**/.ipynb_checkpoints",
+]
+
+# --- checks ---------------------------------------------------------------------------------------
+
+nitpicky = True
+#: Types of other projects, which this site does not describe.
+nitpick_ignore_regex = [
+    ("py:.*", rf"{name}(\..*)?")
+    for name in (
+        *("_ctypes", "argparse", "collections", "ctypes", "enum", "pathlib", "typing", "types"),
+        *("capstone", "keystone", "numpy", "np", "rich"),
+    )
+]
+#: The notebooks' folder may be empty.
+suppress_warnings = ["toc.empty_glob"]
+
+# --- Markdown and notebooks -----------------------------------------------------------------------
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+#: Notebooks are shown as they were committed; that they run is what their tests are for.
+nb_execution_mode = "off"
+nb_merge_streams = True
+
+# --- the Python reference -------------------------------------------------------------------------
+
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+default_role = "code"
+
+# --- how it looks ---------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = f"Virtual Platform {version}"
+html_static_path = ["_static"]
+html_extra_path = ["_root"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
