@@ -100,6 +100,7 @@ class I8042(Chip):
 
     @property
     def command_byte(self) -> int:
+        """Byte 0 of its memory."""
         return self.ram[0]
 
     # Ports

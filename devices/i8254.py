@@ -83,10 +83,12 @@ class Counter(Chip):
     # Writing
 
     def control(self, tick: int, access: int, mode: int, bcd: bool) -> None:
+        """A control word for this counter."""
         self.held = self.count(tick)
         self._program(access, mode, bcd)
 
     def write(self, tick: int, byte: int) -> None:
+        """A byte for its count register."""
         if self.access == ACCESS_LOW:
             self._set_count(tick, byte)
         elif self.access == ACCESS_HIGH:
@@ -148,6 +150,7 @@ class Counter(Chip):
         self.pending = False
 
     def set_gate(self, tick: int, level: bool) -> None:
+        """The GATE pin."""
         if level == self.gate:
             return
         self.settle(tick)
@@ -231,10 +234,12 @@ class Counter(Chip):
     # Reading
 
     def latch_count(self, tick: int) -> None:
+        """The counter latch command: keep the count until it is read."""
         if self.latched_count is None:
             self.latched_count = self._encoded(tick)
 
     def latch_status(self, tick: int) -> None:
+        """The read-back command: keep the status until it is read."""
         if self.latched_status is None:
             null = self.written is None or self.pending
             null = null or (self.origin is not None and tick < self.origin)
@@ -247,6 +252,7 @@ class Counter(Chip):
         return to_bcd(count % 10000) if self.bcd else count
 
     def read(self, tick: int) -> int:
+        """The next byte that it shows."""
         if self.latched_status is not None:
             status, self.latched_status = self.latched_status, None
             return status
@@ -334,9 +340,11 @@ class I8254:
     # Counter 2's pins, for port 0x61
 
     def set_gate2(self, level: bool) -> None:
+        """Port 0x61 drives GATE2."""
         self.counters[2].set_gate(self.tick(), level)
 
     def out2(self) -> bool:
+        """OUT2, as port 0x61 shows it."""
         tick = self.tick()
         counter = self.counters[2]
         counter.settle(tick)

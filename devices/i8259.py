@@ -90,6 +90,7 @@ class I8259(Chip):
     # The request side
 
     def set_pin(self, line: int, level: bool) -> None:
+        """A line rises or falls."""
         bit = 1 << line
         if bool(self.pins & bit) == level:
             return
@@ -101,6 +102,7 @@ class I8259(Chip):
         self._update()
 
     def set_elcr(self, value: int) -> None:
+        """Which lines are level-triggered, of those that can be."""
         self.elcr = value & self._elcr_mask
         self._follow_levels()
         self._update()
@@ -168,6 +170,7 @@ class I8259(Chip):
         self._update()
 
     def vector(self, line: int) -> int:
+        """The vector that a line has."""
         return self.icw2 & 0xF8 | line
 
     # The processor's side

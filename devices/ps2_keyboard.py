@@ -154,6 +154,7 @@ class Ps2Keyboard(Chip):
     # The controller's side
 
     def has_data(self) -> bool:
+        """Is there a byte to take?"""
         return bool(self.replies or self.buffer)
 
     def take(self) -> int:

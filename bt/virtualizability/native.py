@@ -68,10 +68,12 @@ class Host:
 
     @property
     def count(self) -> int:
+        """How many experiments ran there."""
         return sum(len(each) for each in self.trials.values())
 
     @property
     def disagreements(self) -> list[HostTrial]:
+        """Those with which the interpreter does not agree."""
         return [each for row in self.trials.values() for each in row if each.disagreement]
 
 

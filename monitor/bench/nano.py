@@ -31,6 +31,7 @@ class Operation:
     theirs: str = ""
 
     def measured(self, rounds: int) -> Workload:
+        """The loop around the operation."""
         return workload(self.name, rounds, loop=self.loop, operation=f"op_{self.name}")
 
     def empty(self, rounds: int) -> Workload:

@@ -37,6 +37,7 @@ class Profile:
 
     @property
     def instructions(self) -> int:
+        """All of them."""
         return sum(self.classes.values())
 
 

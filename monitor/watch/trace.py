@@ -42,8 +42,6 @@ ROOM = 1 << 17  # notes between two looks at them
 MOST = 1 << 14  # instructions of a turn, so that this is enough for them
 SHOWN = 200  # events that a notebook shows
 
-Sink = Callable[[TraceEvent], None]
-
 
 class Trace:
     """Traces a machine while it is entered as a context.
@@ -58,7 +56,7 @@ class Trace:
         machine: Machine,
         wanted: Filter,
         limit: int | None = None,
-        sink: Sink | None = None,
+        sink: Callable[[TraceEvent], None] | None = None,
     ) -> None:
         self.wanted = wanted
         self.limit = limit

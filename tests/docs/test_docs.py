@@ -1,8 +1,9 @@
 """The documentation is right: its links lead somewhere, its examples run, its names exist.
 
 A fenced block's language says what is done with it. `pycon` runs as a doctest (the blocks of one
-page share their names), and of `sh` every line has to be a command that would be accepted: a make
-target, or a `vp` command line with options that exist. Nothing of `sh` is executed.
+page share their names, and an ellipsis stands for any text), and of `sh` every line has to be a
+command that would be accepted: a make target, or a `vp` command line with options that exist. Nothing
+of `sh` is executed.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from monitor.cli import build_parser
 from monitor.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+TECHNIQUES = ROOT / "docs" / "techniques.md"
 PACKAGES = ("bt", "monitor", "devices")
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -38,7 +40,9 @@ FILE_NAME = re.compile(
 )
 NOT_COMMITTED = {"_compiled.pyx", "bt/interp/_compiled.pyx"}
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+pages = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix().removeprefix("docs/")
+)
 
 
 def prose(page: Path) -> str:
@@ -118,16 +122,36 @@ def test_the_reading_order_is_complete() -> None:
     assert len(listed) == len(set(listed)), "a file is listed twice"
 
 
+def test_the_first_ten_files_are_ten() -> None:
+    rows = re.findall(r"^\| (\d+) \| `([\w/]+\.py)` \|", prose(ARCHITECTURE), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 11))
+    assert {name for _, name in rows} <= set(reading_order())
+    lines = sum((ROOT / name).read_text(encoding="utf-8").count("\n") for _, name in rows)
+    assert f"{round(lines, -2):,} lines, in this order" in prose(ARCHITECTURE)
+
+
+def test_the_names_beside_techniques_are_in_their_files() -> None:
+    named = re.findall(r"`([\w.]+)`(?: and `([\w.]+)`)? in `([\w/]+\.py)`", prose(TECHNIQUES))
+    assert len(named) >= 12
+    for *names, file in named:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for part in ".".join(filter(None, names)).split("."):
+            assert re.search(rf"\b{part}\b", text), f"{part} is not in {file}"
+
+
 # --- examples -------------------------------------------------------------------------------------
 
 
 @pages
-def test_python_examples_run(page: Path) -> None:
+def test_python_examples_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where examples leave their files
     names: dict[str, object] = {}
     for text in blocks(page, "pycon"):
         test = doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0)
         report: list[str] = []
-        runner = doctest.DocTestRunner(verbose=False)
+        runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
         runner.run(test, out=report.append, clear_globs=False)
         assert runner.failures == 0, "".join(report)
         names = test.globs

@@ -24,67 +24,54 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-TEXT, LIST, DOCTEST, CODE = "text", "list", "doctest", "code"
+GAP, TEXT, LIST, DOCTEST, CODE = "gap", "text", "list", "doctest", "code"
 BULLET, PROMPT = "* ", ">>>"
 LITERAL = re.compile(r"(``.+?``|`.+?`)", re.DOTALL)
-SPECIAL = re.compile(r"[\\*|]|(?<=\w)_(?!\w)")  # emphasis, substitutions, references
+SPECIAL = re.compile(r"^\* |[\\*|]|(?<=\w)_(?!\w)", re.MULTILINE)  # emphasis, references...
+
+Block = tuple[str, list[str]]
 
 
 def to_rst(lines: list[str]) -> list[str]:
     """A docstring, without its indentation, as reStructuredText."""
     written = []
     for kind, block in _blocks(lines):
-        if kind == TEXT:
-            block = _escaped("\n".join(block)).split("\n")
-        elif kind == LIST:
-            block = _escaped("\n".join(block)).split("\n")
-            block = [line.replace("\\* ", BULLET, 1) if line.startswith("\\* ") else line
-                     for line in block]  # fmt: skip
+        if kind in (TEXT, LIST):
+            block = _escaped("\n".join(block).replace("::", ":")).split("\n")
         elif kind == CODE and not block[0].lstrip().startswith(PROMPT):
             block = ["::", "", *block]
         written += [*block, ""]
     return written
 
 
-def _blocks(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Stretches of one kind. Empty lines are between them, or within an indented one."""
-    block: list[str] = []
-    kind = ""
-    for line in lines:
-        if not line.strip():
-            if kind == CODE:
-                block.append("")
-            else:
-                kind = ""
-            continue
+def _blocks(lines: list[str]) -> Iterator[Block]:
+    """Stretches of one kind, without the empty lines around them."""
+    kind, block = GAP, list[str]()
+    for line in [*lines, ""]:
         now = _kind(line, kind)
         if now != kind:
-            if block:
-                yield previous, _without_end(block)
-            block = []
-        elif now == TEXT and not kind:
-            block.append("")
+            yield from _ended(kind, block)
+            kind, block = now, []
         block.append(line)
-        kind = previous = now
-    if block:
-        yield previous, _without_end(block)
+    yield from _ended(kind, block)
+
+
+def _ended(kind: str, block: list[str]) -> Iterator[Block]:
+    while block and not block[-1].strip():
+        block.pop()
+    if kind != GAP and block:
+        yield kind, block
 
 
 def _kind(line: str, before: str) -> str:
-    """What a line is, by how it begins and by what it follows without an empty line."""
-    if line.startswith(" ") and before != CODE:
-        return before if before in (LIST, DOCTEST) else CODE
+    """What a line is, by how it begins and by what it follows. Code may have empty lines in it."""
+    if not line.strip():
+        return CODE if before == CODE else GAP
     if line.startswith(" "):
-        return CODE
+        return before if before in (LIST, DOCTEST) else CODE
     if line.startswith(PROMPT) or before == DOCTEST:
         return DOCTEST
     return LIST if line.startswith(BULLET) else TEXT
-
-
-def _without_end(block: list[str]) -> list[str]:
-    while not block[-1]:
-        block.pop()
-    return block
 
 
 def _escaped(text: str) -> str:
@@ -94,17 +81,27 @@ def _escaped(text: str) -> str:
         if number % 2:
             parts[number] = f"``{part.strip('`')}``"
         else:
-            parts[number] = SPECIAL.sub(r"\\\g<0>", part)
+            parts[number] = SPECIAL.sub(_escape, part)
     return "".join(parts)
 
 
-def _process(
-    _app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
-) -> None:
+def _escape(found: re.Match[str]) -> str:
+    return found[0] if found[0] == BULLET else f"\\{found[0]}"
+
+
+def _docstring(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any,
+               lines: list[str]) -> None:  # fmt: skip
     lines[:] = to_rst(lines)
+
+
+def _signature(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any,
+               signature: str | None, returns: str | None) -> tuple[str | None, str | None]:  # fmt: skip
+    """A dataclass' field with a default_factory has a default that is no Python."""
+    return signature and signature.replace("<factory>", "..."), returns
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-process-docstring", _docstring)
+    app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True}

@@ -22,7 +22,11 @@ UNENFORCED = {name.lower() for name in NOTHING_YET}
 
 
 class Account:
-    """The settings of one file, and what was done with each."""
+    """The settings of one file, and what was done with each.
+
+    `used` says what came of a setting and `ignored` why nothing did, both by its name; `warnings`
+    are lines for people.
+    """
 
     def __init__(self, file: VmxFile) -> None:
         self.file = file
@@ -80,13 +84,16 @@ class Account:
     # --- what came of them --------------------------------------------------------------------
 
     def use(self, entry: Entry, meaning: str) -> None:
+        """Something came of it."""
         self.used[entry.name] = meaning
 
     def ignore(self, entry: Entry, reason: str) -> None:
+        """Nothing did, and why."""
         self.used.pop(entry.name, None)
         self.ignored[entry.name] = reason
 
     def warn(self, entry: Entry, text: str) -> None:
+        """Say something about it to people, with its line."""
         self.warnings.append(_place(entry) + text)
 
     def override(self, entry: Entry, option: str) -> None:
