@@ -69,7 +69,7 @@ IO_OR_INTERRUPT_FLAG = frozenset({"IN", "OUT", "INSB", "INS", "OUTSB", "OUTS", "
 
 @dataclass(frozen=True)
 class Finding:
-    """One sensitive instruction."""
+    """One sensitive instruction: its place, its `bytes`, and what is to be said about it."""
 
     address: int  #: linear
     bytes: bytes

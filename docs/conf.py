@@ -66,6 +66,7 @@ nb_merge_streams = True
 # --- the Python reference -------------------------------------------------------------------------
 
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -74,6 +75,8 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 default_role = "code"
+#: They would make a dash of the two hyphens in front of an option.
+smartquotes = False
 
 # --- how it looks ---------------------------------------------------------------------------------
 

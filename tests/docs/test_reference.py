@@ -127,6 +127,7 @@ def test_methods_have_docstrings(name: str) -> None:
     [
         ("Two\nlines.", "Two\nlines.\n"),
         ("See `names`, x_ and *, a | b.", "See ``names``, x\\_ and \\*, a \\| b.\n"),
+        ("*One two* and \"INT *\", *.", "*One two* and \"INT \\*\", \\*.\n"),
         ("As:\n\n    one\n\n    two", "As:\n\n::\n\n    one\n\n    two\n"),
         ("As::\n\n    one", "As:\n\n::\n\n    one\n"),
         ("* one\n  more\n* two * three", "* one\n  more\n* two \\* three\n"),

@@ -11,6 +11,7 @@ of Python.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ from monitor.cli import Verb, build_parser, verbs
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 COMMAND = "python -m tools.docs.cli_reference --write"
-WIDTH = 100
+#: An option in running text, or what is literal there already.
+OPTION = re.compile(r"`[^`]*`|(?<![\w-])--[a-z][\w-]*")
 
 HEAD = f"""\
 <!-- Written by `{COMMAND}` from the parsers of vp; do not edit. -->
@@ -116,8 +118,7 @@ def _positionals(parser: argparse.ArgumentParser) -> list[str]:
 def _prose(text: str) -> str:
     """A verb's own words: Markdown, but for indented tables and bare stars."""
     lines = text.strip().splitlines()
-    return "\n".join(line if line.startswith("    ") else line.replace("*", "\\*")
-                     for line in lines)  # fmt: skip
+    return "\n".join(line if line.startswith("    ") else _marked(line) for line in lines)
 
 
 def _title(title: str) -> str:
@@ -129,7 +130,7 @@ def _table(title: str, actions: Sequence[argparse.Action]) -> Iterator[str]:
     yield f"| {_cell(title)} | meaning |"
     yield "| --- | --- |"
     for action in actions:
-        yield f"| {_names(action)} | {_cell(action.help or '')} |"
+        yield f"| {_names(action)} | {_cell(_marked(action.help or ''))} |"
 
 
 def _names(action: argparse.Action) -> str:
@@ -156,6 +157,13 @@ def _value(action: argparse.Action) -> str:
 def _cell(text: str) -> str:
     """Text for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _marked(text: str) -> str:
+    """Text with its options as code, and nothing that Markdown would take for emphasis."""
+    found = OPTION.sub(lambda found: f"`{found[0].strip('`')}`", text)
+    return "".join(part if number % 2 else part.replace("*", "\\*")
+                   for number, part in enumerate(re.split("(`[^`]*`)", found)))  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 """Docstrings of this project as Sphinx's autodoc wants them: an extension of Sphinx.
 
-Our docstrings are plain text: paragraphs, names between single backticks, lists with "* ",
-examples and tables indented, doctests. Read as reStructuredText, an indented block would be a
-quotation, and an asterisk the beginning of emphasis. `to_rst` writes down what is meant:
+Our docstrings are plain text: paragraphs, names between single backticks, *emphasis*, lists with
+"* ", examples and tables indented, doctests. Read as reStructuredText, an indented block would be a
+quotation, and any asterisk the beginning of emphasis. `to_rst` writes down what is meant:
 
 >>> print("\\n".join(to_rst(["Where `reason` is INT *:", "", "    in al, dx", "", "    hlt"])))
 Where ``reason`` is INT \\*:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GAP, TEXT, LIST, DOCTEST, CODE = "gap", "text", "list", "doctest", "code"
 BULLET, PROMPT = "* ", ">>>"
-LITERAL = re.compile(r"(``.+?``|`.+?`)", re.DOTALL)
+MEANT = re.compile(r"(``.+?``|`.+?`|(?<![\w*])\*\w[\w\s-]*\*(?![\w*]))", re.DOTALL)
 SPECIAL = re.compile(r"^\* |[\\*|]|(?<=\w)_(?!\w)", re.MULTILINE)  # emphasis, references...
 
 Block = tuple[str, list[str]]
@@ -75,13 +75,13 @@ def _kind(line: str, before: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`names` as code, and nothing else that reStructuredText would take for more than text."""
-    parts = LITERAL.split(text)
+    """`names` as code, *emphasis*, and nothing else that would be taken for more than text."""
+    parts = MEANT.split(text)
     for number, part in enumerate(parts):
-        if number % 2:
-            parts[number] = f"``{part.strip('`')}``"
-        else:
+        if not number % 2:
             parts[number] = SPECIAL.sub(_escape, part)
+        elif part.startswith("`"):
+            parts[number] = f"``{part.strip('`')}``"
     return "".join(parts)
 
 
