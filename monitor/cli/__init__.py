@@ -76,9 +76,9 @@ def verbs() -> list[Verb]:
 
 def build_parser() -> Parser:
     """The parser of `vp` with every verb's own."""
-    parser = Parser(prog="vp", description=DESCRIPTION)
+    parser = Parser(prog="vp", description=DESCRIPTION, epilog="`vp VERB --help` explains a verb.")
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
-    parsers = parser.add_subparsers(metavar="VERB", required=True)
+    parsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in verbs():
         described = parsers.add_parser(
             verb.NAME, help=verb.HELP, description=verb.__doc__,

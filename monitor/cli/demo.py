@@ -3,7 +3,8 @@
 The guest is a small operating system that checks its own processor. Bare is the truth; `trap`
 shows why x86 cannot be virtualized by trapping alone; `translate` is the answer to it.
 
-Exit status: 0 when bare and translate agree on everything and trap is visibly wrong, else 1; 2 bad usage.
+Exit status: 0 bare and translate agree on everything, and trap is visibly wrong; 1 otherwise; 2 bad
+usage.
 """
 
 from __future__ import annotations

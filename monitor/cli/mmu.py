@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_guest(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--mode", choices=MODES, default="translate",
-                     help="how it runs; bare has no shadow (default translate)")
+                     help="whole monitor (default), no translation, or no monitor: then no shadow")
     how.add_argument("--ranges", type=positive, default=RANGES, metavar="N",
                      help=f"show the N biggest ranges as text (default {RANGES})")
     how.add_argument("--json", action="store_true", help="as JSON, instead of text")

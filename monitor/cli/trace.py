@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help=f"stop the guest after N events (default {LIMIT:,})")
     how = parser.add_argument_group("how")
     how.add_argument("--mode", choices=MODES, default="translate",
-                     help="how the guest runs (default translate)")
+                     help="whole monitor (default), no translation, or no monitor")
     file_argument(how, "--out", "write the text there, not to standard output")
     file_argument(how, "--chrome", "write Chrome's trace-event JSON there, and no text")
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.ablations import ABLATIONS
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, load, typing_of
 from monitor.config import (
     CLOCKS,
     KINDS,
+    MAX_MEMORY_MB,
     MEMORY_MB,
+    MIN_MEMORY_MB,
     ImageConfig,
     MachineConfig,
     parse_names,
@@ -50,11 +53,11 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     add_image(image)
     machine = parser.add_argument_group("the machine")
     machine.add_argument("--memory", type=int, default=MEMORY_MB, metavar="MB",
-                         help=f"MiB of memory (default {MEMORY_MB})")
+                         help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
     machine.add_argument("--clock", choices=CLOCKS, default="icount",
-                         help="time is instructions (default), or real time")
+                         help="time is instructions, and repeats exactly (default), or real time")
     machine.add_argument("--without", default="", metavar="NAMES",
-                         help="leave these techniques out, as in `vp run`")
+                         help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
     machine.add_argument("--serial", default="null", metavar="stdio|file:F|null",
                          help="where the serial console goes (default null)")
     machine.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
