@@ -48,9 +48,13 @@ nitpick_ignore_regex = [
     )
 ]
 #: The interpreter's own classes, which have two builds; the contract says what they offer.
-nitpick_ignore_regex += [("py:class", r"(bt\.interp\.\w+\.)?(Interp|Ram|AddressSpace)")]
-nitpick_ignore_regex += [("py:class", r"bt\.contract\.Space|monitor\.vmware\.host\.Result")]  # TypeVars
-# The notebooks' folder may be empty. `suppress_warnings` does not reach this one, which has no type.
+#: And variables of types.
+nitpick_ignore_regex += [
+    ("py:class", r"(bt\.interp\.\w+\.)?(Interp|Ram|AddressSpace)"),
+    ("py:class", r"bt\.contract\.Space|monitor\.vmware\.host\.Result"),
+]
+
+# The notebooks' folder may be empty. `suppress_warnings` does not reach this warning: no type.
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: getattr(record, "subtype", "") != "empty_glob"
 )

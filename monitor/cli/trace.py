@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--ring", type=int, choices=range(4), action="append", default=[],
                        help="with this CPL; may be repeated")
     which.add_argument("--reason", action="append", default=[], metavar="PATTERN",
-                       help="exits, interrupts and accesses that match, with * and ?; may be repeated")
+                       help="exits, interrupts, accesses that match, with * and ?; may be repeated")
     which.add_argument("--limit", type=positive, default=LIMIT, metavar="N",
                        help=f"stop the guest after N events (default {LIMIT:,})")
     how = parser.add_argument_group("how")

@@ -2,8 +2,8 @@
 
 A fenced block's language says what is done with it. `pycon` runs as a doctest (the blocks of one
 page share their names, and an ellipsis stands for any text), and of `sh` every line has to be a
-command that would be accepted: a make target, or a `vp` command line with options that exist. Nothing
-of `sh` is executed.
+command that would be accepted: a make target, or a `vp` command line with options that exist.
+Nothing of `sh` is executed.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_the_page_is_what_the_parsers_say() -> None:
 
 def test_every_verb_has_all_its_parts() -> None:
     for verb, module in zip(verbs(), VERBS, strict=True):
-        assert verb.NAME == module
+        assert module == verb.NAME
         assert verb.EXAMPLES, f"vp {verb.NAME} has no EXAMPLES"
         assert all(line.startswith(f"vp {verb.NAME}") for line in verb.EXAMPLES)
         assert "Exit status: " in (verb.__doc__ or ""), f"vp {verb.NAME}: say its exit statuses"

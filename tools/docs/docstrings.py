@@ -89,13 +89,16 @@ def _escape(found: re.Match[str]) -> str:
     return found[0] if found[0] == BULLET else f"\\{found[0]}"
 
 
-def _docstring(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any,
-               lines: list[str]) -> None:  # fmt: skip
+def _docstring(
+    _app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
+) -> None:
     lines[:] = to_rst(lines)
 
 
-def _signature(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any,
-               signature: str | None, returns: str | None) -> tuple[str | None, str | None]:  # fmt: skip
+def _signature(
+    _app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:  # fmt: skip
     """A dataclass' field with a default_factory has a default that is no Python."""
     return signature and signature.replace("<factory>", "..."), returns
 
