@@ -29,6 +29,9 @@ BULLET, PROMPT = "* ", ">>>"
 MEANT = re.compile(r"(``.+?``|`.+?`|(?<![\w*])\*\w[\w\s-]*\*(?![\w*]))", re.DOTALL)
 SPECIAL = re.compile(r"^\* |[\\*|]|(?<=\w)_(?!\w)", re.MULTILINE)  # emphasis, references...
 
+#: What Python itself says of a field.
+OF_A_NAMED_TUPLE = re.compile(r"Alias for field number \d+$")
+
 Block = tuple[str, list[str]]
 
 
@@ -92,7 +95,7 @@ def _escape(found: re.Match[str]) -> str:
 def _docstring(
     _app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
 ) -> None:
-    lines[:] = to_rst(lines)
+    lines[:] = [] if lines and OF_A_NAMED_TUPLE.match(lines[0]) else to_rst(lines)
 
 
 def _signature(
