@@ -89,9 +89,12 @@ class Machine:
     ) -> None:
         self._check(memory_mb, mode, engine, clock)
         check_ablations(mode, without)
+        #: "translate", "trap" or "bare".
         self.mode = mode
+        #: Techniques that are left out, in alphabetical order.
         self.without = tuple(sorted(set(without)))
         self.engine = "interp" if engine == "auto" else engine
+        #: The guest's RAM; `memory.map()` is all of it as a numpy array.
         self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
         self.ram = self._physical_map()
         self.clock_name = clock
@@ -106,7 +109,9 @@ class Machine:
         self.loop = Loop(self.board, self.processor, self.clock)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
+        #: Real time spent in run() so far.
         self.seconds = 0.0
+        #: Linear addresses of the breakpoints that are set.
         self.breakpoints: set[int] = set()
         self._watchpoints = Watchpoints()
         if defaults.vmware_backdoor:

@@ -60,9 +60,12 @@ class Trace:
     ) -> None:
         self.wanted = wanted
         self.limit = limit
+        #: What happened, in order; empty with a `sink`.
         self.events: list[TraceEvent] = []
+        #: How many events there were.
         self.taken = 0
-        self.full = False  # the limit was reached
+        #: Was the limit reached?
+        self.full = False
         self._machine = machine
         self._processor = machine.processor
         self._sink = sink or self.events.append

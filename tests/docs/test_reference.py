@@ -51,7 +51,7 @@ def test_every_option_says_what_it_does() -> None:
 
 def shown() -> Iterator[tuple[str, object]]:
     """Every class and function that the Python reference shows, by its full name."""
-    for page in REFERENCE.glob("*.md"):
+    for page in sorted(REFERENCE.glob("*.md")):
         for kind, name, options in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
             if kind == "class":
                 module_name, _, class_name = name.rpartition(".")
