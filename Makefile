@@ -15,7 +15,7 @@ SOURCES := $(shell find bt -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure soak lint guests bench docs build clean
+.PHONY: help demo test test-pure soak lint guests bench notebooks docs build clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' \
@@ -42,6 +42,9 @@ guests:  ## fetch Debian's kernel, busybox and open-vm-tools into guests/ (throu
 
 bench: build $(STAMP)-bench  ## speed against the peers, cost of the monitor (BENCH=--quick: a first look)
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+notebooks: build $(STAMP)-notebooks  ## run notebooks/ and write what came out into them
+	$(BIN)/python -m tools.notebooks
 
 docs: build $(STAMP)-docs  ## this documentation as a site, every warning an error
 	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d out/doctrees . out/docs
@@ -82,10 +85,10 @@ $(STAMP)-run: setup.cfg | $(STAMP)-tools
 
 $(STAMP)-run: export VP_PURE = 1
 
-$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-docs: $(STAMP)-%: setup.cfg | $(STAMP)-run
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-notebooks $(STAMP)-docs: $(STAMP)-%: setup.cfg | $(STAMP)-run
 	$(call install,--editable '.[$*]')
 
-$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-docs: export VP_PURE = 1
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-notebooks $(STAMP)-docs: export VP_PURE = 1
 
 # The stamp is left out where nothing was compiled, so that a compiler installed later is noticed.
 $(STAMP)-build: $(SOURCES) setup.py | $(STAMP)-run

@@ -1,7 +1,4 @@
-"""The report's figures, drawn with matplotlib, as SVG text to be put into a page.
-
-Colours are from the set of Okabe and Ito, which people see apart who see colours differently.
-"""
+"""The report's figures, drawn with matplotlib, as SVG text to be put into a page."""
 
 from __future__ import annotations
 
@@ -13,13 +10,26 @@ from monitor.ablations import ABLATIONS
 from monitor.bench.figures import Figure
 from monitor.bench.rows import Setup
 from monitor.bench.talk import Slowdown
+from monitor.figure_style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    MODE,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    chart,
+    plain,
+)
 
 BARE, TRAP, TRANSLATE = Setup("bare"), Setup("trap"), Setup("translate")
-COLOURS = {BARE: "#999999", TRAP: "#D55E00", TRANSLATE: "#0072B2"}
+COLOURS = {setup: MODE[setup.mode] for setup in (BARE, TRAP, TRANSLATE)}
 PARTS = {  # of the cost model, in the order in which they are stacked
-    "native": "#999999", "stub": "#009E73", "lookup": "#56B4E9", "exit": "#D55E00",
-    "emulate": "#E69F00", "fill": "#CC79A7", "port": "#F0E442", "link": "#0072B2",
-    "translate": "#000000",
+    "native": GREY, "stub": GREEN, "lookup": SKY, "exit": VERMILION, "emulate": ORANGE,
+    "fill": PURPLE, "port": YELLOW, "link": BLUE, "translate": BLACK,
 }  # fmt: skip
 PART_WORDS = {"native": "instructions as they are", "stub": "stubs", "lookup": "lookups",
               "exit": "exits", "emulate": "emulation", "fill": "shadow fills",
@@ -28,13 +38,6 @@ LEAST_DRAWN = 0.5  # cycles; less is the start-up's share
 LEFT, RIGHT = 0.8, 20_000  # cycles at the edges of the logarithmic figure
 
 ByName = Mapping[tuple[str, Setup], Figure]
-
-
-def _chart(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(width, height), layout="constrained")
-    return canvas, canvas.subplots()
 
 
 def _svg(canvas: Any) -> str:
@@ -48,11 +51,6 @@ def _svg(canvas: Any) -> str:
     return text[text.index("<svg"):]
 
 
-def _plain(axes: Any) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
 def _by_name(figures: Sequence[Figure]) -> tuple[list[str], ByName]:
     names = list(dict.fromkeys(figure.operation for figure in figures))
     return names, {(figure.operation, figure.setup): figure for figure in figures}
@@ -61,7 +59,7 @@ def _by_name(figures: Sequence[Figure]) -> tuple[list[str], ByName]:
 def operations(figures: Sequence[Figure]) -> str:
     """Cycles of each operation in the three modes, on a logarithmic scale."""
     names, by_name = _by_name(figures)
-    canvas, axes = _chart(8, 0.9 + 0.55 * len(names))
+    canvas, axes = chart(8, 0.9 + 0.55 * len(names))
     for place, (setup, colour) in enumerate(COLOURS.items()):
         values = [max(float(by_name[name, setup].cycles), 1.0) for name in names]
         bars = axes.barh([y + (place - 1) * 0.27 for y in range(len(names))],
@@ -76,7 +74,7 @@ def operations(figures: Sequence[Figure]) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("cycles for one operation (logarithmic)")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=3, frameon=False)
-    _plain(axes)
+    plain(axes)
     return _svg(canvas)
 
 
@@ -88,7 +86,7 @@ def ablations(figures: Sequence[Figure]) -> str:
          for word in ABLATIONS]
         for name in names
     ]  # fmt: skip
-    canvas, axes = _chart(8, 1.2 + 0.42 * len(names))
+    canvas, axes = chart(8, 1.2 + 0.42 * len(names))
     most = max(max(row) for row in added)
     axes.imshow(added, cmap="Blues", vmin=0, vmax=max(most, 1) * 1.3, aspect="auto")
     for y, row in enumerate(added):
@@ -107,7 +105,7 @@ def ablations(figures: Sequence[Figure]) -> str:
 def spending(figures: Sequence[Figure]) -> str:
     """What the translating monitor spends an operation's cycles on."""
     names, by_name = _by_name(figures)
-    canvas, axes = _chart(8, 0.9 + 0.38 * len(names))
+    canvas, axes = chart(8, 0.9 + 0.38 * len(names))
     left = [0.0] * len(names)
     for part, colour in PARTS.items():
         values = [max(float(by_name[name, TRANSLATE].parts.get(part, 0)), 0.0) for name in names]
@@ -122,13 +120,13 @@ def spending(figures: Sequence[Figure]) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("cycles for one operation, translated")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    _plain(axes)
+    plain(axes)
     return _svg(canvas)
 
 
 def slowdowns(found: Sequence[Slowdown]) -> str:
     """The stand-ins' slowdowns beside the talk's."""
-    canvas, axes = _chart(8, 0.9 + 0.7 * len(found))
+    canvas, axes = chart(8, 0.9 + 0.7 * len(found))
     ours = [float(100 * one.cycles) for one in found]
     theirs = [one.program.percent for one in found]
     words = [one.program.theirs for one in found]
@@ -144,5 +142,5 @@ def slowdowns(found: Sequence[Slowdown]) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("slowdown in percent")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, frameon=False)
-    _plain(axes)
+    plain(axes)
     return _svg(canvas)

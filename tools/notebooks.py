@@ -1,0 +1,133 @@
+"""Runs the notebooks, each in a Python of its own, and writes them back with what came out.
+
+    python -m tools.notebooks                      # all of notebooks/, in place
+    python -m tools.notebooks --into DIR FILE...   # these; the results go to DIR
+
+What is written holds nothing of the host and of the moment: no times, no versions of a kernel, cell
+names that count up. A notebook that raises is left as it was; its cell and traceback are printed,
+and the status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
+CELL_SECONDS = 120
+PROCESSES = 2
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one notebook fared."""
+
+    path: Path
+    seconds: float
+    failure: str = ""  # cell and traceback
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tools.notebooks", description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, help="without: all of notebooks/")
+    parser.add_argument("--into", type=Path, help="write the results to this folder")
+    given = parser.parse_args(arguments)
+    files = given.files or sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
+    runs = asyncio.run(_run_all(files, given.into))
+    for run in runs:
+        if run.failure:
+            print(f"\n{run.path.name}: {run.failure}", file=sys.stderr)
+    return 1 if any(run.failure for run in runs) else 0
+
+
+async def _run_all(files: Sequence[Path], into: Path | None) -> list[Run]:
+    """A few at a time; each says when it is done."""
+    free = asyncio.Semaphore(PROCESSES)
+
+    async def one(path: Path) -> Run:
+        async with free:
+            run = await _run(path, (into or path.parent) / path.name)
+        print(f"{path.name}  {run.seconds:.1f} s{'  FAILED' if run.failure else ''}", flush=True)
+        return run
+
+    return list(await asyncio.gather(*map(one, files)))
+
+
+async def _run(path: Path, result: Path) -> Run:
+    """One notebook, in an empty folder, with none of the user's settings."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    notebook = nbformat.read(path, as_version=4)
+    forget(notebook)
+    begun = time.perf_counter()
+    failure = ""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as settings:
+        client = NotebookClient(
+            notebook, timeout=CELL_SECONDS, kernel_name=KERNEL["name"], record_timing=False,
+            resources={"metadata": {"path": folder}},
+        )  # fmt: skip
+        try:
+            await client.async_execute(env=_environment(settings))
+        except (CellExecutionError, DeadKernelError, TimeoutError) as error:
+            failure = _failure(notebook, error)
+    if not failure:
+        clean(notebook)
+        nbformat.write(notebook, result)
+    return Run(path, time.perf_counter() - begun, failure)
+
+
+def _environment(settings: str) -> dict[str, str]:
+    """This process's, with the sources to be imported, and an empty folder of settings."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONHASHSEED": "0",
+        "IPYTHONDIR": settings,
+        "COLUMNS": "100",
+    }
+
+
+def _failure(notebook: Any, error: Exception) -> str:
+    """Which cell it was, and its traceback."""
+    executed = [n for n, cell in enumerate(notebook.cells) if cell.get("execution_count")]
+    which = f"cell {executed[-1] + 1} of {len(notebook.cells)}" if executed else "no cell was run"
+    return f"{which}\n{COLOUR.sub('', str(error)).strip()}"
+
+
+def forget(notebook: Any) -> None:
+    """As if it had never been run."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def clean(notebook: Any) -> None:
+    """Only what is the notebook's own; tags of cells stay."""
+    own = {name: value for name, value in notebook.metadata.items() if name == "virtual_platform"}
+    notebook.metadata = own | {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.nbformat_minor = 5
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.id = f"cell-{number}"
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
+        for output in cell.get("outputs", ()):
+            if "metadata" in output:
+                output.metadata = {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
