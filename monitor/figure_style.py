@@ -91,11 +91,49 @@ def plain(axes: Any) -> None:
         axes.spines[side].set_visible(False)
 
 
-def bare(axes: Any) -> None:
-    """Without any line or tick: a drawing, or a table."""
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+def drawing(width: float, height: float, columns: float, rows: float) -> tuple[Any, Any]:
+    """A figure for boxes: x from the left edge, y from the top one, in boxes; no axes are seen."""
+    figure, axes = chart(width, height)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def box(
+    axes: Any, x: float, y: float, text: str = "", fill: str = "white", *, width: float = 1,
+    height: float = 1, edge: str = "white", ink: str | None = None, **more: Any,
+) -> None:  # fmt: skip
+    """A filled box with a word in its middle, in black or white, whichever is read better."""
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((x, y), width, height, facecolor=fill, edgecolor=edge, linewidth=1))
+    if text:
+        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center",
+                  color=ink or ink_on(fill), **more)  # fmt: skip
+
+
+def ink_on(fill: str) -> str:
+    """Black or white, by the lightness of what is behind it.
+
+    >>> ink_on(BLUE), ink_on(YELLOW)
+    ('white', '#1d2430')
+    """
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(fill)
+    return INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "white"
+
+
+def tint(colour: str, strength: float = 0.25) -> str:
+    """A colour mixed with white: what is behind text.
+
+    >>> tint(BLACK, 0.2)
+    '#cccccc'
+    """
+    from matplotlib.colors import to_hex, to_rgb
+
+    return str(to_hex([1 - strength * (1 - part) for part in to_rgb(colour)]))
 
 
 def label_line(axes: Any, x: float, y: float, text: str, colour: str, **more: Any) -> None:

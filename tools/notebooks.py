@@ -70,15 +70,17 @@ async def _run(path: Path, result: Path) -> Run:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from traitlets.config import Config
 
     notebook = nbformat.read(path, as_version=4)
     forget(notebook)
     begun = time.perf_counter()
     failure = ""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as settings:
+        sockets = {"transport": "ipc", "connection_file": f"{settings}/kernel.json"}
         client = NotebookClient(
             notebook, timeout=CELL_SECONDS, kernel_name=KERNEL["name"], record_timing=False,
-            resources={"metadata": {"path": folder}},
+            resources={"metadata": {"path": folder}}, config=Config(KernelManager=sockets),
         )  # fmt: skip
         try:
             await client.async_execute(env=_environment(settings))

@@ -80,6 +80,16 @@ class Outcome:
         rows = zip(PRIVILEGED, self.before, self.after, strict=True)
         return [(name, old, new) for name, old, new in rows if old != new]
 
+    def privileged(self, name: str) -> int | str:
+        """A piece of the privileged state afterwards, by its name in PRIVILEGED."""
+        return self.after[PRIVILEGED.index(name)]
+
+    @property
+    def eflags(self) -> int:
+        """All of EFLAGS afterwards: what ring 3 can set, and IF and IOPL."""
+        interrupts, level = int(self.privileged("IF")), int(self.privileged("IOPL"))
+        return self.visible.flags | 2 | interrupts << 9 | level << 12
+
 
 class MemoryNames(NamedTuple):
     """Offsets by which differences in memory are named; `first`: where a field begins."""

@@ -60,6 +60,10 @@ def texts(cell: dict[str, Any]) -> list[str]:
     return found
 
 
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
 # --- conventions ----------------------------------------------------------------------------------
 
 

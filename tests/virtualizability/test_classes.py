@@ -152,3 +152,12 @@ def test_umip_takes_five_and_leaves_twelve(result: Survey) -> None:
         if before.verdict is not after.verdict
     }
     assert changed == {"SGDT M", "SIDT M", "SLDT Ev", "SMSW Ev", "STR Ev"}
+
+
+def test_an_outcome_has_all_of_eflags(result: Survey) -> None:
+    """POPF of an image with IF clear, IOPL 3: ring 0 takes it, ring 3 leaves both as they were."""
+    popf = next(f for f in result.protected if f.form.name == "POPF" and f.form.size == 32)
+    [trial] = [each for each in popf.trials if each.experiment.label == "IOPL 3"]
+    guest, monitor = trial.outcomes["guest"], trial.outcomes["monitor"]
+    assert (hex(guest.eflags), hex(monitor.eflags)) == ("0x3002", "0x202")
+    assert (guest.privileged("IOPL"), monitor.privileged("IOPL")) == (3, 0)
