@@ -133,7 +133,8 @@ def tint(colour: str, strength: float = 0.25) -> str:
     """
     from matplotlib.colors import to_hex, to_rgb
 
-    return str(to_hex([1 - strength * (1 - part) for part in to_rgb(colour)]))
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(colour))
+    return str(to_hex((red, green, blue)))
 
 
 def label_line(axes: Any, x: float, y: float, text: str, colour: str, **more: Any) -> None:

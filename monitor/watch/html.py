@@ -17,7 +17,7 @@ def html_of(renderable: RenderableType) -> str:
     """A fragment with its styles inline: no style sheet, no script."""
     console = Console(
         record=True, file=io.StringIO(), width=WIDTH, force_terminal=True,
-        color_system="truecolor", highlight=False,
+        color_system="truecolor", highlight=False, force_jupyter=False,
     )
     console.print(renderable)
     return console.export_html(inline_styles=True, code_format=FORMAT)

@@ -188,3 +188,8 @@ class MmuView:
 
     def _repr_svg_(self) -> str:
         return self.svg()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Where a notebook shows no pictures: not the data of all ranges."""
+        printer.text(f"MmuView: mode {self.mode} after {self.count:,} guest instructions, "
+                     f"cr3 {self.cr3:#010x}")  # fmt: skip

@@ -179,6 +179,11 @@ class CacheView:
 
         return html_of(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Where a notebook has no HTML: not the data of all blocks."""
+        printer.text(f"CacheView: {len(self.blocks):,} of {self.total:,} blocks after "
+                     f"{self.count:,} guest instructions")  # fmt: skip
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):

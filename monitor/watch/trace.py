@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bt.interp.state import TRACE_CODE, TRACE_RING_SHIFT
 from monitor.errors import UserError
@@ -173,3 +173,7 @@ class Trace:
         from monitor.watch.html import html_of
 
         return html_of(self.__rich__())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Where a notebook has no HTML."""
+        printer.text(f"Trace: {self.taken:,} events")

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 
 import pytest
+from IPython.lib.pretty import pretty
 from rich.console import Console
 from watch_lab import ORIGIN, embedded, flat
 
@@ -264,6 +265,7 @@ def test_as_a_picture(count: int) -> None:
 
 def test_in_a_notebook(view: MmuView) -> None:
     assert view._repr_svg_().startswith("<svg")
+    assert pretty(view).startswith("MmuView: mode translate after ")
 
 
 def test_every_state_has_a_meaning() -> None:

@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from IPython.lib.pretty import pretty
 from rich.console import Console
 from watch_lab import ORIGIN, ROUNDS, assembled, embedded, flat
 
@@ -229,10 +230,16 @@ def test_as_dot(view: CacheView) -> None:
     assert {end for line in edges for end in (line.split()[0], line.split()[2])} <= nodes
 
 
-def test_in_a_notebook(view: CacheView) -> None:
+def test_in_a_notebook(
+    view: CacheView, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is shown once: rich by itself shows what it prints where it finds a notebook."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     html = view._repr_html_()
     assert html.startswith("<pre")
     assert "VSYS" in html
+    assert capsys.readouterr().out == ""
+    assert pretty(view.top(1)).startswith(f"CacheView: 1 of {view.total} blocks after ")
 
 
 # --- watching changes nothing ---------------------------------------------------------------

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from IPython.lib.pretty import pretty
 from watch_lab import ORIGIN, ROUNDS, embedded, flat
 
 from monitor import Machine
@@ -277,3 +278,4 @@ def test_in_a_notebook() -> None:
     html = trace._repr_html_()
     assert "pushfd" in html
     assert f"and {len(trace.events) - 200:,} more" in html
+    assert pretty(trace) == f"Trace: {len(trace.events):,} events"
