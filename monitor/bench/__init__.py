@@ -1,1 +1,26 @@
-"""The research bench: what a guest's operations cost, bare and under the monitor (`vp bench`)."""
+"""The research bench: what a guest's operations cost, bare and under the monitor (`vp bench`).
+
+    from monitor import bench
+
+    results = bench.run("nano", only=["in", "callret"])
+    results.figure("in", "translate").cycles
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitor.bench.suites import Results
+
+
+def run(
+    suite: str = "nano", only: Sequence[str] = (), rounds: int | None = None, model: str = ""
+) -> Results:
+    """What `vp bench SUITE` counts, by a cost model (its name or file); UserError as there."""
+    from monitor.bench import suites
+    from monitor.bench.model import DEFAULT, load
+
+    plan = suites.make(suite, only, rounds, 1, load(model or DEFAULT))
+    return plan.results(list(plan.measure()), host_clock=False)

@@ -65,14 +65,20 @@ def _stepped(workload: Workload) -> Counter[str]:
     for address in workload.handlers:
         machine.add_breakpoint(address)
     machine.run(until_address=workload.body)
-    counts: Counter[str] = Counter({SIMPLE: machine.processor.count()})
+    processor = machine.processor
+    counts: Counter[str] = Counter({SIMPLE: processor.count()})
+    kinds: dict[int, str] = {}  # by address: none of the guests changes its code
+    at, done = int(processor.ideal.eip), processor.count()
     while True:
-        before, at = machine.processor.count(), machine.registers["eip"]
-        kind = _class_at(machine, at)
+        if at not in kinds:
+            kinds[at] = _class_at(machine, at)
+        kind, before, begun = kinds[at], done, at
         ended = machine.step().kind
-        if machine.processor.count() > before:
+        processor.sync()
+        at, done = int(processor.ideal.eip), processor.count()
+        if done > before:
             counts[kind] += 1
-        elif machine.registers["eip"] != at:
+        elif at != begun:
             counts[EXCEPTIONS] += 1
         if ended not in ("instructions", "address"):
             return counts

@@ -14,15 +14,15 @@ from monitor.bench import nano, store, tables, talk
 from monitor.bench.figures import Figure, figures
 from monitor.bench.host import describe
 from monitor.bench.model import Model
-from monitor.bench.rows import Row
+from monitor.bench.rows import Row, Setup
 from monitor.bench.suite import Plan, measure
 from monitor.errors import UserError
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a suite found. `lines` is the table as text, `figures` the nanobenchmarks' own, `draw`
-    makes captions and pictures."""
+    """What a suite found. `lines` is the table as text, `figures` the nanobenchmarks' own,
+    `slowdowns` those of the talk's table, `draw` makes captions and pictures."""
 
     suite: str
     title: str
@@ -35,6 +35,12 @@ class Results:
     host_clock: bool
     draw: Callable[[], Sequence[tuple[str, str]]]
     figures: Sequence[Figure] = field(default=())
+    slowdowns: Sequence[talk.Slowdown] = field(default=())
+
+    def figure(self, operation: str, mode: str, *without: str) -> Figure:
+        """One operation in one setup."""
+        wanted = Setup(mode, without)
+        return next(f for f in self.figures if (f.operation, f.setup) == (operation, wanted))
 
     def tables(self) -> list[Table]:
         """For the terminal."""
@@ -157,6 +163,7 @@ class Talk(Suite):
             self.about(host_clock),
             host_clock,
             lambda: _talk_pictures(found),
+            slowdowns=found,
         )
 
 

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from monitor.bench import compare, store
+from monitor.bench import compare, run, store
 from monitor.cli import main
+from monitor.errors import UserError
 
 SMALL = ["bench", "nano", "--only", "flags,callret", "--rounds", "30"]
 
@@ -183,3 +184,15 @@ def test_results_of_other_lengths_are_not_compared(
     second = bench(tmp_path / "b", "--rounds", "31")
     assert main(["bench", "compare", str(first), str(second)]) == 2
     assert "differ in their rounds" in capsys.readouterr().err
+
+
+def test_the_same_from_python() -> None:
+    results = run("nano", only=["flags"], rounds=500)
+    with_stubs = results.figure("flags", "translate")
+    without = results.figure("flags", "translate", "stubs")
+    assert with_stubs.cycles < results.figure("flags", "bare").cycles < without.cycles
+    assert results.slowdowns == ()
+    talk = run("talk", only=["direct"], rounds=10)
+    assert [one.program.name for one in talk.slowdowns] == ["direct"]
+    with pytest.raises(UserError, match="no operation 'nop'"):
+        run("nano", only=["nop"])
