@@ -36,6 +36,10 @@ class GuestTables:
     def mapped(self) -> npt.NDArray[np.bool_]:
         return (self.bits & PTE_P) != 0
 
+    def at(self, pages: npt.NDArray[np.int64]) -> GuestTables:
+        """Of some pages only."""
+        return GuestTables(self.frames[pages], self.bits[pages], self.paging)
+
     def writable(self, user: bool, write_protect: bool) -> npt.NDArray[np.bool_]:
         """May a write at CPL 3 (`user`), or below, go through?"""
         if not user and not write_protect:

@@ -15,7 +15,7 @@ from bt.translate import CONTEXTS
 from monitor.memory import HOLE_END, HOLE_START, PAGE
 from monitor.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
 from monitor.watch import mmu_model as model
-from monitor.watch.guest_tables import PAGES, GuestTables, guest_tables, write_protects
+from monitor.watch.guest_tables import GuestTables, guest_tables, write_protects
 from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, ShadowRange, ShadowSpace
 from monitor.watch.mmu_segments import segment_views
 
@@ -62,22 +62,26 @@ def mmu_view(machine: Machine) -> MmuView:
 # --- runs of pages -----------------------------------------------------------------------
 
 
-def _runs(codes: Codes, frames: Codes) -> list[tuple[int, int]]:
-    """[from, to) of pages alike whose frames follow each other; code 0 is left out."""
+def _runs(pages: Codes, codes: Codes, frames: Codes) -> list[tuple[int, int]]:
+    """[from, to) of rows that are alike, whose pages and frames follow each other; code 0 is left
+    out."""
     breaks = (codes[1:] != codes[:-1]) | (frames[1:] != frames[:-1] + 1)
+    breaks |= pages[1:] != pages[:-1] + 1
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(codes)]
-    return [(a, b) for a, b in pairwise(edges) if codes[a]]
+    return [(a, b) for a, b in pairwise(edges) if b > a and codes[a]]
 
 
 def guest_ranges(tables: GuestTables) -> list[GuestRange]:
     """What the guest's tables map."""
-    kept = tables.bits & np.uint32(1 | PTE_W | PTE_U | PTE_G | PTE_PS)
+    pages = np.flatnonzero(tables.bits)
+    mapped = tables.at(pages)
+    kept = mapped.bits & np.uint32(1 | PTE_W | PTE_U | PTE_G | PTE_PS)
     found = []
-    for a, b in _runs(kept.astype(np.int64), tables.frames.astype(np.int64)):
-        bits, part = int(kept[a]), tables.bits[a:b]
+    for a, b in _runs(pages, kept.astype(np.int64), mapped.frames.astype(np.int64)):
+        bits, part = int(kept[a]), mapped.bits[a:b]
         found.append(
             GuestRange(
-                a * PAGE, b - a, int(tables.frames[a]) * PAGE, bool(bits & PTE_W),
+                int(pages[a]) * PAGE, b - a, int(mapped.frames[a]) * PAGE, bool(bits & PTE_W),
                 bool(bits & PTE_U), bool(bits & PTE_G), bool(bits & PTE_PS),
                 int(np.count_nonzero(part & PTE_A)), int(np.count_nonzero(part & PTE_D)),
             )
@@ -93,48 +97,47 @@ def _shadows(processor: VirtualProcessor, tables: GuestTables, size: int) -> lis
     open_bus = processor.shadow.physical(OPEN_BUS) // PAGE
     spaces = []
     for name, mappings in processor.shadow.mappings().items():
-        held = _Held(mappings)
-        user = name == "user"
-        states = _states(held, tables, user, protects, open_bus, size)
-        spaces.append(ShadowSpace(name, tuple(_shadow_ranges(held, tables, states))))
+        known = _Known(tables, mappings)
+        states = _states(known, name == "user", protects, open_bus, size)
+        spaces.append(ShadowSpace(name, tuple(_shadow_ranges(known, states))))
     return spaces
 
 
-class _Held:
-    """A shadow's pages as arrays."""
+class _Known:
+    """The pages that the guest's tables or a shadow have, in order, and both sides of them."""
 
-    def __init__(self, mappings: list[tuple[int, int, int]]) -> None:
-        self.frames = np.zeros(PAGES, np.int64)
-        self.perms = np.zeros(PAGES, np.int64)
-        if mappings:
-            rows = np.array(mappings, np.int64)
-            pages = rows[:, 0] // PAGE
-            self.frames[pages] = rows[:, 1] // PAGE
-            self.perms[pages] = rows[:, 2]
+    def __init__(self, tables: GuestTables, mappings: list[tuple[int, int, int]]) -> None:
+        rows = np.array(mappings, np.int64).reshape(-1, 3)
+        held = rows[:, 0] // PAGE
+        self.pages = np.union1d(np.flatnonzero(tables.bits), held)
+        self.guest = tables.at(self.pages)
+        self.frames, self.perms = np.zeros((2, len(self.pages)), np.int64)
+        places = np.searchsorted(self.pages, held)
+        self.frames[places] = rows[:, 1] // PAGE
+        self.perms[places] = rows[:, 2]
 
 
-def _states(
-    held: _Held, tables: GuestTables, user: bool, protects: bool, open_bus: int, size: int
-) -> Codes:
-    """For each page 1 + the index of its state in STATES; 0: neither side has it."""
-    have = held.perms != 0
+def _states(known: _Known, user: bool, protects: bool, open_bus: int, size: int) -> Codes:
+    """For each page 1 + the index of its state in STATES; 0: the shadow cannot have it."""
+    tables = known.guest
+    have = known.perms != 0
     reachable = (tables.bits & PTE_U) != 0 if user else tables.mapped
     writable = tables.writable(user, protects) & reachable
-    agree = reachable & (held.frames == tables.frames)
-    holds_write = (held.perms & PERM_WRITE) != 0
+    agree = reachable & (known.frames == tables.frames)
+    holds_write = (known.perms & PERM_WRITE) != 0
     ram = _is_ram(tables.frames, size)
-    states = np.zeros(PAGES, np.int64)
+    states = np.zeros(len(known.pages), np.int64)
 
     def put(name: str, where: npt.NDArray[np.bool_]) -> None:
         states[where] = 1 + model.STATES.index(name)
 
-    below = np.arange(PAGES) < HIDDEN_BASE // PAGE
+    below = known.pages < HIDDEN_BASE // PAGE
     put(model.ABSENT, reachable & ram & below & ~have)
     put(model.STALE, have)
     put(model.SAME, have & agree & (writable == holds_write))
     put(model.NARROWER, have & agree & writable & ~holds_write)
-    put(model.OPEN_BUS, have & reachable & ~ram & (held.frames == open_bus))
-    put(model.MONITOR, (held.perms & PERM_PINNED) != 0)
+    put(model.OPEN_BUS, have & reachable & ~ram & (known.frames == open_bus))
+    put(model.MONITOR, (known.perms & PERM_PINNED) != 0)
     return states
 
 
@@ -144,17 +147,18 @@ def _is_ram(frames: npt.NDArray[np.uint32], size: int) -> npt.NDArray[np.bool_]:
     return (frames < size // PAGE) & ~hole
 
 
-def _shadow_ranges(held: _Held, tables: GuestTables, states: Codes) -> list[ShadowRange]:
+def _shadow_ranges(known: _Known, states: Codes) -> list[ShadowRange]:
     absent = states == 1 + model.STATES.index(model.ABSENT)
-    frames = np.where(absent, tables.frames.astype(np.int64), held.frames)
-    shown = held.perms & (PERM_WRITE | PERM_EXEC | PERM_GLOBAL)
+    frames = np.where(absent, known.guest.frames.astype(np.int64), known.frames)
+    shown = known.perms & (PERM_WRITE | PERM_EXEC | PERM_GLOBAL)
     codes = np.where(states != 0, states << 8 | shown, 0)
     found = []
-    for a, b in _runs(codes, frames):
+    for a, b in _runs(known.pages, codes, frames):
         perm = int(shown[a])
         found.append(
             ShadowRange(
-                a * PAGE, b - a, int(frames[a]) * PAGE, model.STATES[int(states[a]) - 1],
+                int(known.pages[a]) * PAGE, b - a, int(frames[a]) * PAGE,
+                model.STATES[int(states[a]) - 1],
                 bool(perm & PERM_WRITE), bool(perm & PERM_EXEC), bool(perm & PERM_GLOBAL),
             )
         )
