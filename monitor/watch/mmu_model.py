@@ -93,6 +93,10 @@ class ShadowSpace:
     name: str  #: "kernel": for CPL 0 to 2; "user": for CPL 3
     ranges: tuple[ShadowRange, ...]
 
+    def at(self, linear: int) -> ShadowRange | None:
+        """The range that holds an address; None: neither the shadow nor the guest's tables."""
+        return next((each for each in self.ranges if each.linear <= linear < each.end), None)
+
     def pages(self) -> dict[str, int]:
         """Pages by state."""
         found = dict.fromkeys(STATES, 0)

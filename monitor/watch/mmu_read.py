@@ -65,8 +65,8 @@ def mmu_view(machine: Machine) -> MmuView:
 def _runs(pages: Codes, codes: Codes, frames: Codes) -> list[tuple[int, int]]:
     """[from, to) of rows that are alike, whose pages and frames follow each other; code 0 is left
     out."""
-    breaks = (codes[1:] != codes[:-1]) | (frames[1:] != frames[:-1] + 1)
-    breaks |= pages[1:] != pages[:-1] + 1
+    apart = (frames[1:] != frames[:-1] + 1) | (pages[1:] != pages[:-1] + 1)
+    breaks = (codes[1:] != codes[:-1]) | (codes[1:] != 0) & apart
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(codes)]
     return [(a, b) for a, b in pairwise(edges) if b > a and codes[a]]
 
@@ -109,7 +109,9 @@ class _Known:
     def __init__(self, tables: GuestTables, mappings: list[tuple[int, int, int]]) -> None:
         rows = np.array(mappings, np.int64).reshape(-1, 3)
         held = rows[:, 0] // PAGE
-        self.pages = np.union1d(np.flatnonzero(tables.bits), held)
+        known = tables.bits != 0
+        known[held] = True
+        self.pages = np.flatnonzero(known)
         self.guest = tables.at(self.pages)
         self.frames, self.perms = np.zeros((2, len(self.pages)), np.int64)
         places = np.searchsorted(self.pages, held)

@@ -294,3 +294,11 @@ def test_the_place_of_the_program() -> None:
     found = pages(machine.watch.mmu().shadow("kernel").ranges)[ORIGIN]
     assert isinstance(found, ShadowRange)
     assert found.state == ABSENT
+
+
+def test_the_range_that_holds_an_address(view: MmuView) -> None:
+    kernel = view.shadow("kernel")
+    for each in kernel.ranges:
+        assert kernel.at(each.linear) is each
+        assert kernel.at(each.end - 1) is each
+    assert kernel.at(0x70000000) is None
