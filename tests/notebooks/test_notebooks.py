@@ -49,6 +49,13 @@ def source(cell: dict[str, Any]) -> str:
     return "".join(cell["source"])
 
 
+def shown(cell: dict[str, Any]) -> list[str]:
+    """All that a code cell left, but for pictures made of pixels."""
+    data = [output["data"] for output in cell["outputs"] if "data" in output]
+    return texts(cell) + ["".join(value) for each in data for kind, value in each.items()
+                          if kind.startswith(("text/", "image/svg"))]  # fmt: skip
+
+
 def texts(cell: dict[str, Any]) -> list[str]:
     """What a code cell printed and showed, as text; pictures and HTML say the same otherwise."""
     found = []
@@ -124,7 +131,7 @@ def test_it_says_nothing_of_the_host_and_the_moment(path: Path) -> None:
     for number, cell in enumerate(document["cells"], 1):
         assert cell["id"] == f"cell-{number}", "write it with `make notebooks`"
         assert set(cell["metadata"]) <= {"tags"}
-        for text in texts(cell) if cell["cell_type"] == "code" else ():
+        for text in shown(cell) if cell["cell_type"] == "code" else ():
             assert not HOST_PATH.search(text), text
             assert not OBJECT_ADDRESS.search(text), text
             assert socket.gethostname() not in text.split(), text
