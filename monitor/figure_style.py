@@ -14,7 +14,6 @@ cell, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 BLACK = "#000000"
@@ -143,9 +142,3 @@ def label_line(axes: Any, x: float, y: float, text: str, colour: str, **more: An
         text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", color=colour,
         annotation_clip=False, **more,
     )  # fmt: skip
-
-
-def label_bars(axes: Any, values: Sequence[float], texts: Sequence[str], **more: Any) -> None:
-    """A word behind each horizontal bar, the first bar being at 0."""
-    for y, (value, text) in enumerate(zip(values, texts, strict=True)):
-        label_line(axes, value, y, text, more.pop("color", INK), **more)
