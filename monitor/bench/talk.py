@@ -39,6 +39,7 @@ class Program:
     percent: int
 
     def make(self, rounds: int) -> Workload:
+        """Its guest, for so many rounds."""
         return workload(self.name, rounds, loop=self.loop, operation=f"talk_{self.name}")
 
 
