@@ -1,0 +1,86 @@
+"""A student's file: imported under a name of its own, and blamed by file and line.
+
+Nothing here protects anybody from what the file does: it runs in this process. Whoever grades
+strangers' work starts monitor/labs/worker.py in a process with limits.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from monitor.errors import UserError
+
+
+class MissingPart(Exception):
+    """The file lacks something that the lab asks for: `str()` says what."""
+
+
+class Submission:
+    """The module that a file was imported as."""
+
+    def __init__(self, path: Path, module: ModuleType) -> None:
+        self.path = path
+        self.module = module
+
+    def part(self, name: str) -> Any:
+        """A function, class or table of the file, by its name."""
+        try:
+            return getattr(self.module, name)
+        except AttributeError:
+            message = f"{self.path.name} has no {name}: keep the skeleton's names"
+            raise MissingPart(message) from None
+
+
+def load(path: Path) -> Submission:
+    """Import the file. Raises what it raises; UserError if it cannot be read."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `vp lab start N` writes a skeleton")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({(error.strerror or '').lower()})") from None
+    name = f"submission_{path.stem}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: not a Python file; its name ends in .py")
+    module = module_from_spec(spec)
+    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = keep
+        sys.modules.pop(name, None)
+    return Submission(path, module)
+
+
+def describe(error: BaseException, path: Path) -> str:
+    """An exception in a line, blamed on the student's innermost line if one was running.
+
+    >>> describe(NotImplementedError(), Path("lab3.py"))
+    'the monitor stopped with NotImplementedError'
+    """
+    if isinstance(error, MissingPart):
+        return str(error)
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path.name}:{error.lineno}: SyntaxError: {error.msg}"
+    where = blame(error.__traceback__, path)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if where is None:
+        return f"the monitor stopped with {text}"
+    if isinstance(error, NotImplementedError):
+        return f"{where}: not written yet" + (f" ({error})" if str(error) else "")
+    return f"{where}: {text}"
+
+
+def blame(trace: TracebackType | None, path: Path) -> str | None:
+    """File, line and function of the innermost frame of `path`; None if it has none."""
+    found = [frame for frame in traceback.extract_tb(trace) if frame.filename == str(path)]
+    if not found:
+        return None
+    return f"{path.name}:{found[-1].lineno}, in {found[-1].name}"
