@@ -26,6 +26,7 @@ from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
 from monitor.config import check_ablations
 from monitor.errors import UserError
 from monitor.events import ExitEvent, Listener
+from monitor.extensions import Extensions
 from monitor.loaders.start import StartState
 from monitor.loop import Limits, Loop
 from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
@@ -86,9 +87,14 @@ class Machine:
         clock: str = "icount",
         start_time: int = 0,
         without: Collection[str] = (),
+        extensions: Extensions | None = None,
     ) -> None:
         self._check(memory_mb, mode, engine, clock)
         check_ablations(mode, without)
+        if extensions is not None:
+            extensions.check(mode)
+        #: Parts that are used instead of the monitor's own; None where there are none.
+        self.extensions = extensions
         #: "translate", "trap" or "bare".
         self.mode = mode
         #: Techniques that are left out, in alphabetical order.
@@ -137,6 +143,14 @@ class Machine:
         return ram
 
     def _make_processor(self) -> Processor:
+        if self.extensions is not None:
+            from monitor.extensions.processors import make_processor
+
+            return make_processor(self)
+        return self.usual_processor()
+
+    def usual_processor(self) -> Processor:
+        """A processor of the monitor's own parts alone."""
         if self.mode == "bare":
             return BareProcessor(self.ram, self.board)
         if self.mode == "trap":

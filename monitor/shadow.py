@@ -41,6 +41,9 @@ TABLE_BYTES = VCPU_BYTES - VCPU_PAGES
 OPEN_BUS = TC_BYTES + VCPU_PAGES + CONTEXT_COUNT * TABLE_BYTES  # a page of ones
 HIDDEN_BYTES = OPEN_BUS + PAGE
 
+# Linear address, is it a write, at CPL 3? Physical address << 8 | PERM_*, or -1: a true fault.
+Walk = Callable[[int, bool, bool], int]
+
 FLIPS = 8  # changes between written and executed before a page stays both, and is audited
 
 
@@ -59,6 +62,7 @@ class ShadowMmu:
         self.has_device = has_device
         memory.buffer[memory.size + OPEN_BUS : memory.size + OPEN_BUS + PAGE] = b"\xff" * PAGE
         self.ideal = ideal
+        self.walk: Walk = ideal.translation  # how a guest's page tables are read
         self.engine = engine
         self.kernel: AddressSpace = engine.new_space()
         self.user: AddressSpace = engine.new_space()
@@ -115,7 +119,7 @@ class ShadowMmu:
         if linear >= HIDDEN_BASE:
             self.hidden += linear < VCPU_LINEAR
             return False
-        found = self.ideal.translation(linear, write, user)
+        found = self.walk(linear, write, user)
         if found < 0:
             return False
         pa, perm = found >> 8, found & 0xFF & ~PERM_EXEC

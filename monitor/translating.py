@@ -93,7 +93,7 @@ class TranslatingProcessor(VirtualProcessor):
         self.translator = Translator(self.cache, self.engine.mark, without)
         self.code_pages = CodePages(self.ram, self.ideal, by_byte="bytes" not in without)
         self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
-        self._pending_chain: tuple[int, Exit, int] | None = None
+        self.pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
         self._traced: list[tuple[int, int, int, int, int]] = []  # taken when the cache was emptied
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
@@ -118,8 +118,8 @@ class TranslatingProcessor(VirtualProcessor):
             block = self._translate(cpu.eip, context)
         if block is None:
             return self.emulate("cannot be translated")
-        if self._pending_chain is not None or self._pending_landing:
-            self._connect(block)
+        if self.pending_chain is not None or self._pending_landing:
+            self.connect(block)
         self.shadow.hold_interrupt_flag(context, self._intr)
         space = self.shadow.user if context.user else self.shadow.kernel
         engine = self.engine
@@ -151,7 +151,7 @@ class TranslatingProcessor(VirtualProcessor):
         at = engine.eip
         self._roll_back(at)
         if reason == EXIT_SOFTINT:
-            return self._leave_by(self.cache.exits[at], at, context.number)
+            return self.leave_by(self.cache.exits[at], at, context.number)
         if reason == EXIT_EXCEPTION:
             return self.engine_fault(context.user)
         if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
@@ -174,7 +174,7 @@ class TranslatingProcessor(VirtualProcessor):
         if cpu.fpu_ip != self._fpu_ip and cpu.fpu_ip >= HIDDEN_BASE:
             cpu.fpu_ip = self.cache.guest_place(cpu.fpu_ip)[0]
 
-    def _leave_by(self, exit_: Exit, at: int, context: int) -> int:
+    def leave_by(self, exit_: Exit, at: int, context: int) -> int:
         if exit_.kind == EMULATE:
             return self.emulate("emulate")
         if exit_.kind == CHAIN:
@@ -183,7 +183,7 @@ class TranslatingProcessor(VirtualProcessor):
                 self.kinds["translated"] += 1
             self.ideal.eip = exit_.target
             if self.cache.chaining:
-                self._pending_chain = (at, exit_, context)
+                self.pending_chain = (at, exit_, context)
             self.note("chain", exit_.target)
         else:
             self._pending_landing = True
@@ -192,19 +192,19 @@ class TranslatingProcessor(VirtualProcessor):
 
     # --- what is in the cache -----------------------------------------------------------
 
-    def _connect(self, block: TranslatedBlock) -> None:
+    def connect(self, block: TranslatedBlock) -> None:
         """Chain the branch that led here, or let indirect branches find the block."""
-        if self._pending_chain is not None:
-            at, exit_, context = self._pending_chain
-            self._pending_chain = None
+        if self.pending_chain is not None:
+            at, exit_, context = self.pending_chain
+            self.pending_chain = None
             same = context == block.context and exit_.target == block.eip
             if same and self.cache.exits.get(at) is exit_:
-                self._changed(self.cache.chain_to(at, exit_, block))
+                self.patched(self.cache.chain_to(at, exit_, block))
         elif self._pending_landing:
             self._pending_landing = False
             self.translator.land(block)
 
-    def _changed(self, addresses: list[int]) -> None:
+    def patched(self, addresses: list[int]) -> None:
         """TC code was patched: the engine must decode it again."""
         for address in addresses:
             self.ram.written(self.shadow.physical(address - HIDDEN_BASE), 6)
@@ -227,7 +227,7 @@ class TranslatingProcessor(VirtualProcessor):
     def forget_translations(self) -> None:
         """Start the translation cache anew."""
         self._traced += self._take_trace()  # while the cache knows what is where
-        self._pending_chain = None
+        self.pending_chain = None
         self._pending_landing = False
         self.code_pages.forget(self.cache)
         self.translator.reset()
@@ -268,40 +268,52 @@ class TranslatingProcessor(VirtualProcessor):
         self.translator.count_entries = on
         self.forget_translations()
 
-    def _drop(self, blocks: list[TranslatedBlock]) -> None:
+    def drop(self, blocks: list[TranslatedBlock]) -> None:
         """Guest code changed under these blocks."""
         for block in blocks:
             if not block.live:
                 continue  # it covers two pages, and both have moved
-            self._changed(self.cache.unchain(block))
+            self.unlink(block)
             self.cache.drop_landings(block)
             self.cache.drop(block)
             self.code_pages.dropped(block, self.cache)
 
+    def unlink(self, block: TranslatedBlock) -> None:
+        """Let no direct branch lead to a block any more."""
+        self.patched(self.cache.unchain(block))
+
     # --- what the guest does to its code ------------------------------------------------
 
     def restarted(self) -> None:
-        self._pending_chain = None
+        self.pending_chain = None
         super().restarted()
 
     def memory_changed(self, physical: int, size: int) -> None:
         super().memory_changed(physical, size)
-        self._drop(self.cache.overlapping(physical, size))
+        self.drop(self.cache.overlapping(physical, size))
 
     def mappings_changed(self, everything: bool) -> None:
-        self._drop(self.code_pages.recheck(everything))
+        self.drop(self.code_pages.recheck(everything))
 
     def mapping_changed(self, linear: int) -> None:
-        self._drop(self.code_pages.recheck_at(linear))
+        self.drop(self.code_pages.recheck_at(linear))
 
     def traced_bytes_written(self) -> None:
         self.exits["traced bytes written"] += 1
         written = self.ram.take_watch_log()
         if written is None:
-            self.forget_translations()
+            self.traced_writes_lost()
             return
         for pa, size in written:
-            self._drop(self.cache.overlapping(pa, size))
+            self.traced_write(pa, size)
+
+    def traced_writes_lost(self) -> None:
+        """There were too many to note them all."""
+        self.forget_translations()
+
+    def traced_write(self, pa: int, size: int) -> None:
+        """The ideal processor wrote these bytes, or some of them."""
+        self.drop(self.cache.overlapping(pa, size))
 
     def block_listing(self) -> list[str]:
         _, context = decide(self.ideal.posture(), self.rule)

@@ -67,7 +67,7 @@ class VirtualProcessor(Processor):
         self.board = board
         self.engine: Engine[Any] = ENGINES[engine](ram, board)
         self.ram = self.engine.memory()
-        self.shadow = ShadowMmu(memory, self.ideal, self.engine, board.has_device)
+        self.shadow = self.make_shadow()
         self._end = 0  # the count at which run() must be back
         self.total = 0  # guest instructions completed
         self.kinds: Counter[str] = Counter()  # the same by how they ran
@@ -78,6 +78,10 @@ class VirtualProcessor(Processor):
         self._intr = False
         self._noticed = False
         self._in_engine = False  # translated code is running, which may use ports
+
+    def make_shadow(self) -> ShadowMmu:
+        """Called once, while it is made."""
+        return ShadowMmu(self.memory, self.ideal, self.engine, self.board.has_device)
 
     # --- what the two do differently ----------------------------------------------------
 

@@ -20,7 +20,7 @@ from bt.engine import BUILD
 from monitor.labs import find_lab
 from monitor.labs.cases import Case, Failed
 from monitor.labs.report import LabReport, TestResult
-from monitor.labs.submission import Submission, describe, load
+from monitor.labs.submission import Submission, check_readable, describe, load
 
 LIMIT = 20.0 if BUILD == "compiled" else 240.0  # seconds for a test; a right submission needs few
 NOT_RUN = "not run"
@@ -42,6 +42,7 @@ class Check:
         self.number = number
         self.path = submission.resolve()
         self.cases = find_lab(number).cases()
+        check_readable(self.path)
         self.results: list[TestResult] = []
 
     def run(self) -> LabReport:
@@ -49,7 +50,9 @@ class Check:
             with _time_limit():
                 loaded = load(self.path)
         except (Exception, SystemExit, TimeIsUp) as error:
-            self._nothing_ran(error)
+            first = self.cases[0]
+            text = f"the file cannot be imported: {describe(error, self.path)}"
+            self.results.append(TestResult(first.name, 0, first.points, text))
             return self.report()
         for case in self.cases:
             self.results.append(self._run(case, loaded))
@@ -62,16 +65,6 @@ class Check:
             results.append(TestResult(case.name, 0, case.points, why))
             why = NOT_RUN
         return LabReport.of(self.number, tuple(results))
-
-    def _nothing_ran(self, error: BaseException) -> None:
-        """The file cannot be imported: said once, with the first test."""
-        from monitor.errors import UserError
-
-        if isinstance(error, UserError):
-            raise error
-        first = self.cases[0]
-        text = f"the file cannot be imported: {describe(error, self.path)}"
-        self.results.append(TestResult(first.name, 0, first.points, text))
 
     def _run(self, case: Case, submission: Submission) -> TestResult:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -36,18 +37,21 @@ class Submission:
             raise MissingPart(message) from None
 
 
-def load(path: Path) -> Submission:
-    """Import the file. Raises what it raises; UserError if it cannot be read."""
+def check_readable(path: Path) -> None:
+    """UserError if there is no file that can be read."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; `vp lab start N` writes a skeleton")
     try:
         path.open("rb").close()
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({(error.strerror or '').lower()})") from None
+
+
+def load(path: Path) -> Submission:
+    """Import the file, whatever its name ends in. Raises what it raises."""
     name = f"submission_{path.stem}"
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: not a Python file; its name ends in .py")
+    spec = spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))
+    assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     sys.modules[name] = module  # dataclasses and pickle look a class's module up

@@ -23,8 +23,8 @@ SECONDS = 100.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m monitor.labs.worker", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(prog="python -m monitor.labs.worker", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("number", type=int, help="which lab")
     parser.add_argument("file", type=Path, help="the submission")
     parser.add_argument("--report-fd", type=int, required=True, metavar="N",

@@ -1,0 +1,69 @@
+"""The processor of a machine with extensions: the usual one, with a few methods of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bt.engine import Ram
+from monitor.board import Board
+from monitor.extensions import Extensions
+from monitor.extensions.chaining import ChainingProcessor
+from monitor.extensions.fill import FilledShadow
+from monitor.extensions.handler import HandledProcessor
+from monitor.memory import GuestMemory
+from monitor.processor import Processor
+from monitor.shadow import ShadowMmu
+
+if TYPE_CHECKING:
+    from monitor.machine import Machine
+
+
+def make_processor(machine: Machine) -> Processor:
+    """What Machine._make_processor makes if there are extensions, which were checked."""
+    extensions = machine.extensions
+    assert extensions is not None
+    parts = machine.ram, machine.memory, machine.board, machine.engine
+    if machine.mode == "translate":
+        return ExtendedProcessor(*parts, machine.without, extensions)
+    if extensions.handler is not None:
+        return HandledProcessor(*parts, extensions.handler)
+    return machine.usual_processor()
+
+
+class ExtendedProcessor(ChainingProcessor):
+    """A translating processor with any of the extensions."""
+
+    def __init__(
+        self,
+        ram: Ram,
+        memory: GuestMemory,
+        board: Board,
+        engine: str,
+        without: tuple[str, ...],
+        extensions: Extensions,
+    ) -> None:
+        self._extensions = extensions
+        super().__init__(ram, memory, board, engine, without)
+        if extensions.stubs is not None:
+            from monitor.extensions.stubs import flag_stubs
+
+            self.translator.flag_stub = flag_stubs(extensions.stubs)
+        if extensions.chaining is not None:
+            self.use_chaining(extensions.chaining)
+
+    def make_shadow(self) -> ShadowMmu:
+        fill = self._extensions.fill
+        if fill is None:
+            return super().make_shadow()
+        has_device, written = self.board.has_device, self._extensions.table_written
+        return FilledShadow(self.memory, self.ideal, self.engine, has_device, fill, written)
+
+    def traced_write(self, pa: int, size: int) -> None:
+        super().traced_write(pa, size)
+        if isinstance(self.shadow, FilledShadow):
+            self.shadow.written(pa, size)
+
+    def traced_writes_lost(self) -> None:
+        super().traced_writes_lost()
+        if isinstance(self.shadow, FilledShadow):
+            self.shadow.all_written()
