@@ -28,6 +28,7 @@ from pathlib import Path
 
 from monitor.capabilities import X86_VMWARE_BACKDOOR
 from monitor.errors import UserError
+from monitor.extensions import Extensions
 from monitor.machine import Machine
 from monitor.outcome import Outcome
 from monitor.pair import MakeMachine, Pair, Row, digest
@@ -241,12 +242,12 @@ class Lockstep:
 # --- guests ----------------------------------------------------------------------------
 
 
-def embedded_guest(mode: str) -> Machine:
+def embedded_guest(mode: str, extensions: Extensions | None = None) -> Machine:
     """The embedded guest, at its first instruction."""
     from monitor.guests import embedded_image
 
     guest = embedded_image()
-    machine = Machine(memory_mb=4, mode=mode)
+    machine = Machine(memory_mb=4, mode=mode, extensions=extensions)
     machine.load_flat(guest.image, guest.load_address, eip=guest.entry)
     return machine
 

@@ -31,6 +31,7 @@ LONGEST = 15  # bytes of an instruction
 GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 CONTROL = ("cr0", "", "cr2", "cr3", "cr4")
 SIZES = (1, 2, 4)
+OVERRIDES = {0x26: 0, 0x2E: 1, 0x36: 2, 0x3E: 3, 0x64: 4, 0x65: 5}
 
 
 class VirtualCpu:
@@ -117,6 +118,31 @@ class VirtualCpu:
             part = min(size - len(out), PAGE - (at & PAGE - 1))
             out += self._processor.memory.read(physical, part)
         return bytes(out)
+
+    def operand(self, at: int) -> tuple[int, int]:
+        """The memory operand whose ModRM is byte `at` of code(): linear address, and how many bytes
+        ModRM, SIB and displacement take.
+
+        With 32-bit addresses. A segment override among the prefixes counts.
+        """
+        code = self.code()
+        modrm = code[at]
+        mode, rm, end = modrm >> 6, modrm & 7, at + 1
+        _check(mode != 3, f"operand({at}): ModRM {modrm:#04x} names a register, not memory")
+        segment, address = 3, 0
+        if rm == 4:
+            sib, end = code[end], end + 1
+            rm, index = sib & 7, sib >> 3 & 7
+            address += 0 if index == 4 else self.reg(index) << (sib >> 6)
+        wide = mode == 2 or (mode == 0 and rm == 5)
+        if not (mode == 0 and rm == 5):
+            address += self.reg(rm)
+            segment = 2 if rm in (4, 5) else 3
+        size = 4 if wide else mode
+        address += int.from_bytes(code[end : end + size], "little", signed=True)
+        for prefix in code[:at]:
+            segment = OVERRIDES.get(prefix, segment)
+        return self.segment_base(segment) + address & M32, end + size - at
 
     # --- privileged registers -----------------------------------------------------------
 

@@ -17,8 +17,8 @@ from typing import Any
 from monitor.errors import UserError
 
 
-class MissingPart(Exception):
-    """The file lacks something that the lab asks for: `str()` says what."""
+class Refused(Exception):
+    """The submission cannot be used, or ended its machine: `str()` says why and where."""
 
 
 class Submission:
@@ -34,7 +34,7 @@ class Submission:
             return getattr(self.module, name)
         except AttributeError:
             message = f"{self.path.name} has no {name}: keep the skeleton's names"
-            raise MissingPart(message) from None
+            raise Refused(message) from None
 
 
 def check_readable(path: Path) -> None:
@@ -69,7 +69,7 @@ def describe(error: BaseException, path: Path) -> str:
     >>> describe(NotImplementedError(), Path("lab3.py"))
     'the monitor stopped with NotImplementedError'
     """
-    if isinstance(error, MissingPart):
+    if isinstance(error, Refused):
         return str(error)
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{path.name}:{error.lineno}: SyntaxError: {error.msg}"

@@ -1,0 +1,83 @@
+"""Running a guest on a machine with extensions beside one without, for the tests of the labs.
+
+    alike(make, ("bare", "translate"), hint="Does PUSHF show VSYS?")
+
+`make(mode)` gives a machine; see monitor/lockstep.py for what is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.extensions import Extensions
+from monitor.guests.small_kernel import Kernel
+from monitor.guests.small_kernel import make as make_kernel
+from monitor.labs.cases import Failed
+from monitor.labs.submission import Refused
+from monitor.lockstep import Difference, Lockstep, Stage
+from monitor.machine import Machine
+from monitor.outcome import Outcome
+from monitor.pair import MakeMachine
+
+CLOSE = Stage(step=1, memory_every=16)  # every instruction, RAM about as often as a block ends
+MOST = 300_000  # guest instructions of a test's program
+ROWS = 6  # of a difference that are told
+LIMIT = Stage(instructions=MOST, step=997, memory_every=100_000)
+
+
+def kernel_maker(kernel: Kernel, extended: str, extensions: Extensions) -> MakeMachine:
+    """Machines with the kernel; the mode named `extended` has the extensions.
+
+    "handler" is mode trap with extensions, since trap itself is what it is compared with.
+    """
+
+    def make(mode: str) -> Machine:
+        real = "trap" if mode == "handler" else mode
+        return make_kernel(kernel, real, extensions=extensions if mode == extended else None)
+
+    return make
+
+
+def run_alone(
+    make: MakeMachine,
+    mode: str,
+    hint: str,
+    most: int = MOST,
+    prepare: Callable[[Machine], None] | None = None,
+) -> tuple[Machine, Outcome]:
+    """Run to the end, which must come. Refused if the submission ended it."""
+    machine = make(mode)
+    if prepare is not None:
+        prepare(machine)
+    outcome = machine.run(max_instructions=most)
+    raise_if_stopped(outcome)
+    if outcome.kind == "instructions":
+        raise Failed("the program comes to its end", f"it still runs after {most:,} instructions",
+                     hint)  # fmt: skip
+    return machine, outcome
+
+
+def raise_if_stopped(outcome: Outcome) -> None:
+    if outcome.kind == "callback":
+        raise Refused(outcome.detail)
+
+
+def alike(
+    make: MakeMachine, modes: tuple[str, str], hint: str, stage: Stage = CLOSE
+) -> None:
+    """The same in both modes, all along; Failed with the first difference."""
+    report = Lockstep(make, modes).run(stage)
+    difference = report.difference
+    if difference is not None:
+        raise Failed(f"the same in every instruction as in mode {modes[0]}", _told(difference),
+                     hint)  # fmt: skip
+
+
+def _told(difference: Difference) -> str:
+    one = difference.modes[0]
+    lines = [f"another after {difference.count:,} instructions, behind {difference.instruction}"]
+    for name, mine, theirs in difference.rows[:ROWS]:
+        lines.append(f"{name}: {one} {mine}, yours {theirs}")
+    if len(difference.rows) > ROWS:
+        lines.append(f"and {len(difference.rows) - ROWS} rows more")
+    return "\n          ".join(lines)
