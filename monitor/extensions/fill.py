@@ -176,6 +176,11 @@ class FilledShadow(ShadowMmu):
         self.hidden_faults += 1
         return (frame | linear & PAGE - 1) << 8 | perm
 
+    @property
+    def traced(self) -> int:
+        """How many entries are."""
+        return len(self._entries)
+
     def trace(self, physical: int) -> None:
         if self._table_written is None:
             raise ExtensionFailed("shadow.trace(): there is no table_written to be called")

@@ -234,3 +234,23 @@ def make(kernel: Kernel, mode: str, **options: Any) -> Machine:
         machine.memory.write(at, data)
     machine.load_flat(image, BASE, eip=start, esp=STACK0)
     return machine
+
+
+FAULT_TSS, FAULT_TASK = 0x2200, 0x28 + 0x08  # the selector after the main TSS
+
+
+def fault_task(kernel: Kernel, label: str, *vectors: int) -> Kernel:
+    """Let these vectors start a task of their own at `label`, on a stack of its own.
+
+    A fault in ring 0 whose stack is bad can be looked at in no other way. The registers of the
+    faulting instruction are then in the main TSS, the error code on the task's stack.
+    """
+    tss = bytearray(0x68)
+    tss[0x1C:0x28] = struct.pack("<III", DIRECTORY, kernel.symbol(label), 2)
+    tss[0x38:0x3C] = struct.pack("<I", BOOT - 0x100)
+    tss[0x48:0x60] = struct.pack("<6I", DATA0, CODE0, DATA0, DATA0, DATA0, DATA0)
+    kernel.memory[FAULT_TSS] = bytes(tss)
+    kernel.gdt[FAULT_TASK] = descriptor(FAULT_TSS, 0x67, 0x0089)
+    for vector in vectors:
+        kernel.idt[vector] = gate(0, 0x85, selector=FAULT_TASK)
+    return kernel

@@ -29,6 +29,8 @@ from monitor.guests.small_kernel import (
     DATA0,
     DIRECTORY,
     DIRTY,
+    FAULT_TASK,
+    FAULT_TSS,
     FREE,
     GDT,
     GLOBAL,
@@ -48,6 +50,7 @@ from monitor.guests.small_kernel import (
     assembled,
     code16,
     descriptor,
+    fault_task,
     gate,
     make,
     raw,
@@ -213,26 +216,6 @@ def differences(bare: Run, other: Run, most: int = 12) -> list[str]:
         a, b = int(bare.memory()[at]), int(other.memory()[at])
         found.append(f"memory {at:#x}: bare {a:#04x}, other {b:#04x}")
     return found
-
-
-FAULT_TSS, FAULT_TASK = 0x2200, 0x28 + 0x08  # the selector after the main TSS
-
-
-def fault_task(kernel: Kernel, label: str, *vectors: int) -> Kernel:
-    """Let these vectors start a task of their own at `label`, on a stack of its own.
-
-    A fault in ring 0 whose stack is bad can be looked at in no other way. The registers of the
-    faulting instruction are then in the main TSS, the error code on the task's stack.
-    """
-    tss = bytearray(0x68)
-    tss[0x1C:0x28] = struct.pack("<III", DIRECTORY, kernel.symbol(label), 2)
-    tss[0x38:0x3C] = struct.pack("<I", BOOT - 0x100)
-    tss[0x48:0x60] = struct.pack("<6I", DATA0, CODE0, DATA0, DATA0, DATA0, DATA0)
-    kernel.memory[FAULT_TSS] = bytes(tss)
-    kernel.gdt[FAULT_TASK] = descriptor(FAULT_TSS, 0x67, 0x0089)
-    for vector in vectors:
-        kernel.idt[vector] = gate(0, 0x85, selector=FAULT_TASK)
-    return kernel
 
 
 def agree_all_along(kernel: Kernel, chunks: tuple[int, ...] = (1,), most: int = 20_000) -> None:
