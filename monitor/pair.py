@@ -31,7 +31,7 @@ class Pair:
         self.modes = modes
         self.one = make(modes[0])
         self.other = make(modes[1])
-        self._ends: tuple[Outcome, Outcome] | None = None
+        self.ends: tuple[Outcome, Outcome] | None = None  # how the last runs ended
 
     @property
     def count(self) -> int:
@@ -42,7 +42,7 @@ class Pair:
         """Run both; how the first one's run ended."""
         one = self.one.run(max_instructions=instructions, until=until)
         other = self.other.run(max_instructions=instructions, until=until)
-        self._ends = (one, other)
+        self.ends = (one, other)
         return one
 
     def send(self, text: str) -> None:
@@ -52,7 +52,7 @@ class Pair:
 
     def processors_agree(self) -> bool:
         """Are the processors, and the ends of the last run, the same?"""
-        if self._ends is not None and self._ends[0] != self._ends[1]:
+        if self.ends is not None and self.ends[0] != self.ends[1]:
             return False
         return state_of(self.one) == state_of(self.other)
 
@@ -67,8 +67,8 @@ class Pair:
     def rows(self) -> tuple[Row, ...]:
         """All that differs, in words."""
         rows: list[Row] = []
-        if self._ends is not None and self._ends[0] != self._ends[1]:
-            rows.append(("outcome", str(self._ends[0]), str(self._ends[1])))
+        if self.ends is not None and self.ends[0] != self.ends[1]:
+            rows.append(("outcome", str(self.ends[0]), str(self.ends[1])))
         rows += explain(state_of(self.one), state_of(self.other))
         return (*rows, *memory_rows(self.one, self.other))
 

@@ -143,9 +143,9 @@ class TranslatingProcessor(VirtualProcessor):
         finally:
             self._in_engine = False
             self.account("translated", engine.icount())
-        return self._leave_translated(reason, context)
+        return self.leave_translated(reason, context)
 
-    def _leave_translated(self, reason: int, context: Context) -> int:
+    def leave_translated(self, reason: int, context: Context) -> int:
         """Roll back to a guest instruction boundary, then see why the engine left."""
         engine = self.engine
         at = engine.eip

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bt.cache import CHAIN, Exit, TranslatedBlock
+from bt.contract import EXIT_SOFTINT
+from bt.translate import Context
 from monitor.extensions.calling import ExtensionFailed, call
 from monitor.shadow import HIDDEN_BASE
 from monitor.translating import TranslatingProcessor
@@ -90,6 +92,20 @@ class ChainingProcessor(TranslatingProcessor):
         """`chaining`: a class, as this file says."""
         self.cache.chaining = False  # the monitor's own
         self.chaining = call(chaining, TranslatedCode(self))
+
+    def leave_translated(self, reason: int, context: Context) -> int:
+        """A patch that is wrong shows when the engine leaves where it cannot be."""
+        if self.chaining is not None:
+            self._check_place(reason, int(self.engine.eip))
+        return super().leave_translated(reason, context)
+
+    def _check_place(self, reason: int, at: int) -> None:
+        if not HIDDEN_BASE <= at < HIDDEN_BASE + self.cache.used:
+            where = f"translated code has jumped to {at:#x}, outside of the cache"
+            raise ExtensionFailed(f"{where}: the displacement of a patched jump is wrong")
+        if reason == EXIT_SOFTINT and at not in self.cache.exits:
+            where = f"translated code has met an INT3 at {at:#x} that is no exit"
+            raise ExtensionFailed(f"{where}: a patch was put where something else stands by now")
 
     def leave_by(self, exit_: Exit, at: int, context: int) -> int:
         reason = super().leave_by(exit_, at, context)

@@ -63,10 +63,10 @@ def raise_if_stopped(outcome: Outcome) -> None:
 
 
 def alike(
-    make: MakeMachine, modes: tuple[str, str], hint: str, stage: Stage = CLOSE
+    make: MakeMachine, modes: tuple[str, str], hint: str, *stages: Stage
 ) -> None:
     """The same in both modes, all along; Failed with the first difference."""
-    report = Lockstep(make, modes).run(stage)
+    report = Lockstep(make, modes).run(*(stages or (CLOSE,)))
     difference = report.difference
     if difference is not None:
         raise Failed(f"the same in every instruction as in mode {modes[0]}", _told(difference),
