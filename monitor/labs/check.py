@@ -24,6 +24,7 @@ from monitor.labs.submission import Submission, check_readable, describe, load
 
 LIMIT = 20.0 if BUILD == "compiled" else 240.0  # seconds for a test; a right submission needs few
 NOT_RUN = "not run"
+MOST = 4000  # characters of feedback
 
 
 class TimeIsUp(BaseException):
@@ -71,10 +72,15 @@ class Check:
             with _time_limit():
                 case.run(submission)
         except Failed as failure:
-            return TestResult(case.name, 0, case.points, str(failure))
+            return TestResult(case.name, 0, case.points, _cut(str(failure)))
         except (Exception, SystemExit, TimeIsUp) as error:
-            return TestResult(case.name, 0, case.points, describe(error, self.path))
+            return TestResult(case.name, 0, case.points, _cut(describe(error, self.path)))
         return TestResult(case.name, case.points, case.points)
+
+
+def _cut(feedback: str) -> str:
+    """A submission may have had a say in it, and much to say."""
+    return feedback if len(feedback) <= MOST else f"{feedback[:MOST]} ..."
 
 
 @contextmanager

@@ -5,7 +5,9 @@
 The report goes to the file descriptor, as JSON (report.py), and nowhere else: what the submission
 prints goes where it likes to print. Exit status 0: there is a report, whatever the score; 2: bad
 usage. A submission that makes the machine itself loop is given up after `--seconds`, with a report
-on the tests before. Limits on memory, files and processes are the caller's to set.
+on the tests before. Limits on memory, files and processes are the
+caller's to set; and since a submission can do anything that this process can, it could write a
+report of its own.
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""Labs for a course on virtual machine monitors: hand out, check, grade.
+
+vp lab list              the labs
+vp lab start N [DIR]     copy lab N's handout and skeleton to DIR (default: here)
+vp lab check N [FILE]    run the lab's tests on FILE (default: labN.py); status 1 below full score
+
+notebooks/labs/README.md is for the teacher. `check` runs the file in a process of its own, with no
+limits but time: it is for one's own work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from monitor.labs.report import LabReport
+
+NAME = "lab"
+HELP = "labs for a course: start one, check it"
+PIPE_WIDTH = 100  # columns where the output is no terminal
+HANDOUT = "handout.md"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="the labs")
+    listing.set_defaults(action=_list)
+    start = actions.add_parser("start", help="copy a handout and its skeleton")
+    start.add_argument("number", type=int, metavar="N")
+    start.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR")
+    start.set_defaults(action=_start)
+    check = actions.add_parser("check", help="run a lab's tests")
+    check.add_argument("number", type=int, metavar="N")
+    check.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    check.add_argument("--json", action="store_true", help="the report as JSON")
+    check.set_defaults(action=_check)
+    # `vp lab grade` is to be added here: its parser, and an action of monitor/cli/.
+
+
+def run(args: argparse.Namespace) -> int:
+    status: int = args.action(args)
+    return status
+
+
+def _list(_args: argparse.Namespace) -> int:
+    from monitor.labs import all_labs
+
+    for lab in all_labs():
+        points = sum(case.points for case in lab.cases())
+        print(f"{lab.number}  {lab.title:48} {points} points, {len(lab.cases())} tests")
+    return 0
+
+
+def _start(args: argparse.Namespace) -> int:
+    from monitor.labs import find_lab
+
+    lab = find_lab(args.number)
+    wanted = [lab.folder / HANDOUT, lab.folder / lab.file_name]
+    goals = [args.folder / f"lab{lab.number}.md", args.folder / lab.file_name]
+    for goal in goals:
+        if goal.exists():
+            raise UserError(f"{goal} is there already: move it away, or name another folder")
+    try:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        for source, goal in zip(wanted, goals, strict=True):
+            goal.write_bytes(source.read_bytes())
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UserError(f"{args.folder}: cannot write there ({why})") from None
+    print(f"{goals[0]}  read this\n{goals[1]}  complete this; grade it with")
+    print(f"vp lab check {lab.number} {goals[1]}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from monitor.labs import find_lab
+    from monitor.labs.process import check_in_process
+
+    path = args.file if args.file is not None else Path(find_lab(args.number).file_name)
+    report = check_in_process(args.number, path)
+    if args.json:
+        print(report.to_json())
+    else:
+        _show(report)
+    return 0 if report.full else 1
+
+
+def _show(report: LabReport) -> None:
+    console = _console()
+    for result in report.results:
+        mark, style = ("passed", "green") if result.passed else ("failed", "red")
+        points = f"{result.points}/{result.out_of}"
+        console.print(f"{mark}  {points:>5}  {result.name}", style=style)
+        for line in result.feedback.splitlines():
+            console.print(f"               {line}", soft_wrap=True)
+    console.print(f"lab {report.lab}: {report.score} of {report.out_of} points", style="bold")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, file=sys.stdout)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
