@@ -14,6 +14,7 @@ from bt.cache import (
     BEGINS,
     CHAIN,
     INT3,
+    JMP_REL32,
     SLOT_BYTES,
     Exit,
     Link,
@@ -177,7 +178,7 @@ class Output:
                 displacement = places[goal] - at - end & 0xFFFFFFFF
                 code[end - 4 : end] = displacement.to_bytes(4, "little")
             else:
-                self._to_slow.append(at + end - 6)
+                self._to_slow.append(at + end - (5 if code[end - 5] == JMP_REL32 else 6))
         self.code += code
         self.marks += run.done if mark == MARK_COUNTS else run.done.replace(b"\1", bytes([mark]))
         self.undos += run.undos
@@ -198,6 +199,8 @@ class Output:
         for run in stub_.hot:
             if run.kind == "guest":
                 self.emit(guest_code, run.undos[0])
+            elif run.kind == "exit" and exit_ is not None:
+                self.exit(exit_, run.undos[0])
             else:
                 self.run(run, immediate, mark=mark)
         if stub_.slow and exit_ is not None:

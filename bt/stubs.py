@@ -143,8 +143,11 @@ enter: lea ecx, [ecx - IMMEDIATE + 1] | eax, ecx, target_ecx
 """,
 }
 
-SHORT_JUMPS = {"jecxz": b"\xe3\0", "jnz": b"\x75\0", "loop": b"\xe2\0"}
-LONG_JUMPS = {"jnz": b"\x0f\x85\0\0\0\0", "jmp": b"\xe9\0\0\0\0"}
+CONDITIONS = {"jc": 2, "jb": 2, "jnc": 3, "jae": 3, "jz": 4, "je": 4, "jnz": 5, "jne": 5}
+SHORT_JUMPS = {"jecxz": b"\xe3\0", "loop": b"\xe2\0", "jmp": b"\xeb\0"}
+SHORT_JUMPS |= {verb: bytes([0x70 | number, 0]) for verb, number in CONDITIONS.items()}
+LONG_JUMPS = {"jmp": b"\xe9\0\0\0\0"}
+LONG_JUMPS |= {verb: bytes([0x0F, 0x80 | number, *bytes(4)]) for verb, number in CONDITIONS.items()}
 OUTSIDE = ("slow", "MISS")  # where a stub may jump to besides its own labels
 SLOTS = ("SAVE_EAX", "SAVE_ECX", "TARGET", "VSYS", "STI_BEFORE", "NEAR_LANDINGS", "FAR_LANDINGS")
 MARKER = 0x11223344  # what IMMEDIATE is assembled as, to be found again
@@ -188,7 +191,13 @@ class _Line:
 @functools.cache
 def stub(name: str, reserved: str) -> Stub:
     """Assemble a template; `reserved` is the segment register that reaches the vCPU page."""
-    hot_text, _, slow_text = TEMPLATES[name].partition("slow:\n")
+    return assembled(TEMPLATES[name], reserved)
+
+
+@functools.cache
+def assembled(template: str, reserved: str) -> Stub:
+    """A template that need not be one of TEMPLATES."""
+    hot_text, _, slow_text = template.partition("slow:\n")
     hot, labels = _assemble(hot_text, reserved)
     slow, _ = _assemble(slow_text, reserved)
     return Stub(hot, slow, sum(len(run.code) for run in hot), labels.get("enter", 0))
@@ -247,7 +256,7 @@ def _line(code: str, words: list[str], reserved: str) -> _Line:
         return _Line(b"\xcc", "exit", undo, done)
     if goal in OUTSIDE:
         return _Line(LONG_JUMPS[verb], "code", undo, done, goal=goal)
-    if verb in SHORT_JUMPS:
+    if verb in SHORT_JUMPS and goal.isidentifier():
         return _Line(SHORT_JUMPS[verb], "code", undo, done, goal=goal)
     encoded = _encode(code.replace("gs:", f"{reserved}:"))
     for sign, more in ((1, 0), (-1, 0), (-1, 1)):

@@ -44,6 +44,7 @@ from bt.stubs import (
     LDTR_SELECTOR,
     SELECTORS,
     TR_SELECTOR,
+    Stub,
     load_slot,
     push_slot,
     stub,
@@ -147,6 +148,7 @@ class Translator:
         self.policies = (policies(False), policies(True))
         self._plain = tuple(_plain_entries(table) for table in self.policies)
         self.count_entries = False  # shall the engine count how often instructions are begun?
+        self.flag_stub: Callable[[str, str], Stub] = stub  # those of CLI, STI, PUSHF and POPF
         self.trace = False  # shall the engine note what instructions are begun?
         self.patches: Counter[str] = Counter()  # problem instructions replaced, by mnemonic
         self.returns: set[int] = set()  # where translated calls come back to
@@ -335,7 +337,8 @@ class Translator:
             return False
         if policy == "flags" and context.stubs and item[5] == 4:
             self._note(row)
-            out.stub(stub(row.body, context.reserved), Exit(EMULATE, item[0]), mark=STUB_DONE)
+            flag_stub = self.flag_stub(row.body, context.reserved)
+            out.stub(flag_stub, Exit(EMULATE, item[0]), mark=STUB_DONE)
             if row.body == "sti":
                 self.cache.after_sti.add(out.here)
             return False

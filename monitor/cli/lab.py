@@ -92,11 +92,14 @@ def _check(args: argparse.Namespace) -> int:
 
 def _show(report: LabReport) -> None:
     console = _console()
+    said = ""
     for result in report.results:
         mark, style = ("passed", "green") if result.passed else ("failed", "red")
         points = f"{result.points}/{result.out_of}"
         console.print(f"{mark}  {points:>5}  {result.name}", style=style)
-        for line in result.feedback.splitlines():
+        feedback = "as above" if result.feedback == said else result.feedback
+        said = result.feedback or said
+        for line in feedback.splitlines():
             console.print(f"               {line}", soft_wrap=True)
     console.print(f"lab {report.lab}: {report.score} of {report.out_of} points", style="bold")
 

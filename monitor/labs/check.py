@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,15 +20,12 @@ from bt.engine import BUILD
 from monitor.labs import find_lab
 from monitor.labs.cases import Case, Failed
 from monitor.labs.report import LabReport, TestResult
-from monitor.labs.submission import Submission, check_readable, describe, load
+from monitor.labs.submission import Submission, TimeIsUp, check_readable, describe, load
 
 LIMIT = 20.0 if BUILD == "compiled" else 240.0  # seconds for a test; a right submission needs few
+PATIENCE = 4
 NOT_RUN = "not run"
 MOST = 4000  # characters of feedback
-
-
-class TimeIsUp(BaseException):
-    """Not an Exception, so that a submission that catches those does not catch it."""
 
 
 def check_lab(number: int, submission: Path) -> LabReport:
@@ -37,14 +34,17 @@ def check_lab(number: int, submission: Path) -> LabReport:
 
 
 class Check:
-    """A check under way."""
+    """A check under way. `on_result` is called after each test, with the check as it stands."""
 
-    def __init__(self, number: int, submission: Path) -> None:
+    def __init__(
+        self, number: int, submission: Path, on_result: Callable[[], None] = lambda: None
+    ) -> None:
         self.number = number
         self.path = submission.resolve()
         self.cases = find_lab(number).cases()
         check_readable(self.path)
         self.results: list[TestResult] = []
+        self._on_result = on_result
 
     def run(self) -> LabReport:
         try:
@@ -57,6 +57,7 @@ class Check:
             return self.report()
         for case in self.cases:
             self.results.append(self._run(case, loaded))
+            self._on_result()
         return self.report()
 
     def report(self, why: str = NOT_RUN) -> LabReport:
@@ -85,18 +86,27 @@ def _cut(feedback: str) -> str:
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raise TimeIsUp where the main thread is when LIMIT has passed. Elsewhere: no limit."""
+    """Raise TimeIsUp where the main thread is when LIMIT is over. Elsewhere: no limit.
+
+    Processor time, so that a grade does not depend on what else the host does; what sleeps uses
+    none, and gets PATIENCE times as long by the clock.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def time_is_up(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeIsUp(f"still running after {LIMIT:g} seconds; is this a loop without an end?")
+    def time_is_up(number: int, _frame: FrameType | None) -> None:
+        seconds = LIMIT if number == signal.SIGPROF else PATIENCE * LIMIT
+        raise TimeIsUp(f"still running after {seconds:g} seconds; is this a loop without an end?")
 
-    before = signal.signal(signal.SIGALRM, time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT)
+    before = {number: signal.signal(number, time_is_up)
+              for number in (signal.SIGPROF, signal.SIGALRM)}  # fmt: skip
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * LIMIT)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -29,7 +29,15 @@ from monitor.guests.small_kernel import (
     Kernel,
 )
 from monitor.labs.cases import Case, Failed
-from monitor.labs.running import CLOSE, LIMIT, alike, kernel_maker, raise_if_stopped, run_alone
+from monitor.labs.running import (
+    CLOSE,
+    OFTEN_ENOUGH,
+    alike,
+    alike_roughly,
+    kernel_maker,
+    raise_if_stopped,
+    run_alone,
+)
 from monitor.labs.submission import Submission
 from monitor.lockstep import Stage, embedded_guest
 from monitor.machine import Machine
@@ -412,7 +420,7 @@ def _embedded(submission: Submission) -> None:
     machine, _ = run_alone(make, "translate", hint, EMBEDDED_MOST)
     if not _shadow(machine).hidden_faults:
         raise Failed("pages are mapped", "none is: all faults are taken for true", HINTS["walk"])
-    alike(make, MODES, hint, LIMIT)
+    alike_roughly(make, MODES, hint, OFTEN_ENOUGH)
 
 
 CASES = (

@@ -17,12 +17,12 @@ from monitor.labs.submission import Refused
 from monitor.lockstep import Difference, Lockstep, Stage
 from monitor.machine import Machine
 from monitor.outcome import Outcome
-from monitor.pair import MakeMachine
+from monitor.pair import MakeMachine, Pair, Row
 
 CLOSE = Stage(step=1, memory_every=16)  # every instruction, RAM about as often as a block ends
 MOST = 300_000  # guest instructions of a test's program
 ROWS = 6  # of a difference that are told
-LIMIT = Stage(instructions=MOST, step=997, memory_every=100_000)
+OFTEN_ENOUGH = 9973  # instructions between two looks at a long program
 
 
 def kernel_maker(kernel: Kernel, extended: str, extensions: Extensions) -> MakeMachine:
@@ -73,11 +73,31 @@ def alike(
                      hint)  # fmt: skip
 
 
+def alike_roughly(make: MakeMachine, modes: tuple[str, str], hint: str, step: int) -> None:
+    """The same, for a long program: compared now and then, and not searched for the instruction."""
+    pair = Pair(make, modes)
+    while True:
+        before = pair.count
+        outcome = pair.advance(step)
+        if pair.ends is not None:
+            raise_if_stopped(pair.ends[1])
+        if not pair.agree():
+            where = f"another within {step:,} instructions after {before:,}"
+            told = _rows(where, modes[0], pair.rows())
+            raise Failed(f"the same as in mode {modes[0]}", told, hint)
+        if outcome.kind != "instructions":
+            return
+
+
 def _told(difference: Difference) -> str:
-    one = difference.modes[0]
-    lines = [f"another after {difference.count:,} instructions, behind {difference.instruction}"]
-    for name, mine, theirs in difference.rows[:ROWS]:
-        lines.append(f"{name}: {one} {mine}, yours {theirs}")
-    if len(difference.rows) > ROWS:
-        lines.append(f"and {len(difference.rows) - ROWS} rows more")
+    where = f"another after {difference.count:,} instructions, behind {difference.instruction}"
+    return _rows(where, difference.modes[0], difference.rows)
+
+
+def _rows(where: str, one: str, rows: tuple[Row, ...]) -> str:
+    """Where it was, and what differs."""
+    lines = [where]
+    lines += [f"{name}: {one} {mine}, yours {theirs}" for name, mine, theirs in rows[:ROWS]]
+    if len(rows) > ROWS:
+        lines.append(f"and {len(rows) - ROWS} rows more")
     return "\n          ".join(lines)

@@ -21,6 +21,11 @@ class Refused(Exception):
     """The submission cannot be used, or ended its machine: `str()` says why and where."""
 
 
+class TimeIsUp(BaseException):
+    """A test takes too long. Not an Exception, so that a submission that catches those does not
+    catch it."""
+
+
 class Submission:
     """The module that a file was imported as."""
 
@@ -76,7 +81,7 @@ def describe(error: BaseException, path: Path) -> str:
     where = blame(error.__traceback__, path)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if where is None:
-        return f"the monitor stopped with {text}"
+        return str(error) if isinstance(error, TimeIsUp) else f"the monitor stopped with {text}"
     if isinstance(error, NotImplementedError):
         return f"{where}: not written yet" + (f" ({error})" if str(error) else "")
     return f"{where}: {text}"
