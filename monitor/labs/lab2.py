@@ -237,6 +237,7 @@ CONTROL = f"""
     fninit                              ; #NM
     nop
 traps:
+    nop                                 ; with RF set, the monitor does it
     clts
     fninit
     mov  edi, cr0

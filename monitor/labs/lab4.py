@@ -121,14 +121,17 @@ def _test(
     return test
 
 
-def _global_pages(submission: Submission) -> None:
+def _untraced(hint: str, *kernels: Kernel) -> Callable[[Submission], None]:
     """A shadow that is not told of written tables keeps what a TLB keeps, and nothing else."""
-    extensions = replace(_extensions(submission), table_written=_nothing)
-    for cr4 in (PGE, 0):
-        kernel = _kernel(GLOBAL_PAGES, cr4=cr4, pages=GLOBALS)
-        make = kernel_maker(kernel, "translate", extensions)
-        _check(make, HINTS["global"])
-        alike(make, MODES, HINTS["global"], CLOSE)
+
+    def test(submission: Submission) -> None:
+        extensions = replace(_extensions(submission), table_written=_nothing)
+        for kernel in kernels:
+            make = kernel_maker(kernel, "translate", extensions)
+            _check(make, HINTS[hint])
+            alike(make, MODES, HINTS[hint], CLOSE)
+
+    return test
 
 
 # --- the programs ------------------------------------------------------------------------
@@ -433,11 +436,13 @@ CASES = (
         _kernel(RIGHTS, ring=3, **_user_pages()),
         _kernel(RIGHTS, ring=0, **_user_pages()),
         _kernel(RIGHTS, ring=0, wp=True, **_user_pages()))),
-    Case("pages of 4 MiB", 2, _test(
+    Case("pages of 4 MiB", 2, _untraced(
         "large", _kernel(BIG, cr4=PSE, wp=True, large=BIG_ONES),
         _kernel(NOT_BIG, pages={FAR: SPARE | ALL, FAR + 0x1000: SPARE | ALL},
                 large={FAR: FIRST_TABLE | ALL | LARGE}))),
-    Case("global pages", 1, _global_pages),
+    Case("global pages", 1, _untraced(
+        "global", _kernel(GLOBAL_PAGES, cr4=PGE, pages=GLOBALS),
+        _kernel(GLOBAL_PAGES, pages=GLOBALS))),
     Case("traced page tables: a shadow that is never stale", 2, _coherent),
     Case("traced page tables: nothing else changes", 1, _still_right),
     Case("a whole guest", 2, _embedded),
