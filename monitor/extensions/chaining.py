@@ -1,7 +1,8 @@
 """The extension point of chaining: which jumps are patched, and what becomes of them.
 
 A direct branch leaves the cache the first time, because its target is not known there. What happens
-then, and when the target goes away, is an extension's own affair (Bugnion et al. 2012, section 5):
+then, and when the target goes away, is an extension's own affair (Adams and Agesen 2006, section
+3.2):
 
     class Chaining:
         def __init__(self, code: TranslatedCode) -> None: ...

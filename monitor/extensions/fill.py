@@ -1,8 +1,8 @@
 """The extension point of the shadow MMU: what to do about a shadow page fault.
 
 A shadow page table holds what the engine may reach right now. When it lacks a page, or the right to
-write it, the engine leaves with a page fault, and one of two things is true (Bugnion et al. 2012,
-section 4.2; SDM vol. 3, chapter 4):
+write it, the engine leaves with a page fault, and one of two things is true (Adams and Agesen
+2006, section 2.4; SDM vol. 3, chapter 4):
 
 * a *hidden* fault: the guest's own page tables allow the access. The page is entered into the
   shadow, with the accessed and dirty bits that the processor would have set, and the guest never

@@ -25,6 +25,8 @@ TAGS = ("done", "eax", "ecx")
 LEAVING = ("call", "ret", "retf", "iret", "iretd", "int", "int3", "into", "hlt", "syscall",
            "sysenter", "sysexit", "ud2")  # fmt: skip
 RESERVED = "gs"  # kernel code
+JUMPS = frozenset((*SHORT_JUMPS, *LONG_JUMPS))
+SHORT_ONLY = JUMPS - LONG_JUMPS.keys()
 
 
 class BadStub(UserError):
@@ -57,9 +59,8 @@ def _made(name: str, text: str) -> Stub:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise BadStub(name, "", "the template is empty; `exit` leaves it to the monitor")
+    _check_lines(name, lines)
     _check(name, lines)
-    for part in text.partition("slow:\n")[::2]:
-        _check_lines(name, part)
     try:
         return assembled(_with_line_ends(text), RESERVED)
     except (keystone.KsError, ValueError, OverflowError) as error:
@@ -90,13 +91,9 @@ def _check(name: str, lines: list[str]) -> None:
             raise BadStub(name, line, f"there is no label {goal} behind it")
 
 
-JUMPS = frozenset((*SHORT_JUMPS, *LONG_JUMPS))
-SHORT_ONLY = JUMPS - LONG_JUMPS.keys()
-
-
-def _check_lines(name: str, part: str) -> None:
+def _check_lines(name: str, lines: list[str]) -> None:
     """What concerns single lines."""
-    for line in filter(None, map(str.strip, part.splitlines())):
+    for line in lines:
         verb = _code(line).partition(" ")[0]
         for tag in _tags(line):
             if tag not in TAGS:
@@ -109,7 +106,7 @@ def _check_lines(name: str, part: str) -> None:
             raise BadStub(name, line, "one instruction a line, and no comments")
         if verb in SHORT_ONLY and _code(line).endswith(" slow"):
             raise BadStub(name, line, f"{verb} reaches no further than the stub; jump over a jmp")
-        if _code(line) in ("", "exit") or verb in JUMPS:
+        if line == "slow:" or _code(line) == "exit" or verb in JUMPS:
             continue
         if verb in LEAVING or verb.startswith(("j", "loop")):
             allowed = ", ".join(sorted(JUMPS))
