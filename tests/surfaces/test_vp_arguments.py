@@ -58,6 +58,8 @@ BAD_USAGE = [
     ("run --elf a --type-after b --type-after c --type d",
      "--type-after twice in a row: put the --type it is for between them"),
     ("run --elf a --type-after= --type b", "--type-after needs a text to wait for"),
+    ("lab check 7 a.py", "lab 7: choose from 1 to 5"),
+    ("lab check 1 gone.py", "gone.py: no such file; `vp lab start N` writes a skeleton"),
     ("demo --seconds 0", "--seconds 0: give a number of seconds above 0"),
 ]
 
