@@ -54,6 +54,11 @@ nitpick_ignore_regex += [
     ("py:class", r"bt\.contract\.Space|monitor\.vmware\.host\.Result"),
 ]
 
+#: What makes the objects that an extension is given.
+nitpick_ignore_regex += [
+    ("py:class", r"monitor\.extensions\.\w+\.(HandledProcessor|FilledShadow|ChainingProcessor)"),
+]
+
 # The notebooks' folder may be empty. `suppress_warnings` does not reach this warning: no type.
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: getattr(record, "subtype", "") != "empty_glob"

@@ -73,6 +73,7 @@ class Machine:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `without`: techniques to leave out in mode translate, by name (`monitor.ablations`).
+    * `extensions`: parts to use instead of the monitor's own (`monitor.extensions`).
 
     UserError for settings that make no machine. All addresses are in bytes, 32 bits; *linear* ones
     go through the guest's page tables, *physical* ones are places in its RAM. A machine belongs to
@@ -143,16 +144,12 @@ class Machine:
         return ram
 
     def _make_processor(self) -> Processor:
+        if self.mode == "bare":
+            return BareProcessor(self.ram, self.board)
         if self.extensions is not None:
             from monitor.extensions.processors import make_processor
 
-            return make_processor(self)
-        return self.usual_processor()
-
-    def usual_processor(self) -> Processor:
-        """A processor of the monitor's own parts alone."""
-        if self.mode == "bare":
-            return BareProcessor(self.ram, self.board)
+            return make_processor(self, self.extensions)
         if self.mode == "trap":
             from monitor.trapping import TrappingProcessor
 

@@ -1,11 +1,13 @@
-"""Labs for a course on virtual machine monitors: hand out, check, grade.
+"""Hand out and check the labs of a course on virtual machine monitors.
 
-vp lab list              the labs
-vp lab start N [DIR]     copy lab N's handout and skeleton to DIR (default: here)
-vp lab check N [FILE]    run the lab's tests on FILE (default: labN.py); status 1 below full score
+    vp lab list              the labs
+    vp lab start N [DIR]     copy lab N's handout and skeleton to DIR (default: here)
+    vp lab check N [FILE]    run the lab's tests on FILE (default: labN.py)
 
 notebooks/labs/README.md is for the teacher. `check` runs the file in a process of its own, with no
 limits but time: it is for one's own work.
+
+Exit status: 0 done, and the full score; 1 less than that; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -22,28 +24,35 @@ if TYPE_CHECKING:
 
 NAME = "lab"
 HELP = "labs for a course: start one, check it"
+EXAMPLES = (
+    "vp lab list",
+    "vp lab start 3 my-work",
+    "vp lab check 3 my-work/lab3.py",
+    "vp lab check 3 my-work/lab3.py --json",
+)
 PIPE_WIDTH = 100  # columns where the output is no terminal
 HANDOUT = "handout.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="the labs")
-    listing.set_defaults(action=_list)
+    listing = actions.add_parser("list", help="list the labs")
+    listing.set_defaults(act=_list)
     start = actions.add_parser("start", help="copy a handout and its skeleton")
-    start.add_argument("number", type=int, metavar="N")
-    start.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR")
-    start.set_defaults(action=_start)
+    start.add_argument("number", type=int, metavar="N", help="which lab")
+    start.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR",
+                       help="where to (default: here)")
+    start.set_defaults(act=_start)
     check = actions.add_parser("check", help="run a lab's tests")
-    check.add_argument("number", type=int, metavar="N")
-    check.add_argument("file", type=Path, nargs="?", metavar="FILE")
-    check.add_argument("--json", action="store_true", help="the report as JSON")
-    check.set_defaults(action=_check)
-    # `vp lab grade` is to be added here: its parser, and an action of monitor/cli/.
+    check.add_argument("number", type=int, metavar="N", help="which lab")
+    check.add_argument("file", type=Path, nargs="?", metavar="FILE",
+                       help="the submission (default labN.py)")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.set_defaults(act=_check)
 
 
 def run(args: argparse.Namespace) -> int:
-    status: int = args.action(args)
+    status: int = args.act(args)
     return status
 
 

@@ -38,11 +38,16 @@ MODES = {"handler": "trap", "stubs": "translate", "fill": "translate",
 class Extensions:
     """What to use instead of the monitor's own; None where its own is wanted."""
 
+    #: Mode trap: emulates what raised #GP.
     handler: Callable[[VirtualCpu], bool] | None = None
+    #: Mode translate: templates by name, of cli, sti, pushf and popf.
     stubs: Mapping[str, str] | None = None
+    #: Mode translate: decides about a shadow page fault.
     fill: Callable[[Fault, GuestTables, Shadow], bool] | None = None
+    #: With `fill`: is told of traced entries that the guest has written.
     table_written: Callable[[int, GuestTables, Shadow], None] | None = None
-    chaining: Callable[[TranslatedCode], Any] | None = None  # a class
+    #: Mode translate: a class that links and unlinks direct branches.
+    chaining: Callable[[TranslatedCode], Any] | None = None
 
     def check(self, mode: str) -> None:
         """UserError for an extension that goes with another mode."""

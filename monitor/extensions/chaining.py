@@ -40,10 +40,14 @@ class BranchExit:
     there by a Jcc with a 32-bit displacement, six bytes at `jump`; other branches have None there.
     """
 
+    #: Of the slot.
     address: int
+    #: Of the Jcc, for a conditional branch.
     jump: int | None
-    target: int  # the guest's EIP
-    context: int  # of the block that it belongs to
+    #: The guest's EIP that the branch leads to.
+    target: int
+    #: That of the block which the branch belongs to.
+    context: int
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,11 @@ class Block:
     What is translated depends on the context: kernel or user code, with IOPL 0 or not.
     """
 
+    #: Of the guest code.
     eip: int
+    #: What the translation depends on besides the code.
     context: int
+    #: Address of the translation.
     start: int
 
 
@@ -65,6 +72,7 @@ class TranslatedCode:
         self._processor = processor
 
     def read(self, address: int, size: int) -> bytes:
+        """Bytes of the cache."""
         self._check("read", address, size)
         return self._processor.cache.code(address, address + size)
 

@@ -49,9 +49,12 @@ M32 = 0xFFFFFFFF
 class Fault:
     """An access that the shadow did not allow."""
 
+    #: The address.
     linear: int
+    #: Is it a write?
     write: bool
-    user: bool  # at CPL 3; else at CPL 0 to 2
+    #: Is it at CPL 3? Else at CPL 0 to 2.
+    user: bool
 
 
 class GuestTables:
@@ -63,6 +66,7 @@ class GuestTables:
 
     @property
     def cr3(self) -> int:
+        """Where the page directory is, in bits 12 to 31."""
         return int(self._ideal.cr3)
 
     @property
@@ -100,7 +104,8 @@ class Shadow:
 
     def __init__(self, mmu: FilledShadow) -> None:
         self._mmu = mmu
-        self.mapped: tuple[int, int] | None = None  # frame's address and PERM_* of the fault's page
+        #: What map() was told of the fault's page: the frame's address, and PERM_*.
+        self.mapped: tuple[int, int] | None = None
 
     def map(
         self, frame: int, *, writable: bool, is_global: bool = False, large: bool = False

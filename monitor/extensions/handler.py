@@ -40,8 +40,11 @@ class VirtualCpu:
     def __init__(self, processor: HandledProcessor, error_code: int) -> None:
         self._processor = processor
         self._ideal = processor.ideal
-        self.error_code = error_code  # of the #GP
+        #: That of the #GP.
+        self.error_code = error_code
+        #: halt() was called.
         self.halted = False
+        #: hold_interrupts() was called.
         self.shadow = False
 
     @property
@@ -51,10 +54,12 @@ class VirtualCpu:
 
     @property
     def iopl(self) -> int:
+        """The I/O privilege level in EFLAGS."""
         return int(self._ideal.flags() & IOPL) >> 12
 
     @property
     def eip(self) -> int:
+        """Where the guest is; a handler leaves it behind the instruction."""
         return int(self._ideal.eip)
 
     @eip.setter
@@ -67,6 +72,7 @@ class VirtualCpu:
         return int(self._ideal.reg(number))
 
     def set_reg(self, number: int, value: int) -> None:
+        """Set a general register."""
         _check(0 <= number < len(GENERAL), f"set_reg({number}): general registers are 0 to 7")
         self._ideal.set_reg(number, value & M32)
 
@@ -147,9 +153,11 @@ class VirtualCpu:
     # --- privileged registers -----------------------------------------------------------
 
     def load_gdt(self, base: int, limit: int) -> None:
+        """Set GDTR."""
         self._ideal.gdtr_base, self._ideal.gdtr_limit = base & M32, limit & 0xFFFF
 
     def load_idt(self, base: int, limit: int) -> None:
+        """Set IDTR."""
         self._ideal.idtr_base, self._ideal.idtr_limit = base & M32, limit & 0xFFFF
 
     def control(self, number: int) -> int:
@@ -172,6 +180,7 @@ class VirtualCpu:
         return int(self._processor.board.read_port(port & 0xFFFF, size))
 
     def port_out(self, port: int, size: int, value: int) -> None:
+        """Let a device have a value; `size` in bytes."""
         _check(size in SIZES, f"port_out(..., {size}): a port access has 1, 2 or 4 bytes")
         value &= (1 << 8 * size) - 1
         self._processor.board.write_port(port & 0xFFFF, size, value)

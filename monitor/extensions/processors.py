@@ -13,21 +13,20 @@ from monitor.extensions.handler import HandledProcessor
 from monitor.memory import GuestMemory
 from monitor.processor import Processor
 from monitor.shadow import ShadowMmu
+from monitor.trapping import TrappingProcessor
 
 if TYPE_CHECKING:
     from monitor.machine import Machine
 
 
-def make_processor(machine: Machine) -> Processor:
-    """What Machine._make_processor makes if there are extensions, which were checked."""
-    extensions = machine.extensions
-    assert extensions is not None
+def make_processor(machine: Machine, extensions: Extensions) -> Processor:
+    """A virtual processor with extensions, which were checked."""
     parts = machine.ram, machine.memory, machine.board, machine.engine
     if machine.mode == "translate":
         return ExtendedProcessor(*parts, machine.without, extensions)
     if extensions.handler is not None:
         return HandledProcessor(*parts, extensions.handler)
-    return machine.usual_processor()
+    return TrappingProcessor(*parts)
 
 
 class ExtendedProcessor(ChainingProcessor):

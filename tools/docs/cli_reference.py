@@ -72,10 +72,9 @@ def page() -> str:
 
 def _parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """The verbs' own parsers, by name."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    raise AssertionError("vp has no verbs")
+    found = _actions(parser)
+    assert found, "vp has no verbs"
+    return found
 
 
 def _verb_table() -> Iterator[str]:
@@ -93,17 +92,39 @@ def _verb(verb: Verb, parser: argparse.ArgumentParser) -> Iterator[str]:
     yield "```"
     yield ""
     yield _prose(verb.__doc__ or "")
-    for group in parser._action_groups:
-        actions = [each for each in group._group_actions if each.help != argparse.SUPPRESS]
-        if [each for each in actions if not isinstance(each, argparse._HelpAction)]:
-            yield ""
-            yield from _table(_title(group.title or ""), actions)
+    yield from _tables(parser)
+    for name, action in _actions(parser).items():
+        yield ""
+        yield f"### vp {verb.NAME} {name}"
+        yield ""
+        yield "```text"
+        yield " ".join(("vp", verb.NAME, name, "[OPTIONS]", *_positionals(action)))
+        yield "```"
+        yield from _tables(action)
     yield ""
     yield "Examples:"
     yield ""
     yield "```sh"
     yield from verb.EXAMPLES
     yield "```"
+
+
+def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of what a verb can do, if it can do several things."""
+    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
+
+
+def _tables(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """A table for each group of arguments. Actions are listed by what they do."""
+    for group in parser._action_groups:
+        actions = [each for each in group._group_actions if each.help != argparse.SUPPRESS]
+        if actions and isinstance(actions[0], argparse._SubParsersAction):
+            yield ""
+            yield from _table("actions", actions[0]._choices_actions)
+        elif [each for each in actions if not isinstance(each, argparse._HelpAction)]:
+            yield ""
+            yield from _table(_title(group.title or ""), actions)
 
 
 def _positionals(parser: argparse.ArgumentParser) -> list[str]:
