@@ -104,3 +104,17 @@ def test_there_are_five_labs_and_files_must_exist(tmp_path: Path) -> None:
         check_lab(6, tmp_path)
     with pytest.raises(UserError, match=r"no such file; `vp lab start N` writes a skeleton"):
         check_lab(1, tmp_path / "lab1.py")
+
+
+def test_invented_instructions_are_classed_as_the_derivation_would() -> None:
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from bt.virtualizability.classify import Trial, classify
+    from bt.virtualizability.worlds import PROTECTED
+    from monitor.labs.lab1 import invented_questions
+
+    form = cast(Any, SimpleNamespace(name="invented"))
+    for question in invented_questions():
+        trials = [Trial(cast(Any, None), dict(trial)) for trial in question.evidence.trials]
+        assert classify(PROTECTED, form, trials).verdict.value == question.verdict, question.name
