@@ -1,0 +1,117 @@
+"""The keeper: a process that forks the worker, waits for it, and lets nothing outlive it.
+
+    python -m monitor.grading.keeper < plan.json
+
+It ends the worker with SIGKILL, which cannot be ignored, when the time is over. Processes whose
+parent is gone become the keeper's (PR_SET_CHILD_SUBREAPER), however they detached themselves, so
+it can end them too. If the grader dies, the kernel ends the keeper, and with it the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from itertools import pairwise
+from pathlib import Path
+
+from monitor.grading import linux
+from monitor.grading.plan import Ending, Plan
+from monitor.grading.worker import work
+
+ROUNDS = 1000  # of killing what was left behind
+
+
+def main() -> int:
+    plan = Plan.from_json(sys.stdin.read())
+    linux.die_with_parent(plan.parent)
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that it can be waited for
+    worker = _fork(plan)
+    os.close(plan.report)
+    ending = _wait(worker, plan)
+    os.write(plan.ending, ending.to_json().encode())
+    return 0
+
+
+def _fork(plan: Plan) -> int:
+    keeper = os.getpid()
+    worker = os.fork()
+    if worker == 0:
+        status = 255
+        try:
+            linux.die_with_parent(keeper)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _keep_only(0, 1, 2, plan.report)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            status = work(plan)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)  # nothing of the submission's runs at an exit of Python's
+    return worker
+
+
+def _keep_only(*descriptors: int) -> None:
+    """The ending's descriptor above all: the submission could write its own."""
+    edges = [-1, *sorted(descriptors), os.sysconf("SC_OPEN_MAX")]
+    for low, high in pairwise(edges):
+        if low + 1 < high:  # an empty range that begins at 0 would close every descriptor
+            os.closerange(low + 1, high)
+
+
+def _wait(worker: int, plan: Plan) -> Ending:
+    begin = time.monotonic()
+    expired = False
+    while True:
+        done, status, usage = os.wait4(worker, os.WNOHANG)
+        if done:
+            break
+        left = begin + plan.limits.wall - time.monotonic()
+        if left <= 0:
+            expired = True
+            os.kill(worker, signal.SIGKILL)
+            _done, status, usage = os.wait4(worker, 0)
+            break
+        signal.sigtimedwait({signal.SIGCHLD}, left)
+    return Ending(
+        status=os.waitstatus_to_exitcode(status),
+        expired=expired,
+        cpu=round(usage.ru_utime + usage.ru_stime, 3),
+        wall=round(time.monotonic() - begin, 3),
+        peak=usage.ru_maxrss >> 10,
+        strays=_end_strays(),
+    )
+
+
+def _end_strays() -> int:
+    """End and bury every descendant; how many there were."""
+    ended: set[int] = set()
+    for _ in range(ROUNDS):
+        for process in _children():
+            os.kill(process, signal.SIGKILL)
+            ended.add(process)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    return len(ended)
+
+
+def _children() -> list[int]:
+    """By the parent in /proc/PID/stat, the second field behind the name in brackets."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = place.read_text(errors="replace").rpartition(")")[2].split()[1]
+        except OSError:
+            continue  # gone in the meantime
+        if int(parent) == os.getpid():
+            found.append(int(place.parent.name))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
