@@ -28,6 +28,8 @@ NAME = "grade"
 HELP = "grade a class's submissions, with limits on what they can do"
 BROKEN_STATUS = 1
 DEFAULT_OUT = Path("grades")
+CPU, CPU_UNCOMPILED = 50, 600  # seconds
+WALL_PER_CPU = 4
 PIPE_WIDTH = 120  # columns where the output is no terminal
 
 
@@ -44,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=_positive, metavar="N",
                         help="submissions at once (default: as many as processors)")
     parser.add_argument("--cpu", type=_positive, metavar="SECONDS",
-                        help="processor time of one submission")
+                        help=f"processor time of one submission (default {CPU})")
     parser.add_argument("--wall", type=_positive, metavar="SECONDS",
-                        help="time that may pass (default: 4 times --cpu)")
-    parser.add_argument("--memory", type=_positive, metavar="MIB", help="memory of one submission")
+                        help=f"time that may pass (default: {WALL_PER_CPU} times --cpu)")
+    parser.add_argument("--memory", type=_positive, metavar="MIB",
+                        help="memory of one submission (default 1024)")
     parser.add_argument("--check-host", action="store_true",
                         help="say what this host can protect against, and grade nothing")
 
@@ -83,9 +86,12 @@ def run(args: argparse.Namespace) -> int:
 def _limits(args: argparse.Namespace) -> Limits:
     from monitor.grading.limits import Limits
 
-    given = {name: getattr(args, name) for name in ("cpu", "wall", "memory")}
-    if args.cpu and not args.wall:
-        given["wall"] = 4 * args.cpu
+    from bt.engine import BUILD
+
+    given = {"cpu": args.cpu or (CPU if BUILD == "compiled" else CPU_UNCOMPILED),
+             "wall": args.wall, "memory": args.memory}  # fmt: skip
+    if args.wall is None:
+        given["wall"] = WALL_PER_CPU * given["cpu"]
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 

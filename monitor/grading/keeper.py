@@ -17,7 +17,8 @@ import traceback
 from itertools import pairwise
 from pathlib import Path
 
-from monitor.grading import linux
+from monitor.grading import linux, memory_use
+from monitor.grading.limits import LOOKS, MIB, Limits
 from monitor.grading.plan import Ending, Plan
 from monitor.grading.worker import work
 
@@ -43,6 +44,7 @@ def _fork(plan: Plan) -> int:
         status = 255
         try:
             linux.die_with_parent(keeper)
+            memory_use.first_to_go()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             _keep_only(0, 1, 2, plan.report)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -64,26 +66,32 @@ def _keep_only(*descriptors: int) -> None:
 
 def _wait(worker: int, plan: Plan) -> Ending:
     begin = time.monotonic()
-    expired = False
+    ended_for = ""
     while True:
         done, status, usage = os.wait4(worker, os.WNOHANG)
         if done:
             break
-        left = begin + plan.limits.wall - time.monotonic()
-        if left <= 0:
-            expired = True
+        ended_for = _over_limit(worker, plan.limits, begin)
+        if ended_for:
             os.kill(worker, signal.SIGKILL)
             _done, status, usage = os.wait4(worker, 0)
             break
-        signal.sigtimedwait({signal.SIGCHLD}, left)
+        signal.sigtimedwait({signal.SIGCHLD}, 1 / LOOKS)
     return Ending(
         status=os.waitstatus_to_exitcode(status),
-        expired=expired,
+        ended_for=ended_for,
         cpu=round(usage.ru_utime + usage.ru_stime, 3),
         wall=round(time.monotonic() - begin, 3),
         peak=usage.ru_maxrss >> 10,
         strays=_end_strays(),
     )
+
+
+def _over_limit(worker: int, limits: Limits, begin: float) -> str:
+    """Which limit it is over, if any."""
+    if time.monotonic() - begin >= limits.wall:
+        return "wall"
+    return "memory" if memory_use.of(worker) > limits.memory * MIB else ""
 
 
 def _end_strays() -> int:

@@ -46,7 +46,8 @@ class Notes:
             return  # most of them, and there are many
         for beginning, flag in EVENTS.items():
             if event.startswith(beginning):
-                self._note(flag, event + _first(arguments))
+                if flag != "write" or not isinstance(arguments[0], int):  # os.ftruncate of its own
+                    self._note(flag, event + _first(arguments))
                 return
 
     def _opened(self, path: object, _mode: object, flags: object) -> None:

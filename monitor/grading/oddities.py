@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 MODULES = frozenset({
     "_thread", "atexit", "builtins", "cffi", "ctypes", "faulthandler", "gc", "importlib",
-    "inspect", "mmap", "monitor.grading", "monitor.labs", "multiprocessing", "os", "resource",
-    "runpy", "shutil", "signal", "socket", "subprocess", "threading", "traceback",
-    "unittest.mock",
+    "inspect", "mmap", "monitor.grading", "monitor.labs.cases", "monitor.labs.check",
+    "monitor.labs.report", "monitor.labs.submission", "multiprocessing", "os", "resource", "runpy",
+    "shutil", "signal", "socket", "subprocess", "threading", "traceback", "unittest.mock",
 })  # fmt: skip
 NAMES = frozenset({
     "_getframe", "__builtins__", "__closure__", "__code__", "__globals__", "__import__",

@@ -43,7 +43,7 @@ class Ending:
     """How the worker ended, from the process that waited for it."""
 
     status: int  # exit status; minus the signal that ended it
-    expired: bool  # ended by the keeper: the wall clock's limit
+    ended_for: str  # the limit for which the keeper ended it: "wall", "memory", or nothing
     cpu: float  # seconds
     wall: float
     peak: int  # MiB resident

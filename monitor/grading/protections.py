@@ -26,15 +26,14 @@ def of_this_host(limits: Limits) -> list[Protection]:
     return [
         Protection("running for ever", f"{limits.cpu} s of processor time, {limits.wall} s in all",
                    True),
-        Protection("using up memory", f"{limits.memory} MiB mapped, {limits.files_in_memory} MiB "
-                   "in files in memory", True),
+        Protection("using up memory", f"ended at {limits.memory} MiB in use", True),
         Protection("printing without end", f"ended after {limits.output >> 20} MiB", True),
-        Protection("starting processes and threads, changing files, signals, network",
+        Protection("processes, writing files, signals, network",
                    "a system-call filter" if filters else
                    "needs Linux on x86-64 with seccomp: no grading here", filters),
-        Protection("reading other files, other submissions among them",
+        Protection("reading your files",
                    f"Landlock, version {version}" if version else
-                   "needs Linux 5.13 or later with Landlock: submissions can read what you can",
+                   "needs Linux 5.13 with Landlock: submissions can read what you can",
                    version > 0),
     ]  # fmt: skip
 

@@ -23,6 +23,7 @@ TIMEOUT = "timeout"  # processor time or the wall clock
 CRASHED = "crashed"  # ended by a signal
 LEFT = "left"  # ended by itself before the check was over
 OUTPUT = "output"  # printed too much
+MEMORY = "memory"  # used too much
 FORGED = "forged"  # wrote a report of its own
 MISSING = "missing"  # handed in nothing
 REJECTED = "rejected"  # handed in what is no file to grade
@@ -32,7 +33,8 @@ ENDED = {
     TIMEOUT: "the time was over: {limit}",
     CRASHED: "the process was ended here: {limit}",
     LEFT: "the process left here, before the check was over",
-    OUTPUT: "the process was ended here: it had printed too much",
+    OUTPUT: "the process was ended here: it had printed {limit}",
+    MEMORY: "the process was ended here: it used {limit} of memory",
 }
 NEARLY = 0.75  # of the memory limit: worth a look
 
@@ -70,6 +72,8 @@ def judge(student: str, lab: int, run: Run, limits: Limits) -> Grade:
     heard = _listen(run, lab)
     status, limit = _status(run, heard, limits)
     flags = {flag for flag, _ in heard.notes} | _flags(run, heard, limits)
+    if status == CRASHED and run.ending and run.ending.status == -signal.SIGKILL:
+        flags.add("killed")
     if status != GRADED:
         flags.add(status)
     report = None
@@ -141,7 +145,9 @@ def _status(run: Run, heard: _Heard, limits: Limits) -> tuple[str, str]:
         return OUTPUT, f"more than {limits.output >> 20} MiB"
     if ending is None or ending.status == BROKEN or not heard.reports:
         return BROKEN_RUN, ""
-    if ending.expired:
+    if ending.ended_for == "memory":
+        return MEMORY, f"more than {limits.memory} MiB"
+    if ending.ended_for:
         return TIMEOUT, f"{limits.wall} s passed"
     if ending.status == -signal.SIGXCPU or (ending.status < 0 and ending.cpu >= limits.cpu):
         return TIMEOUT, f"{limits.cpu} s of processor time"
@@ -159,8 +165,6 @@ def _flags(run: Run, heard: _Heard, limits: Limits) -> set[str]:
         flags.add("memory")
     if run.ending and run.ending.strays:
         flags.add("process")
-    if run.ending and run.ending.status == -signal.SIGKILL and not run.ending.expired:
-        flags.add("killed")
     return flags
 
 

@@ -8,6 +8,7 @@ Nothing of `sh` is executed.
 
 from __future__ import annotations
 
+import argparse
 import doctest
 import re
 import shlex
@@ -188,12 +189,17 @@ def test_commands_would_be_accepted(page: Path) -> None:
             assert callable(args.run)
 
 
+def options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Of a parser and of the verbs below it."""
+    for action in parser._actions:
+        yield from action.option_strings
+        for below in action.choices.values() if isinstance(action.choices, dict) else ():
+            yield from options_of(below)
+
+
 @pages
 def test_options_exist(page: Path) -> None:
-    known = set()
-    for action in build_parser()._actions:
-        for verb in action.choices.values() if isinstance(action.choices, dict) else ():
-            known |= {name for option in verb._actions for name in option.option_strings}
+    known = set(options_of(build_parser()))
     for name in re.findall(r"`(--[\w-]+)", prose(page)):
         assert name in known | {"--help", "--version"}, f"{page.name} names {name}"
 

@@ -124,7 +124,7 @@ PAYLOADS = (
     _p("calls the kernel as 32-bit code", INT80, "crashed", flags="crashed odd"),
     # memory
     _p("eats memory", "hoard = []\nwhile True:\n    hoard.append(bytearray(1 << 20))",
-       flags="memory"),
+       "memory", flags="memory"),
     _p("eats memory in files", "import os\nwhile True:\n    file = os.memfd_create('hoard')\n"
        "    try:\n        while True:\n            os.write(file, bytes(1 << 20))\n"
        "    except OSError:\n        pass", flags="odd"),

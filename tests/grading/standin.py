@@ -35,7 +35,9 @@ CASES: tuple[tuple[str, int, Callable[[Any], None]], ...] = (
 
 
 class Check:
-    def __init__(self, number: int, path: Path, on_result: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, path: Path, on_result: Callable[[], None] = lambda: None
+    ) -> None:
         self.number = number
         self.path = path
         self.results: list[TestResult] = []

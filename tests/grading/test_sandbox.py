@@ -36,8 +36,9 @@ def feedback(grade: object) -> str:
         ("import os; os._exit(0)", "left", "the process left here, before the check was over"),
         ("import os; os.abort()", "crashed", "the process was ended here: SIGABRT"),
         ("import ctypes; ctypes.string_at(0)", "crashed", "the process was ended here: SIGSEGV"),
-        ("while True: print('x' * 9999)", "output", "the process was ended here: it had printed"),
+        ("while True: print('x' * 9999)", "output", "it had printed more than 16 MiB"),
         ("return bytearray(1 << 40)", "graded", "MemoryError"),
+        ("return b'x' * (4 << 30)", "memory", "it used more than 256 MiB of memory"),
         ("return open('/etc/passwd')", "graded", "PermissionError"),
     ],
 )
@@ -90,7 +91,7 @@ for each in gc.get_objects():
 raise Exception
 """)
     assert (found.status, found.score) == ("graded", 20)
-    assert found.notes == ("odd: gc", "odd: monitor.labs")
+    assert found.notes == ("odd: gc", "odd: monitor.labs.report")
 
 
 def test_what_it_prints_is_kept_in_part(grade: GradeOne) -> None:
