@@ -84,9 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _limits(args: argparse.Namespace) -> Limits:
-    from monitor.grading.limits import Limits
-
     from bt.engine import BUILD
+    from monitor.grading.limits import Limits
 
     given = {"cpu": args.cpu or (CPU if BUILD == "compiled" else CPU_UNCOMPILED),
              "wall": args.wall, "memory": args.memory}  # fmt: skip

@@ -18,6 +18,7 @@ from monitor.errors import UserError
 from monitor.grading import gradebook, pool, submissions
 from monitor.grading.gradebook import NOT_GRADED, Gradebook
 from monitor.grading.limits import Limits
+from monitor.grading.reports import printable
 from monitor.grading.sandbox import SOURCES, Sandbox
 from monitor.grading.submissions import Rejected, Submission
 from monitor.grading.verdict import BROKEN_RUN, MISSING, REJECTED, Grade
@@ -103,7 +104,7 @@ class Classroom:
             try:
                 source = submission.read(self._limits.submission)
             except Rejected as why:
-                grade = Grade(student, lab, REJECTED, why=str(why), flags=(REJECTED,))
+                grade = Grade(student, lab, REJECTED, why=printable(str(why)), flags=(REJECTED,))
             else:
                 grade = self._book.find(student, lab, self._key(source))
                 if wanted and (grade is None or self._again):
@@ -119,7 +120,7 @@ class Classroom:
 def _why_missing(submission: Submission) -> str:
     if not submission.others:
         return ""
-    return f"there is no lab{submission.lab}.py, but {', '.join(submission.others)}"
+    return printable(f"there is no lab{submission.lab}.py, but {', '.join(submission.others)}")
 
 
 def _check_apart(folder: Path, out: Path) -> None:

@@ -28,6 +28,7 @@ ROUNDS = 1000  # of killing what was left behind
 def main() -> int:
     plan = Plan.from_json(sys.stdin.read())
     linux.die_with_parent(plan.parent)
+    os.chdir(Path(plan.file).parent)
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that it can be waited for
     worker = _fork(plan)

@@ -1,4 +1,4 @@
-"""How much memory a process uses: its resident pages, and what lies in files in memory.
+"""How much memory a process uses: resident or swapped pages, and what lies in files in memory.
 
 A file of memfd_create(2) keeps its pages when it is no longer mapped, as long as it is open. If it
 is both it counts twice; the monitor closes the files of guest RAM once they are mapped.
@@ -7,18 +7,20 @@ is both it counts twice; the monitor closes the files of guest RAM once they are
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 BLOCK = 512  # of st_blocks, whatever the file system's
+_FIELDS = re.compile(r"^Vm(?:RSS|Swap):\s*(\d+) kB$", re.MULTILINE)
 
 
 def of(process: int) -> int:
     """Bytes; 0 if it has ended."""
     place = Path("/proc") / str(process)
     try:
-        resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        return resident + sum(_in_memory(each) for each in (place / "fd").iterdir())
+        pages = sum(map(int, _FIELDS.findall((place / "status").read_text()))) * 1024
+        return pages + sum(_in_memory(each) for each in (place / "fd").iterdir())
     except OSError:
         return 0
 

@@ -24,6 +24,7 @@ EVENTS = {
     "os.truncate": "write", "os.link": "write", "os.symlink": "write", "os.chmod": "write",
     "os.chown": "write", "os.utime": "write", "os.setxattr": "write",
 }  # fmt: skip
+READ = "read"
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 MOST = 20  # notes of one run
 LONGEST = 160
@@ -57,7 +58,7 @@ class Notes:
         if flags & WRITING:
             self._note("write", f"open {name}")
         elif not name.startswith(self._readable) and not name.startswith(os.getcwd()):
-            self._note("read", f"open {name}")
+            self._note(READ, f"open {name}")
 
     def _note(self, flag: str, text: str) -> None:
         note = flag, text[:LONGEST]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+FLAG = "odd"
 MODULES = frozenset({
     "_thread", "atexit", "builtins", "cffi", "ctypes", "faulthandler", "gc", "importlib",
     "inspect", "mmap", "monitor.grading", "monitor.labs.cases", "monitor.labs.check",

@@ -123,7 +123,7 @@ class Sandbox:
     def _start(self, plan: Plan, output: int) -> subprocess.Popen[bytes]:
         keeper = subprocess.Popen(
             [sys.executable, "-B", "-m", "monitor.grading.keeper"],
-            stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=Path(plan.file).parent,
+            stdin=subprocess.PIPE, stdout=output, stderr=output, cwd="/",  # Python imports from it
             env=self._environment(), pass_fds=(plan.report, plan.ending), start_new_session=True,
         )  # fmt: skip
         assert keeper.stdin is not None

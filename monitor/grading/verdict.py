@@ -12,6 +12,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.grading import notes, oddities
 from monitor.grading.limits import Limits
 from monitor.grading.reports import printable, without_points
 from monitor.grading.sandbox import Run
@@ -37,6 +38,8 @@ ENDED = {
     MEMORY: "the process was ended here: it used {limit} of memory",
 }
 NEARLY = 0.75  # of the memory limit: worth a look
+FLAGS = {oddities.FLAG, *notes.EVENTS.values(), notes.READ}  # that a worker raises
+LONGEST_WHY = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def judge(student: str, lab: int, run: Run, limits: Limits) -> Grade:
     report = None
     why = limit
     if status == FORGED:
-        why = heard.forged
+        why = printable(heard.forged)[:LONGEST_WHY]
         report = _without_points(heard)
     elif status == BROKEN_RUN:
         why = _printed(run).strip().rpartition("\n")[2] or "the run did not begin"
@@ -114,10 +117,14 @@ def _listen(run: Run, lab: int) -> _Heard:
 
 def _take(message: dict[str, Any], heard: _Heard, lab: int) -> None:
     if "flag" in message:
-        heard.notes.append((str(message["flag"]), str(message["note"])))
+        if message["flag"] not in FLAGS:
+            raise ValueError("no such flag")
+        heard.notes.append((message["flag"], str(message["note"])))
         return
     report = LabReport.from_json(json.dumps(message["report"]))
     done = message["done"]
+    if type(done) is not int or any(type(each.feedback) is not str for each in report.results):
+        raise ValueError("it has other types")
     before = heard.reports[-1] if heard.reports else None
     if heard.final:
         raise ValueError("it comes after the end")

@@ -33,7 +33,6 @@ def work(plan: Plan) -> int:
     file = Path(plan.file)
     try:
         confine(plan.limits, [*plan.readable_paths(), file.parent], filtered=plan.filtered)
-        os.chdir(file.parent)
         _check(plan, file)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -54,7 +53,7 @@ def _check(plan: Plan, file: Path) -> None:
 
     progress()
     for odd in oddities.find(file.read_bytes()):
-        channel.send(flag="odd", note=odd)
+        channel.send(flag=oddities.FLAG, note=odd)
     Notes(lambda flag, note: channel.send(flag=flag, note=note), plan.readable_paths())
     report = check.run()
     channel.send(final=True, done=len(report.results), report=json.loads(report.to_json()))

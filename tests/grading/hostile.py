@@ -44,7 +44,7 @@ def _p(name: str, code: str, status: str = "graded", points: bool = NONE, flags:
 
 
 DIRECT_CALLS = """
-import ctypes
+import ctypes, os
 call = ctypes.CDLL(None, use_errno=True).syscall
 for number, *arguments in (
     (57,), (58,), (56, 0x11, 0), (56, 0x3D0F00, 0), (435, 0, 0),  # fork vfork clone clone3
@@ -57,6 +57,7 @@ for number, *arguments in (
     (165, 0, b"/", 0, 0, 0), (272, 0x10000000), (29, 0, 1 << 20, 0o1600), (425, 8, 0),
     (240, b"queue", 0o102, 0o600, 0), (321, 0, 0, 0), (157, 38, 0, 0, 0, 0), (112,), (109, 0, 0),
     (248, b"user", b"x", b"x", 1, -2), (323, 0), (298, 0, 0, -1, -1, 0), (72, 1, 8, 1),
+    (302, os.getppid(), 7, 0, 0), (302, 1, 7, 0, 0), (203, 0, 8, b"\\1" * 8), (141, 0, 0, 0),
 ):
     if call(number, *arguments) >= 0:
         raise Escaped(number)
@@ -128,6 +129,8 @@ PAYLOADS = (
     _p("eats memory in files", "import os\nwhile True:\n    file = os.memfd_create('hoard')\n"
        "    try:\n        while True:\n            os.write(file, bytes(1 << 20))\n"
        "    except OSError:\n        pass", flags="odd"),
+    _p("hides memory", "import mmap\nmemory = mmap.mmap(-1, 1 << 20)\n"
+       "memory.write(bytes(1 << 20))\nrefused(memory.madvise, mmap.MADV_DONTNEED)", points=FULL, flags="odd"),
     _p("eats shared memory", "refused(open, '/dev/shm/hoard', 'wb')", points=FULL, flags="write"),
     _p("eats descriptors", "import os\nwhile True:\n    os.dup(1)", flags="odd"),
     _p("raises its limits", "import resource as r\nfor kind in (r.RLIMIT_AS, r.RLIMIT_CPU):\n"

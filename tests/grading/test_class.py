@@ -18,6 +18,9 @@ from hostile import PAYLOADS
 from monitor.grading.classroom import Classroom
 from monitor.grading.verdict import Grade
 
+# Nothing of this depends on the interpreter: once, on the compiled build, is enough.
+pytestmark = pytest.mark.slow
+
 COUNT, SEED = 60, 1999
 WRONG = (RIGHT.replace("a + a", "a"), RIGHT.replace("hello", "bye"), "def add(a, b): return a + b")
 WRONG_SCORES = {10, 15, 5}
