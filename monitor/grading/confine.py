@@ -7,6 +7,7 @@ comes last, since it forbids the calls that set up the rest.
 from __future__ import annotations
 
 import os
+import site
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -22,11 +23,17 @@ SYSTEM = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/
           "/dev/urandom")  # fmt: skip
 
 
+def user_site() -> list[Path]:
+    """Where `pip install --user` puts packages, if this Python looks there."""
+    place = Path(site.getusersitepackages())
+    return [place] if site.ENABLE_USER_SITE and place.is_dir() else []
+
+
 def readable_places() -> list[Path]:
     """Python, its libraries and the monitor; not the rest of a source tree."""
     sources = Path(__file__).parents[2]
     places = [sources / name for name in PACKAGES]
-    places += [Path(sys.prefix), Path(sys.base_prefix), *map(Path, SYSTEM)]
+    places += [Path(sys.prefix), Path(sys.base_prefix), *map(Path, SYSTEM), *user_site()]
     places += [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib",
                                                            "platlib")]  # fmt: skip
     # A prefix of / or /usr holds more than Python: its libraries are in the list already.

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitor.grading.confine import readable_places
+from monitor.grading.confine import readable_places, user_site
 from monitor.grading.limits import Limits
 from monitor.grading.plan import Ending, Plan
 
@@ -138,7 +138,7 @@ class Sandbox:
         return kept | dict.fromkeys(threads, "1") | {
             "LANG": "C.UTF-8",
             "HOME": "/nonexistent",
-            "PYTHONPATH": os.pathsep.join(map(str, [SOURCES, *self._extra])),
+            "PYTHONPATH": os.pathsep.join(map(str, [SOURCES, *self._extra, *user_site()])),
             "PYTHONHASHSEED": "0",
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",

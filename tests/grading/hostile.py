@@ -130,7 +130,8 @@ PAYLOADS = (
        "    try:\n        while True:\n            os.write(file, bytes(1 << 20))\n"
        "    except OSError:\n        pass", flags="odd"),
     _p("hides memory", "import mmap\nmemory = mmap.mmap(-1, 1 << 20)\n"
-       "memory.write(bytes(1 << 20))\nrefused(memory.madvise, mmap.MADV_DONTNEED)", points=FULL, flags="odd"),
+       "memory.write(bytes(1 << 20))\nrefused(memory.madvise, mmap.MADV_DONTNEED)",
+       points=FULL, flags="odd"),
     _p("eats shared memory", "refused(open, '/dev/shm/hoard', 'wb')", points=FULL, flags="write"),
     _p("eats descriptors", "import os\nwhile True:\n    os.dup(1)", flags="odd"),
     _p("raises its limits", "import resource as r\nfor kind in (r.RLIMIT_AS, r.RLIMIT_CPU):\n"
