@@ -3,6 +3,7 @@
     vp lab list              the labs
     vp lab start N [DIR]     copy lab N's handout and skeleton to DIR (default: here)
     vp lab check N [FILE]    run the lab's tests on FILE (default: labN.py)
+    vp lab grade DIR         a whole class, in processes that can do no harm
 
 notebooks/labs/README.md is for the teacher. `check` runs the file in a process of its own, with no
 limits but time: it is for one's own work.
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli import lab_grade
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="the submission (default labN.py)")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.set_defaults(act=_check)
+    grade = actions.add_parser(lab_grade.NAME, help=lab_grade.HELP, description=lab_grade.__doc__,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    lab_grade.add_arguments(grade)
+    grade.set_defaults(act=lab_grade.run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -161,7 +161,7 @@ HEAVY = ("numpy", "rich", "keystone", "capstone", "bt", "monitor.machine")
 
 
 LIGHT = ("--help", "--version", "run --help", "demo --help", "scan --help",
-         "virtualizability --help")  # fmt: skip
+         "virtualizability --help", "lab grade --help")  # fmt: skip
 
 
 @pytest.mark.parametrize("option", LIGHT)
