@@ -4,7 +4,7 @@
     lab3/ada.json        everything about one submission
     lab3/ada.txt         the same for the student, to read
 
-Nothing in it depends on when, how fast or in which order the submissions ran. A grade is taken
+No grade in it depends on when, how fast or in which order the submissions ran. A grade is taken
 over from an earlier run if the submission, the limits and the labs are still the same (`key`).
 """
 

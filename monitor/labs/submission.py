@@ -1,7 +1,7 @@
 """A student's file: imported under a name of its own, and blamed by file and line.
 
-Nothing here protects anybody from what the file does: it runs in this process. Whoever grades
-strangers' work starts monitor/labs/worker.py in a process with limits.
+Nothing here protects anybody from what the file does: it runs in this process. For strangers' work
+there is monitor/grading/, which runs the check in a process with limits.
 """
 
 from __future__ import annotations
