@@ -26,7 +26,7 @@ SYSTEM = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/
 def user_site() -> list[Path]:
     """Where `pip install --user` puts packages, if this Python looks there."""
     place = Path(site.getusersitepackages())
-    return [place] if site.ENABLE_USER_SITE and place.is_dir() else []
+    return [place] if site.ENABLE_USER_SITE and os.path.isdir(place) else []
 
 
 def readable_places() -> list[Path]:
