@@ -1,34 +1,16 @@
-"""A class, graded with the small lab of standin.py."""
+"""Runs whose folders are seen to go, and one submission graded with the small lab."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import standin
+from small_lab import LIMITS, STANDIN, GradeOne
 
-from monitor.grading.classroom import Course
 from monitor.grading.limits import Limits
 from monitor.grading.sandbox import Sandbox
 from monitor.grading.verdict import Grade, judge
-
-HERE = Path(__file__).parent
-RIGHT = """
-def add(a, b):
-    return a + b
-
-def double(a):
-    return a + a
-
-def greet(name):
-    return "hello " + name
-"""
-LIMITS = Limits(cpu=1, wall=6, memory=256, file=4)
-STANDIN = Course(f"{standin.__name__}:Check", HERE, (HERE,))
-
-GradeOne = Callable[..., Grade]
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import LIMITS, RIGHT, STANDIN
 from generate import FILES, Expected, Sources, generate
 from hostile import PAYLOADS
+from small_lab import LIMITS, RIGHT, STANDIN
 
 from monitor.grading.classroom import Classroom
 from monitor.grading.verdict import Grade

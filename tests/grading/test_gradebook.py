@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import LIMITS, RIGHT, STANDIN
+from small_lab import LIMITS, RIGHT, STANDIN
 from test_class import WRONG, tree
 
 from monitor.errors import UserError

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import LIMITS, RIGHT, STANDIN, GradeOne
+from small_lab import LIMITS, RIGHT, STANDIN, GradeOne
 
 from monitor.errors import UserError
 from monitor.grading.limits import Limits

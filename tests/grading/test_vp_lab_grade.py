@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import RIGHT, STANDIN
+from small_lab import RIGHT, STANDIN
 from test_class import WRONG
 
 from monitor.cli import main
