@@ -6,6 +6,9 @@ DIR has a folder (NAME/lab3.py) or a file (lab3-NAME.py) for each student, and i
 gets grades.csv, and for each submission a JSON file and a text for the student. What has been
 graded there before is not graded again unless the submission, the limits or the labs have changed.
 docs/grading.md says what a submission can and cannot do.
+
+Exit status: 0 if every submission was graded, whatever its grade; 1 if the grader itself had
+trouble with one, or with --check-host if the host lacks a protection; 2 for bad usage.
 """
 
 from __future__ import annotations
