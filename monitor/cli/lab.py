@@ -1,4 +1,4 @@
-"""Hand out and check the labs of a course on virtual machine monitors.
+"""Hand out, check and grade the labs of a course on virtual machine monitors.
 
     vp lab list              the labs
     vp lab start N [DIR]     copy lab N's handout and skeleton to DIR (default: here)
@@ -6,9 +6,10 @@
     vp lab grade DIR         a whole class, in processes that can do no harm
 
 notebooks/labs/README.md is for the teacher. `check` runs the file in a process of its own, with no
-limits but time: it is for one's own work.
+limits but time: it is for one's own work. docs/grading.md says what limits `grade` has.
 
-Exit status: 0 done, and the full score; 1 less than that; 2 bad usage or input.
+Exit status: 0 done, and the full score; 1 less than that, or a submission that could not be graded;
+2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from monitor.labs.report import LabReport
 
 NAME = "lab"
-HELP = "labs for a course: start one, check it"
+HELP = "labs for a course: start one, check it, grade a class"
 EXAMPLES = (
     "vp lab list",
     "vp lab start 3 my-work",
     "vp lab check 3 my-work/lab3.py",
     "vp lab check 3 my-work/lab3.py --json",
+    "vp lab grade submissions --out grades --lab 3",
 )
 PIPE_WIDTH = 100  # columns where the output is no terminal
 HANDOUT = "handout.md"
