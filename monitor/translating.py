@@ -8,6 +8,7 @@ instruction that it belongs to, before anything else is asked.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 from bt.cache import CHAIN, EMULATE, Exit, TranslatedBlock, TranslationCache
@@ -66,6 +67,22 @@ OTHERWISE = (How.EMULATED, CONTEXTS[0])
 Rule = Mapping[int, tuple[How, Context]]
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """Where a budget ended in the cache, with nothing done since: the way back in.
+
+    A budget may end wherever the host wanted to look around, which no figure may depend on. So the
+    guest goes on at `at`, with what EAX and ECX held there, rather than in a block of its own.
+    """
+
+    at: int
+    eax: int
+    ecx: int
+    eip: int  # of the guest
+    context: int
+    count: int  # guest instructions completed
+
+
 def decide(posture: int, rule: Rule = RULE) -> tuple[How, Context]:
     """How a guest in this posture goes on, and the context of what is translated for it."""
     return rule.get(posture, OTHERWISE)
@@ -95,6 +112,7 @@ class TranslatingProcessor(VirtualProcessor):
         self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
         self.pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
+        self._interrupted: Interrupted | None = None
         self._traced: list[tuple[int, int, int, int, int]] = []  # taken when the cache was emptied
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
 
@@ -112,14 +130,9 @@ class TranslatingProcessor(VirtualProcessor):
         cpu = self.ideal
         if cpu.eip in self.stops:  # it is passed; a block that begins at it would be chained to
             return self.emulate("breakpoint")
-        block = self.cache.find(cpu.eip, context.number)
-        self.dispatches[block is not None] += 1
-        if block is None:
-            block = self._translate(cpu.eip, context)
-        if block is None:
+        start = self._resume(context) or self._dispatch(context)
+        if not start:
             return self.emulate("cannot be translated")
-        if self.pending_chain is not None or self._pending_landing:
-            self.connect(block)
         self.shadow.hold_interrupt_flag(context, self._intr)
         space = self.shadow.user if context.user else self.shadow.kernel
         engine = self.engine
@@ -129,7 +142,7 @@ class TranslatingProcessor(VirtualProcessor):
         try:
             reason = engine.run_translated(
                 cpu,
-                block.start,
+                start,
                 HIDDEN_BASE,
                 self.total,
                 budget,
@@ -145,13 +158,43 @@ class TranslatingProcessor(VirtualProcessor):
             self.account("translated", engine.icount())
         return self.leave_translated(reason, context)
 
+    def _dispatch(self, context: Context) -> int:
+        """Where the translation of the guest's next instruction begins; 0 if there can be none."""
+        eip = self.ideal.eip
+        block = self.cache.find(eip, context.number)
+        self.dispatches[block is not None] += 1
+        if block is None:
+            block = self._translate(eip, context)
+        if block is None:
+            return 0
+        if self.pending_chain is not None or self._pending_landing:
+            self.connect(block)
+        return block.start
+
+    def _resume(self, context: Context) -> int:
+        """Where a budget ended, if the guest is still exactly there; else 0."""
+        left, self._interrupted = self._interrupted, None
+        here = (self.ideal.eip, context.number, self.total)
+        if left is None or here != (left.eip, left.context, left.count):
+            return 0
+        self.ideal.set_reg(0, left.eax)
+        self.ideal.set_reg(1, left.ecx)
+        return left.at
+
     def leave_translated(self, reason: int, context: Context) -> int:
         """Roll back to a guest instruction boundary, then see why the engine left."""
         engine = self.engine
+        cpu = self.ideal
         at = engine.eip
+        eax, ecx = cpu.reg(0), cpu.reg(1)
         self._roll_back(at)
-        if reason == EXIT_SOFTINT:
-            return self.leave_by(self.cache.exits[at], at, context.number)
+        exit_ = self.cache.exits[at] if reason == EXIT_SOFTINT else None
+        if self.total >= self._end and (exit_ is None or exit_.kind == EMULATE):
+            self._interrupted = Interrupted(
+                at, eax, ecx, cpu.eip, context.number, self.total
+            )
+        if exit_ is not None:
+            return self.leave_by(exit_, at, context.number)
         if reason == EXIT_EXCEPTION:
             return self.engine_fault(context.user)
         if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
@@ -229,6 +272,7 @@ class TranslatingProcessor(VirtualProcessor):
         self._traced += self._take_trace()  # while the cache knows what is where
         self.pending_chain = None
         self._pending_landing = False
+        self._interrupted = None
         self.code_pages.forget(self.cache)
         self.translator.reset()
         self.cache.flushes += 1
@@ -270,6 +314,8 @@ class TranslatingProcessor(VirtualProcessor):
 
     def drop(self, blocks: list[TranslatedBlock]) -> None:
         """Guest code changed under these blocks."""
+        if blocks:
+            self._interrupted = None
         for block in blocks:
             if not block.live:
                 continue  # it covers two pages, and both have moved
@@ -282,10 +328,15 @@ class TranslatingProcessor(VirtualProcessor):
         """Let no direct branch lead to a block any more."""
         self.patched(self.cache.unchain(block))
 
+    def interrupt(self, vector: int) -> int:
+        self._interrupted = None
+        return super().interrupt(vector)
+
     # --- what the guest does to its code ------------------------------------------------
 
     def restarted(self) -> None:
         self.pending_chain = None
+        self._interrupted = None
         super().restarted()
 
     def memory_changed(self, physical: int, size: int) -> None:
