@@ -7,7 +7,7 @@
 Instructions are separated by semicolons or line ends; labels begin with a dot, and stand alone. The
 code stands in the loop of guests/loop_kernel.asm or, in ring 3, of loop_user.asm: ECX counts the
 rounds down and has to be kept; ESI points to memory in ring 0. Every round must execute the same
-instructions.
+instructions; one that is rewritten must stay of its class.
 """
 
 from __future__ import annotations

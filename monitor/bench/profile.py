@@ -67,7 +67,7 @@ def _stepped(workload: Workload) -> Counter[str]:
     machine.run(until_address=workload.body)
     processor = machine.processor
     counts: Counter[str] = Counter({SIMPLE: processor.count()})
-    kinds: dict[int, str] = {}  # by address: none of the guests changes its code
+    kinds: dict[int, str] = {}  # by address: no guest changes the class of its code
     at, done = int(processor.ideal.eip), processor.count()
     while True:
         if at not in kinds:

@@ -38,7 +38,7 @@ def test_it_may_run_in_ring_3() -> None:
 
 
 def test_rounds_have_to_be_alike() -> None:
-    with pytest.raises(MonitorBug, match="its (rounds differ|profile has)"):
+    with pytest.raises(MonitorBug, match=r"its (rounds differ|profile has)"):
         costs({"odd": "test ecx, 2; jz .even; nop; nop; nop; .even:"}, rounds=ROUNDS)
 
 
