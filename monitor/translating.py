@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bt.cache import CHAIN, EMULATE, Exit, TranslatedBlock, TranslationCache
-from bt.contract import EXIT_EXCEPTION, EXIT_SOFTINT
+from bt.contract import EXIT_EXCEPTION, EXIT_IO, EXIT_SOFTINT
 from bt.engine import Ram
 from bt.interp.state import (
     EXIT_NONE,
@@ -69,7 +69,7 @@ Rule = Mapping[int, tuple[How, Context]]
 
 @dataclass(frozen=True)
 class Interrupted:
-    """Where a budget ended in the cache, with nothing done since: the way back in.
+    """Where a budget ended in the cache, or a device made it end: the way back in.
 
     A budget may end wherever the host wanted to look around, which no figure may depend on. So the
     guest goes on at `at`, with what EAX and ECX held there, rather than in a block of its own.
@@ -189,7 +189,8 @@ class TranslatingProcessor(VirtualProcessor):
         eax, ecx = cpu.reg(0), cpu.reg(1)
         self._roll_back(at)
         exit_ = self.cache.exits[at] if reason == EXIT_SOFTINT else None
-        if self.total >= self._end and (exit_ is None or exit_.kind == EMULATE):
+        ended = self.total >= self._end or reason == EXIT_IO  # the two may fall together
+        if ended and (exit_ is None or exit_.kind == EMULATE):
             self._interrupted = Interrupted(
                 at, eax, ecx, cpu.eip, context.number, self.total
             )
