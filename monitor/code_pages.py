@@ -44,7 +44,9 @@ class CodePages:
         self._local: set[int] = set()  # pages that are not global
         self._user: set[int] = set()  # pages that were translated for ring 3
         self._large: dict[int, set[int]] = {}  # 4 MiB region -> its pages, where it was one page
-        self._blocks: dict[int, set[TranslatedBlock]] = {}  # by linear page
+        # By linear page, in the order of translation: which block a new entry is made in must not
+        # depend on where the host has put it, so these are no sets.
+        self._blocks: dict[int, dict[TranslatedBlock, None]] = {}
 
     def survey(self, eip: int, user: bool, stops: set[int]) -> Survey | None:
         """Decode the block at eip. None: not mapped, no RAM, or not decodable in one piece."""
@@ -95,7 +97,7 @@ class CodePages:
                 self._frames[page] = MIXED
             if CONTEXTS[block.context].user:
                 self._user.add(page)
-            self._blocks.setdefault(page, set()).add(block)
+            self._blocks.setdefault(page, {})[block] = None
             if index:
                 self._local.add(page)
 
@@ -103,7 +105,7 @@ class CodePages:
         """A block is gone: stop tracing its bytes, but for those of other blocks."""
         self._watch(block, False)
         for page in block.pages():
-            self._blocks.get(page, set()).discard(block)
+            self._blocks.get(page, {}).pop(block, None)
         start, size = block.pa, block.length
         if not self.by_byte:
             start, size = block.pa & -PAGE, PAGE * len(block.pages())
