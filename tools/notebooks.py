@@ -4,14 +4,16 @@
     python -m tools.notebooks --into DIR FILE...   # these; the results go to DIR
 
 What is written holds nothing of the host and of the moment: no times, no versions of a kernel, cell
-names that count up. A notebook that raises is left as it was; its cell and traceback are printed,
-and the status is 1.
+names that count up; of the guests that it names in its metadata, their SHA-256. A notebook that
+raises is left as it was; its cell and traceback are printed, and the status is 1. One whose guests
+are not there is left as it was, too, and says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import os
 import re
 import sys
@@ -24,6 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
+GUESTS = ROOT / "guests"
 CELL_SECONDS = 120
 PROCESSES = 2
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -37,6 +40,7 @@ class Run:
     path: Path
     seconds: float
     failure: str = ""  # cell and traceback
+    skipped: str = ""  # why it was not run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +63,8 @@ async def _run_all(files: Sequence[Path], into: Path | None) -> list[Run]:
     async def one(path: Path) -> Run:
         async with free:
             run = await _run(path, (into or path.parent) / path.name)
-        print(f"{path.name}  {run.seconds:.1f} s{'  FAILED' if run.failure else ''}", flush=True)
+        end = "  FAILED" if run.failure else ""
+        print(f"{path.name}  {run.skipped or f'{run.seconds:.1f} s{end}'}", flush=True)
         return run
 
     return list(await asyncio.gather(*map(one, files)))
@@ -73,6 +78,9 @@ async def _run(path: Path, result: Path) -> Run:
     from traitlets.config import Config
 
     notebook = nbformat.read(path, as_version=4)
+    missing = [name for name in guests_of(notebook.metadata) if not (GUESTS / name).exists()]
+    if missing:
+        return Run(path, 0, skipped=f"left out: no guests/{missing[0]}, `make guests` fetches it")
     forget(notebook)
     begun = time.perf_counter()
     failure = ""
@@ -117,8 +125,20 @@ def forget(notebook: Any) -> None:
             cell.outputs, cell.execution_count = [], None
 
 
+def guests_of(metadata: Any) -> dict[str, str]:
+    """Files in guests/ that a notebook needs, with the SHA-256 of those that it was run with."""
+    return dict(metadata.get("virtual_platform", {}).get("guests", {}))
+
+
+def digest(guest: str) -> str:
+    """The SHA-256 of a file in guests/."""
+    return hashlib.sha256((GUESTS / guest).read_bytes()).hexdigest()
+
+
 def clean(notebook: Any) -> None:
     """Only what is the notebook's own; tags of cells stay."""
+    if guests := guests_of(notebook.metadata):
+        notebook.metadata["virtual_platform"]["guests"] = {name: digest(name) for name in guests}
     own = {name: value for name, value in notebook.metadata.items() if name == "virtual_platform"}
     notebook.metadata = own | {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     notebook.nbformat_minor = 5
@@ -126,9 +146,23 @@ def clean(notebook: Any) -> None:
         cell.id = f"cell-{number}"
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
         for output in cell.get("outputs", ()):
             if "metadata" in output:
                 output.metadata = {}
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """What was printed without a break is one output, however many messages it came in."""
+    found: list[Any] = []
+    for output in outputs:
+        stream = output.get("name")  # no other kind of output has a name
+        if stream and found and found[-1].get("name") == stream:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 if __name__ == "__main__":
