@@ -27,6 +27,7 @@ from monitor.config import check_ablations
 from monitor.errors import UserError
 from monitor.events import ExitEvent, Listener
 from monitor.extensions import Extensions
+from monitor.loaders.source import Source
 from monitor.loaders.start import StartState
 from monitor.loop import Limits, Loop
 from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
@@ -232,7 +233,7 @@ class Machine:
     # --- loading ------------------------------------------------------------------------
 
     def load_linux(
-        self, kernel: str | Path, initrd: str | Path | None = None, cmdline: str = ""
+        self, kernel: Source, initrd: Source | None = None, cmdline: str = ""
     ) -> None:
         """Load a bzImage by the Linux/x86 boot protocol, 32-bit entry, and stand at it.
 

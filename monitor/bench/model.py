@@ -14,7 +14,6 @@ complete and has nothing else, or it is refused.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -25,11 +24,9 @@ from monitor.bench.classes import CLASSES, NATIVE, SIMPLE
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
 from monitor.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from monitor.toml_file import complete, table
+from monitor.toml_file import parse as parse_toml
+from monitor.toml_file import read as read_text
 
 DEFAULT = "pentium2-450"
 SECTIONS = {
@@ -114,10 +111,7 @@ def load(name: str) -> Model:
     """A model by its name, or by the path of its file. Raises UserError."""
     path = Path(name)
     if path.suffix == ".toml":
-        try:
-            return parse(path.read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read the model {name}: {error}") from error
+        return parse(read_text(path, "model"), name)
     known = known_models()
     if name not in known:
         raise UserError(f"model {name!r}: choose {', '.join(known)}, or name a .toml file")
@@ -133,17 +127,14 @@ def known_models() -> list[str]:
 
 def parse(text: str, where: str) -> Model:
     """A model out of its file's text; UserError names what is wrong with it, and where."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where}: no TOML: {error}") from error
-    _complete(data, {*HEAD, *SECTIONS}, where)
+    data = parse_toml(text, where)
+    complete(data, {*HEAD, *SECTIONS}, where)
     for key, kind in HEAD.items():
         if type(data[key]) is not kind:
             raise UserError(f"{where}: {key}: must be {_words(kind)}")
     prices = {}
     for section, names in SECTIONS.items():
-        _complete(_table(data[section], f"{where}: {section}"), set(names), f"{where}: {section}")
+        complete(table(data[section], f"{where}: {section}"), set(names), f"{where}: {section}")
         prices[section] = {
             name: _price(data[section][name], f"{where}: {section}.{name}") for name in names
         }
@@ -151,7 +142,7 @@ def parse(text: str, where: str) -> Model:
 
 
 def _price(entry: Any, where: str) -> Price:
-    _complete(_table(entry, where), {"cycles", "basis", "source"}, where)
+    complete(table(entry, where), {"cycles", "basis", "source"}, where)
     cycles, basis, source = entry["cycles"], entry["basis"], entry["source"]
     if type(cycles) is not int or cycles < 0:
         raise UserError(f"{where}: cycles: must be a whole number, 0 or more")
@@ -160,18 +151,6 @@ def _price(entry: Any, where: str) -> Price:
     if not isinstance(source, str) or not source.strip():
         raise UserError(f"{where}: source: say where the figure comes from")
     return Price(cycles, basis, source)
-
-
-def _table(entry: Any, where: str) -> dict[str, Any]:
-    if not isinstance(entry, dict):
-        raise UserError(f"{where}: must be a table")
-    return entry
-
-
-def _complete(data: Mapping[str, Any], keys: set[str], where: str) -> None:
-    for wrong, word in ((set(data) - keys, "unknown"), (keys - set(data), "missing")):
-        if wrong:
-            raise UserError(f"{where}: {word}: {', '.join(sorted(wrong))}")
 
 
 def _words(kind: type) -> str:

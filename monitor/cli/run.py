@@ -17,10 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
-from monitor.cli import ending
-from monitor.cli.typist import Line
 from monitor.cli.vmx import (
     enable_backdoor,
     extra_of,
@@ -47,6 +46,7 @@ from monitor.config import (
     unescape,
 )
 from monitor.errors import UserError
+from monitor.typist import Line
 
 if TYPE_CHECKING:
     from monitor import Machine
@@ -172,6 +172,7 @@ def run(args: argparse.Namespace) -> int:
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
     from monitor.cli.vmx_report import print_vmx
+    from monitor.image import load
 
     with ExitStack() as stack:
         machine = Machine(
@@ -295,22 +296,6 @@ def typing_of(options: Sequence[tuple[str, str]]) -> list[Line]:
     if cue is not None:
         raise UserError("--type-after without a --type after it: say what to type")
     return lines
-
-
-def load(machine: Machine, image: ImageConfig) -> None:
-    """Put the guest into the machine."""
-    from monitor.loaders.source import open_image
-
-    if image.kind == "kernel":
-        machine.load_linux(image.path, initrd=image.initrd, cmdline=image.cmdline)
-    elif image.kind == "multiboot":
-        modules = [(str(path), open_image(path, "module").data) for path in image.modules]
-        machine.load_multiboot(image.path, cmdline=image.cmdline, modules=modules)
-    elif image.kind == "elf":
-        machine.load_elf(image.path)
-    else:
-        data = open_image(image.path, "flat image").data
-        machine.load_flat(data, image.address, eip=image.entry)
 
 
 def tell(machine: Machine, finished: Finished, limits: LimitConfig, quiet: bool) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from monitor import report
 from monitor.cli.serial_output import SerialOutput
-from monitor.cli.typist import Line, Typist
 from monitor.config import LimitConfig, unescape
 from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, owns_terminal, say
+from monitor.typist import Line, Typist
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.ablations import ABLATIONS
-from monitor.cli.run import InOrder, add_image, image_of, limits_of, load, typing_of
+from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.config import (
     CLOCKS,
     KINDS,
@@ -78,6 +78,7 @@ def run_guest(
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
     from monitor.cli.serial_output import SerialOutput
     from monitor.cli.session import Session
+    from monitor.image import load
 
     without = parse_names(args.without)
     config = MachineConfig(args.memory, mode, "auto", args.clock, without)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import Machine, Outcome
-from monitor.cli.typist import Line, Typist
+from monitor.typist import Line, Typist
 from monitor.guests import embedded_image
 
 GUESTS = Path(__file__).parents[2] / "guests"
