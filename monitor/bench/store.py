@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bench.model import real_exits
-from monitor.bench.rows import KINDS, Row
+from monitor.bench.rows import KINDS, Counts, Row
 from monitor.errors import UserError
 
 ROWS, TABLE, ABOUT = "rows.csv", "table.csv", "about.json"
@@ -33,7 +33,6 @@ class Stored:
 
 def line(row: Row, host_clock: bool) -> dict[str, object]:
     """A row as the line of rows.csv. Without the host's clock, seconds stay empty."""
-    counts = row.counts
     return {
         "workload": row.workload,
         "mode": row.setup.mode,
@@ -41,6 +40,15 @@ def line(row: Row, host_clock: bool) -> dict[str, object]:
         "rounds": row.rounds,
         "repetition": row.repetition,
         "ended": row.ended,
+        **count_columns(row.counts),
+        "cycles": row.cycles,
+        "seconds": f"{row.seconds:.6f}" if host_clock else "",
+    }
+
+
+def count_columns(counts: Counts) -> dict[str, object]:
+    """The columns of COUNTS."""
+    return {
         "instructions": counts.instructions,
         **{kind: counts.by_kind.get(kind, 0) for kind in KINDS},
         "exits": real_exits(counts),
@@ -51,8 +59,6 @@ def line(row: Row, host_clock: bool) -> dict[str, object]:
         "world_switches": counts.world_switches,
         "port_accesses": counts.port_accesses,
         "wrong": counts.wrong,
-        "cycles": row.cycles,
-        "seconds": f"{row.seconds:.6f}" if host_clock else "",
     }
 
 

@@ -24,7 +24,8 @@ from typing import Any, NoReturn, Protocol, cast
 
 from monitor.errors import UserError
 
-VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace", "bench", "lab")
+VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace", "bench", "sweep",
+         "lab")  # fmt: skip
 
 INTERRUPTED = 128 + signal.SIGINT
 DESCRIPTION = "A virtual machine monitor for 32-bit x86 PCs in the manner of 1999."

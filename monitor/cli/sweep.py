@@ -1,0 +1,167 @@
+"""Run a grid of guests, modes, ablations and settings, and put all rows into one table.
+
+vp sweep SPEC.toml                 on this machine; continues a sweep that was interrupted
+vp sweep SPEC.toml --dry-run       what would be run
+vp sweep SPEC.toml --dask ADDRESS  on a cluster, by Dask's scheduler there
+
+Every finished row is safe in TABLE.csv.journal: after an interruption of whatever kind the same
+command goes on, and the table is the same to the byte as that of a sweep without one. A guest that
+fails is a row that says so. docs/sweeps.md explains the spec and the columns.
+Exit status: 0 all rows were run, 1 some were not (a worker died, or the monitor failed), 2 bad
+usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import UserError
+
+if TYPE_CHECKING:
+    from monitor.sweep.backend import Backend
+    from monitor.sweep.spec import Spec
+    from monitor.sweep.sweep import State, Watcher
+
+NAME = "sweep"
+HELP = "a grid of guests, modes and settings, run anywhere, one table"
+PIPE_WIDTH = 160  # columns where the output is no terminal
+NOT_ALL = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, metavar="SPEC.toml", help="what to run")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="the table (default: the spec's name with .csv, here)")
+    parser.add_argument("--jobs", type=_positive, metavar="N",
+                        help="processes on this machine (default: one for each processor)")
+    parser.add_argument("--dask", metavar="ADDRESS",
+                        help="run on the cluster with this scheduler, tcp://HOST:PORT")
+    parser.add_argument("--fresh", action="store_true",
+                        help="forget the rows that are there, and start afresh")
+    parser.add_argument("--dry-run", action="store_true", help="list the grid and run nothing")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+_positive.__name__ = "number"  # argparse's messages: "invalid number value"
+
+
+def run(args: argparse.Namespace) -> int:
+    from monitor.sweep.spec import load
+
+    spec = load(args.spec)
+    address = args.dask or spec.dask
+    if args.jobs and address:
+        raise UserError("--jobs is for this machine; how many run on a cluster, the cluster knows")
+    if args.dry_run:
+        _list(spec)
+        return 0
+    out = args.out or Path(f"{args.spec.stem}.csv")
+    return _sweep(args, spec, out, address)
+
+
+def _sweep(args: argparse.Namespace, spec: Spec, out: Path, address: str | None) -> int:
+    from monitor.sweep.sweep import sweep
+    from monitor.sweep.task import DIED, ERROR
+
+    jobs = args.jobs or len(os.sched_getaffinity(0))
+    progress = Progress(out)
+    try:
+        with progress.shown(not args.quiet) as watch:
+            rows = sweep(spec, out, lambda: _backend(address, jobs), args.fresh, watch)
+    except KeyboardInterrupt:
+        if progress.state is not None:
+            _say(f"interrupted: {progress.state.done} of {progress.state.total} rows are done, and "
+                 "the same command goes on")  # fmt: skip
+        raise
+    if not args.quiet:
+        from monitor.sweep.summary import table
+
+        _console().print(table(spec, rows))
+        _say(f"{len(rows)} rows, {progress.new} of them now: {out}")
+    lost = sum(row["ended"] in (DIED, ERROR) for row in rows.values())
+    if lost:
+        _say(f"{lost} rows have no result: the column `detail` says why")
+    return NOT_ALL if lost else 0
+
+
+def _backend(address: str | None, jobs: int) -> Backend:
+    from monitor.sweep.cluster import DaskBackend
+    from monitor.sweep.local import LocalBackend
+
+    return DaskBackend(address) if address else LocalBackend(jobs)
+
+
+def _list(spec: Spec) -> None:
+    points = spec.points()
+    names = list(points[0].cells())
+    widths = [max(len(str(point.cells()[name])) for point in points) for name in names]
+    widths = [max(width, len(name)) for width, name in zip(widths, names, strict=True)]
+    for values in (names, *([str(x) for x in point.cells().values()] for point in points)):
+        line = "  ".join(x.ljust(width) for x, width in zip(values, widths, strict=True))
+        print(line.rstrip())
+    _say(f"{len(points)} rows")
+
+
+class Progress:
+    """The progress display, on standard error if that is a terminal."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._before: int | None = None
+        self.state: State | None = None
+
+    @property
+    def new(self) -> int:
+        """Rows of this process's."""
+        return self.state.done - (self._before or 0) if self.state else 0
+
+    @contextmanager
+    def shown(self, wanted: bool) -> Iterator[Watcher]:
+        from rich import progress
+
+        console = _console(stderr=True)
+        columns = (
+            progress.TextColumn("sweep"), progress.BarColumn(), progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[running]} running, {task.fields[failed]} failed"),
+            progress.TimeElapsedColumn(), progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+        )  # fmt: skip
+        with progress.Progress(*columns, console=console, transient=True,
+                               disable=not (wanted and console.is_terminal)) as bar:  # fmt: skip
+            task = bar.add_task("", total=None, running=0, failed=0)
+
+            def watch(state: State) -> None:
+                if self._before is None:
+                    self._before = state.done
+                    bar.reset(task, total=state.total, completed=state.done)
+                self.state = state
+                bar.update(task, completed=state.done, running=state.running,
+                           failed=state.failed)  # fmt: skip
+
+            yield watch
+
+
+def _say(text: str) -> None:
+    print(f"vp: {text}", file=sys.stderr)
+
+
+def _console(**options: Any) -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, **options)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console

@@ -1,0 +1,120 @@
+"""A sweep in one table for people: every point beside its baseline.
+
+Repetitions are one line: with the clock icount they are the same, and of seconds the median counts.
+What differs from the baseline's console behaves differently, or ran for another time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from monitor.sweep.grid import Point
+from monitor.sweep.spec import Spec
+from monitor.sweep.task import CYCLES, MONITOR_CYCLES, Row
+
+MOST_LINES = 60
+SAME, OTHER = "same", "differs"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: a point, its rows, and those of its baseline."""
+
+    point: Point
+    rows: Sequence[Row]
+    baseline: Sequence[Row]
+
+    def ratio(self, column: str) -> str:
+        """To the baseline; empty where one has no figure, or zero."""
+        own, other = (_middle(rows, column) for rows in (self.rows, self.baseline))
+        return f"{own / other:.2f}" if own is not None and other else ""
+
+    def ended(self) -> str:
+        """How, and how often if not always."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            counts[row["ended"]] = counts.get(row["ended"], 0) + 1
+        return ", ".join(f"{kind} {n}x" if len(counts) > 1 else kind for kind, n in counts.items())
+
+    def console(self) -> str:
+        if not self.baseline or "console" not in self.rows[0] or "console" not in self.baseline[0]:
+            return ""
+        outputs = {row.get("console") for row in (*self.rows, *self.baseline)}
+        return SAME if len(outputs) == 1 else OTHER
+
+    @property
+    def ok(self) -> bool:
+        return all(row["ok"] for row in self.rows)
+
+
+def lines(spec: Spec, rows: Mapping[int, Row]) -> list[Line]:
+    """One for each point of the grid but for its repetitions."""
+    found: dict[Point, list[Row]] = {}
+    for number, point in enumerate(spec.points()):
+        found.setdefault(point.at({"repetition": 0}), []).append(rows[number])
+    return [
+        Line(point, own, found.get(point.at(spec.baseline), ()) if spec.baseline else ())
+        for point, own in found.items()
+    ]
+
+
+def _middle(rows: Sequence[Row], column: str) -> float | None:
+    values = [float(row[column]) for row in rows if row.get(column) is not None]
+    return median(values) if values else None
+
+
+def table(spec: Spec, rows: Mapping[int, Row]) -> Table:
+    found = lines(spec, rows)
+    axes = {"memory_mb": spec.grid.memory, "clock": spec.grid.clock}
+    varying = [name for name, values in axes.items() if len(values) > 1]
+    name = spec.models[0].name
+    figures = ["instructions", "exits", CYCLES + name, MONITOR_CYCLES + name]
+    if spec.baseline:
+        title = ", ".join(f"{key} {_setting(value)}" for key, value in spec.baseline.items())
+        title = f"Compared with {title}; cycles of {name}"
+    else:
+        title = f"Cycles of {name}"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("guest", "setup", *varying, "ended"):
+        shown.add_column(head)
+    for head in ("instructions", "exits", "cycles", "by the monitor"):
+        shown.add_column(head, justify="right")
+    compared = _compared(spec)
+    for head in compared:
+        shown.add_column(head, justify="right")
+    for line in found[:MOST_LINES]:
+        where = [str(getattr(line.point, name)) for name in varying]
+        values = [_number(line.rows[0].get(column)) for column in figures]
+        ratios = [
+            line.console() if column is None else line.ratio(column) for column in compared.values()
+        ]
+        setup = " ".join((line.point.mode, *(f"-{x}" for x in line.point.without)))
+        shown.add_row(line.point.guest, setup, *where, line.ended(), *values, *ratios,
+                      style=None if line.ok else "red")  # fmt: skip
+    if len(found) > MOST_LINES:
+        shown.caption = f"and {len(found) - MOST_LINES} lines more: the file has them all"
+    return shown
+
+
+def _compared(spec: Spec) -> dict[str, str | None]:
+    """Columns of ratios; None for the console's."""
+    if not spec.baseline:
+        return {}
+    ratios: dict[str, str | None] = {"cycles ratio": CYCLES + spec.models[0].name}
+    if spec.time:
+        ratios["time ratio"] = "seconds"
+    return ratios | {"console": None}
+
+
+def _setting(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:,}"
