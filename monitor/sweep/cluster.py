@@ -7,6 +7,7 @@ carries its files.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import Any
@@ -49,6 +50,7 @@ class DaskBackend:
         except ImportError as error:
             raise UserError("a sweep on a cluster needs Dask: pip install "
                             "'virtual-platform[cluster]'") from error  # fmt: skip
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # we say it in a line
         self._dask = distributed
         self._address = address
         self.running = 0
@@ -68,7 +70,7 @@ class DaskBackend:
                                       program())  # fmt: skip
                 futures[future] = number
             self.running = len(futures)
-            for future in self._dask.as_completed(list(futures)):
+            for future in self._dask.as_completed(list(futures), loop=self._client.loop):
                 row = self._row(future)
                 self.running -= 1
                 yield futures.pop(future), row

@@ -85,6 +85,7 @@ class LocalBackend:
     def run(self, job: Job, tasks: Sequence[Task]) -> Rows:
         self._waiting = deque(tasks)
         self._deaths: Counter[int] = Counter()
+        self._stillborn = 0
         self._sent = pickle.dumps(job)
         try:
             for _ in range(min(self._jobs, len(tasks))):
@@ -125,16 +126,21 @@ class LocalBackend:
         """Its point is tried again by a new worker, or has a row that says what became of it."""
         self._workers.remove(worker)
         why = worker.end()
+        row = None
         if worker.task is None:
-            raise UserError(f"a worker could not start: {why}")
-        number = worker.task[0]
-        self._deaths[number] += 1
-        again = self._deaths[number] < TRIES
-        if again:
-            self._waiting.appendleft(worker.task)
+            self._stillborn += 1
+            if self._stillborn == TRIES:
+                raise UserError(f"a worker could not start: {why}")
+        else:
+            number = worker.task[0]
+            self._deaths[number] += 1
+            if self._deaths[number] < TRIES:
+                self._waiting.appendleft(worker.task)
+            else:
+                row = failed(DIED, f"the worker died twice: {why}")
         if self._waiting:
             self._workers.append(Worker(self._sent))
-        return None if again else failed(DIED, f"the worker died twice: {why}")
+        return row
 
 
 def _receive(worker: Worker) -> Row | None:

@@ -201,10 +201,11 @@ def _typing(lines: Iterable[Any], where: str) -> tuple[Line, ...]:
 def _line(line: Any, where: str) -> Line:
     if isinstance(line, str):
         return Line(line.encode())
-    known(table(line, where), ("after", "text"), where)
-    after, text = line.get("after"), line.get("text")
-    if not (isinstance(after, str) and after and isinstance(text, str)):
+    if not isinstance(line, dict) or {*line} != {"after", "text"}:
         raise UserError(f"{where}: give texts, or tables with `after` and `text`")
+    after, text = line["after"], line["text"]
+    if not (isinstance(after, str) and after and isinstance(text, str)):
+        raise UserError(f"{where}: `after` and `text` must be texts, and `after` not empty")
     return Line(text.encode(), after.encode())
 
 
