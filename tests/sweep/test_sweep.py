@@ -20,9 +20,9 @@ from monitor.cli import main
 from monitor.errors import UserError
 from monitor.sweep.backend import Rows, Task
 from monitor.sweep.local import LocalBackend
-from monitor.sweep.spec import load
+from monitor.sweep.spec import Spec, load
 from monitor.sweep.sweep import State, run, sweep
-from monitor.sweep.task import DIED, Job, failed, run_point
+from monitor.sweep.task import DIED, Job, Row, failed, run_point
 
 Table = list[dict[str, str]]
 
@@ -47,6 +47,23 @@ def test_three_workers_make_the_same_table(tmp_path: Path, table: bytes) -> None
     rows = run(spec(tmp_path), tmp_path / "t.csv", jobs=3)
     assert (tmp_path / "t.csv").read_bytes() == table
     assert len(rows) == SMALL_ROWS
+
+
+def test_a_slow_host_makes_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SMALL.replace("repetitions = 2", "").replace("20", "300")
+    monkeypatch.setattr("monitor.loop.FIRST_SLICE", 1000)
+    quick = run_here(load(spec(tmp_path, text)))
+    monkeypatch.setattr("monitor.loop.LONG_TURN", 0.0)  # every turn takes longer than it should
+    assert run_here(load(spec(tmp_path, text))) == quick
+
+
+def run_here(loaded: Spec) -> list[Row]:
+    guests = {guest.name: guest for guest in loaded.guests}
+    return [
+        run_point(guests[point.guest], point, loaded.models, False) for point in loaded.points()
+    ]
 
 
 def test_the_rows_are_those_of_vp_bench(tmp_path: Path, table: bytes) -> None:
