@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from math import comb
 from statistics import median
 
-from monitor.bench.store import COUNTS, KEY, Stored
+from monitor.bench.store import Stored
 from monitor.errors import UserError
 
-EXACT = (*COUNTS, "cycles", "ended")
 ENOUGH = 4  # repetitions on each side
 CHANGED, NOISE, TOO_FEW = "changed", "within the noise", "too few repetitions"
 
@@ -69,9 +68,10 @@ def compare(before: Stored, after: Stored) -> Comparison:
         if before.about.get(name) != after.about.get(name):
             raise UserError(f"the results differ in their {name}: {before.about.get(name)} and "
                             f"{after.about.get(name)}; measure both alike")
-    old, new = _by_key(before.rows), _by_key(after.rows)
+    old, new = _by_key(before), _by_key(after)
+    exact = list(dict.fromkeys((*before.exact, *after.exact)))
     both = [key for key in old if key in new]
-    found = {key: list(_differences(key, old[key], new[key])) for key in both}
+    found = {key: list(_differences(key, exact, old[key], new[key])) for key in both}
     return Comparison(
         [difference for key in both for difference in found[key]],
         sum(all(one.verdict == NOISE for one in found[key]) for key in both),
@@ -82,24 +82,27 @@ def compare(before: Stored, after: Stored) -> Comparison:
     )  # fmt: skip
 
 
-def _by_key(rows: Sequence[Mapping[str, str]]) -> dict[Key, list[Mapping[str, str]]]:
+def _by_key(stored: Stored) -> dict[Key, list[Mapping[str, str]]]:
     found: dict[Key, list[Mapping[str, str]]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[name] for name in KEY), []).append(row)
+    for row in stored.rows:
+        found.setdefault(tuple(row[name] for name in stored.key), []).append(row)
     return found
 
 
 def _name(key: Key) -> str:
-    workload, mode, without = key
-    return " ".join((workload, mode, *(f"-{name}" for name in without.split())))
+    workload, mode, without, *others = key
+    return " ".join((workload, mode, *(f"-{name}" for name in without.split()), *others))
 
 
 def _differences(
-    key: Key, old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]
+    key: Key,
+    exact: Sequence[str],
+    old: Sequence[Mapping[str, str]],
+    new: Sequence[Mapping[str, str]],
 ) -> Iterator[Difference]:
-    for name in EXACT:
-        before, after = old[0][name], new[0][name]
-        if before != after:
+    for name in exact:
+        before, after = old[0].get(name, ""), new[0].get(name, "")
+        if (before or "0") != (after or "0"):  # an exit that one side does not know did not happen
             yield Difference(_name(key), name, before, after, _change(before, after), CHANGED)
     times = [[float(row["seconds"]) for row in rows if row["seconds"]] for rows in (old, new)]
     if all(times):

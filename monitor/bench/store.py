@@ -20,15 +20,21 @@ ROWS, TABLE, ABOUT = "rows.csv", "table.csv", "about.json"
 COUNTS = ("instructions", *KINDS, "exits", "exits_by_reason", "fills", "code_translated", "lookups",
           "world_switches", "port_accesses", "wrong")  # fmt: skip
 KEY = ("workload", "mode", "without")
+EXACT = (*COUNTS, "cycles", "ended")
 COLUMNS = (*KEY, "rounds", "repetition", "ended", *COUNTS, "cycles", "seconds")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Results read back: the columns of rows.csv as text, and about.json."""
+    """Results read back: the columns of rows.csv as text, and about.json.
+
+    `key` are the columns that say which row it is, `exact` those that repeat exactly.
+    """
 
     about: Mapping[str, Any]
     rows: Sequence[Mapping[str, str]]
+    key: Sequence[str] = KEY
+    exact: Sequence[str] = EXACT
 
 
 def line(row: Row, host_clock: bool) -> dict[str, object]:

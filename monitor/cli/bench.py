@@ -3,7 +3,8 @@
     vp bench nano            the operations of Adams and Agesen's nanobenchmarks, bare, trapped,
                              translated, and translated without each technique
     vp bench talk            the table of the Hot Chips talk of 1999, redone with stand-ins
-    vp bench compare A B     what changed between two folders that --out wrote
+    vp bench compare A B     what changed between two folders that --out wrote, or two
+                             tables of vp sweep
 
 With --clock icount (the default) every figure is the same on every machine. With --clock host the
 tables also have real time, over repetitions. docs/benchmarks.md says what the rows are.
@@ -22,6 +23,7 @@ from monitor.errors import UserError
 
 if TYPE_CHECKING:
     from monitor.bench.compare import Comparison
+    from monitor.bench.store import Stored
     from monitor.bench.suites import Results
 
 NAME = "bench"
@@ -43,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=(*SUITES, COMPARE), default=SUITES[0],
                         help="a suite (default nano), or compare")
     parser.add_argument("results", nargs="*", type=Path, metavar="DIR",
-                        help="with compare: two folders that --out wrote")
+                        help="with compare: two folders that --out wrote, or tables of vp sweep")
     parser.add_argument("--only", metavar="NAMES", default="",
                         help="only these rows, with commas between")
     parser.add_argument("--rounds", type=_positive, metavar="N", help="length of the loops")
@@ -120,13 +122,23 @@ def _write(results: Results, folder: Path) -> None:
 
 def _compare(folders: list[Path]) -> int:
     from monitor.bench.compare import compare
-    from monitor.bench.store import read
 
     if len(folders) != 2:
         raise UserError("vp bench compare takes two folders: before and after")
-    comparison = compare(*(read(folder) for folder in folders))
+    comparison = compare(*(_stored(folder) for folder in folders))
     _show_comparison(comparison)
     return CHANGED_STATUS if comparison.changed else 0
+
+
+def _stored(path: Path) -> Stored:
+    """Results in a folder, or a sweep's in a file."""
+    from monitor.bench import store
+
+    if not path.is_file():
+        return store.read(path)
+    from monitor.sweep import table
+
+    return table.read(path)
 
 
 def _show_comparison(comparison: Comparison) -> None:

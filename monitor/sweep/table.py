@@ -9,10 +9,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from monitor.bench.store import Stored
+from monitor.errors import UserError
 from monitor.sweep.grid import KEY, Point
 from monitor.sweep.task import CONSOLE, COUNTED, CYCLES, ENDING, EXIT, MONITOR_CYCLES, Row
+
+REPETITION = "repetition"
+INEXACT = ("detail", "seconds")  # words, and the host's own time
 
 
 def as_csv(points: Sequence[Point], rows: Mapping[int, Row], models: Sequence[str]) -> str:
@@ -29,6 +35,22 @@ def as_csv(points: Sequence[Point], rows: Mapping[int, Row], models: Sequence[st
             line = dict.fromkeys(exits, 0) | line
         writer.writerow([_cell(line.get(name)) for name in columns])
     return text.getvalue()
+
+
+def read(path: Path) -> Stored:
+    """A table, to be compared with another. Raises UserError."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"cannot read the table {path}: {error}") from error
+    columns = reader.fieldnames or ()
+    if tuple(columns[: len(KEY)]) != KEY or any(None in row.values() for row in rows):
+        raise UserError(f"{path}: not a table of vp sweep")
+    key = [name for name in KEY if name != REPETITION]
+    exact = [name for name in columns if name not in (*KEY, *INEXACT)]
+    return Stored({"suite": "sweep"}, rows, key, exact)
 
 
 def _cell(value: Any) -> str:

@@ -350,6 +350,38 @@ def test_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: 
     assert message in said and said.count("\n") == 1
 
 
+def test_two_tables_are_compared(
+    tmp_path: Path, table: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    old.write_bytes(table)
+    new.write_bytes(table)
+    assert main(["bench", "compare", str(old), str(new)]) == 0
+    assert capsys.readouterr().out == "9 rows alike\n"
+    columns = read(old)[0].keys()
+    bare = next(row for row in table.decode().splitlines() if row.startswith("flags,bare"))
+    cells = dict(zip(columns, bare.split(","), strict=True))
+    cells |= {"exits": "7", "console": "0123456789abcdef"}
+    new.write_text(table.decode().replace(bare, ",".join(cells.values())))
+    assert main(["bench", "compare", str(old), str(new)]) == 1
+    said = capsys.readouterr().out
+    assert [line.split()[:6] for line in said.splitlines() if "icount" in line] == [
+        ["flags", "bare", "8", "icount", "exits", "0"],
+        ["flags", "bare", "8", "icount", "console", "e3b0c44298fc1c14"],
+    ]
+    assert "8 rows alike" in said
+
+
+def test_what_is_no_table_is_not_compared(
+    tmp_path: Path, table: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(table)
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    assert main(["bench", "compare", str(tmp_path / "t.csv"), str(tmp_path / "notes.csv")]) == 2
+    assert "notes.csv: not a table of vp sweep" in capsys.readouterr().err
+    assert main(["bench", "compare", str(tmp_path / "t.csv"), str(tmp_path)]) == 2
+
+
 def test_the_example(tmp_path: Path) -> None:
     from sweeping import ROOT
 
