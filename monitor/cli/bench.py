@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from monitor.cli.pieces import plain_console, positive
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ SUITES = ("nano", "talk")
 COMPARE = "compare"
 REPETITIONS = 5
 CHANGED_STATUS = 1
-PIPE_WIDTH = 160  # columns where the output is no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,25 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="with compare: two folders that --out wrote, or tables of vp sweep")
     parser.add_argument("--only", metavar="NAMES", default="",
                         help="only these rows, with commas between")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="length of the loops")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="length of the loops")
     parser.add_argument("--clock", choices=("icount", "host"), default="icount",
                         help="only what repeats exactly (default), or real time as well")
-    parser.add_argument("--repetitions", type=_positive, metavar="N",
+    parser.add_argument("--repetitions", type=positive, metavar="N",
                         help=f"with --clock host: runs of each row (default {REPETITIONS})")
     parser.add_argument("--model", default="pentium2-450", metavar="NAME",
                         help="the cost model, or its .toml file (default pentium2-450)")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="write CSV files and report.html there")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
-_positive.__name__ = "number"  # argparse's messages: "invalid number value"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,7 +82,7 @@ def _measure(args: argparse.Namespace) -> None:
     if args.out is not None:
         suites.check_folder(args.out)
     steps = suite.measure()
-    console = _console(stderr=True)
+    console = plain_console(stderr=True)
     rows = list(track(steps, "measuring", suite.size, console=console, transient=True,
                       disable=not console.is_terminal))  # fmt: skip
     results = suite.results(rows, host_clock)
@@ -102,7 +92,7 @@ def _measure(args: argparse.Namespace) -> None:
 
 
 def _show(results: Results) -> None:
-    console = _console()
+    console = plain_console()
     for table in results.tables():
         console.print(table)
     for note in results.notes:
@@ -114,7 +104,7 @@ def _write(results: Results, folder: Path) -> None:
 
     results.write(folder)
     missing = report.write(results, folder)
-    console = _console(stderr=True)
+    console = plain_console(stderr=True)
     console.print(f"vp: wrote {folder}", soft_wrap=True)
     if missing:
         console.print(f"vp: {missing}", soft_wrap=True)
@@ -147,7 +137,7 @@ def _show_comparison(comparison: Comparison) -> None:
 
     from monitor.bench.compare import NOISE
 
-    console = _console()
+    console = plain_console()
     table = Table("row", "figure", "before", "after", "change", "verdict", box=box.SIMPLE_HEAD)
     for found in comparison.differences:
         if found.verdict != NOISE:
@@ -164,12 +154,3 @@ def _show_comparison(comparison: Comparison) -> None:
     if comparison.by_chance:
         console.print(f"{comparison.noise} real times within the noise; by chance alone "
                       f"{comparison.by_chance:.1f} would look changed")  # fmt: skip
-
-
-def _console(**options: Any) -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, **options)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console

@@ -19,8 +19,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from monitor.cli.pieces import plain_console, positive
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 NAME = "sweep"
 HELP = "a grid of guests, modes and settings, run anywhere, one table"
-PIPE_WIDTH = 160  # columns where the output is no terminal
 NOT_ALL = 1
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, metavar="SPEC.toml", help="what to run")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="the table (default: the spec's name with .csv, here)")
-    parser.add_argument("--jobs", type=_positive, metavar="N",
+    parser.add_argument("--jobs", type=positive, metavar="N",
                         help="processes on this machine (default: one for each processor)")
     parser.add_argument("--dask", metavar="ADDRESS",
                         help="run on the cluster with this scheduler, tcp://HOST:PORT")
@@ -46,16 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="forget the rows that are there, and start afresh")
     parser.add_argument("--dry-run", action="store_true", help="list the grid and run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
-_positive.__name__ = "number"  # argparse's messages: "invalid number value"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -89,7 +79,7 @@ def _sweep(args: argparse.Namespace, spec: Spec, out: Path, address: str | None)
     if not args.quiet:
         from monitor.sweep.summary import table
 
-        _console().print(table(spec, rows))
+        plain_console().print(table(spec, rows))
         _say(f"{len(rows)} rows, {progress.new} of them now: {out}")
     lost = sum(row["ended"] in (DIED, ERROR) for row in rows.values())
     if lost:
@@ -132,7 +122,7 @@ class Progress:
     def shown(self, wanted: bool) -> Iterator[Watcher]:
         from rich import progress
 
-        console = _console(stderr=True)
+        console = plain_console(stderr=True)
         columns = (
             progress.TextColumn("sweep"), progress.BarColumn(), progress.MofNCompleteColumn(),
             progress.TextColumn("{task.fields[running]} running, {task.fields[failed]} failed"),
@@ -156,12 +146,3 @@ class Progress:
 
 def _say(text: str) -> None:
     print(f"vp: {text}", file=sys.stderr)
-
-
-def _console(**options: Any) -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False, **options)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console

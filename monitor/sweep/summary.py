@@ -19,6 +19,7 @@ from monitor.sweep.spec import Spec
 from monitor.sweep.task import CYCLES, MONITOR_CYCLES, Row
 
 MOST_LINES = 60
+FIGURES = ("instructions", "exits", "cycles", "by the monitor")
 SAME, OTHER = "same", "differs"
 
 
@@ -73,33 +74,43 @@ def table(spec: Spec, rows: Mapping[int, Row]) -> Table:
     found = lines(spec, rows)
     axes = {"memory_mb": spec.grid.memory, "clock": spec.grid.clock}
     varying = [name for name, values in axes.items() if len(values) > 1]
-    name = spec.models[0].name
-    figures = ["instructions", "exits", CYCLES + name, MONITOR_CYCLES + name]
-    if spec.baseline:
-        title = ", ".join(f"{key} {_setting(value)}" for key, value in spec.baseline.items())
-        title = f"Compared with {title}; cycles of {name}"
-    else:
-        title = f"Cycles of {name}"
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    compared = _compared(spec)
+    shown = Table(title=_title(spec), title_justify="left", box=box.SIMPLE_HEAD)
     for head in ("guest", "setup", *varying, "ended"):
         shown.add_column(head)
-    for head in ("instructions", "exits", "cycles", "by the monitor"):
-        shown.add_column(head, justify="right")
-    compared = _compared(spec)
-    for head in compared:
+    for head in (*FIGURES, *compared):
         shown.add_column(head, justify="right")
     for line in found[:MOST_LINES]:
-        where = [str(getattr(line.point, name)) for name in varying]
-        values = [_number(line.rows[0].get(column)) for column in figures]
-        ratios = [
-            line.console() if column is None else line.ratio(column) for column in compared.values()
-        ]
-        setup = " ".join((line.point.mode, *(f"-{x}" for x in line.point.without)))
-        shown.add_row(line.point.guest, setup, *where, line.ended(), *values, *ratios,
-                      style=None if line.ok else "red")  # fmt: skip
+        cells = _cells(line, varying, spec.models[0].name, compared)
+        shown.add_row(*cells, style=None if line.ok else "red")
     if len(found) > MOST_LINES:
         shown.caption = f"and {len(found) - MOST_LINES} lines more: the file has them all"
     return shown
+
+
+def _title(spec: Spec) -> str:
+    cycles = f"cycles of {spec.models[0].name}"
+    if not spec.baseline:
+        return cycles.capitalize()
+    settings = ", ".join(f"{key} {_setting(value)}" for key, value in spec.baseline.items())
+    return f"Compared with {settings}; {cycles}"
+
+
+def _cells(
+    line: Line, varying: Sequence[str], model: str, compared: Mapping[str, str | None]
+) -> list[str]:
+    point, row = line.point, line.rows[0]
+    setup = " ".join((point.mode, *(f"-{name}" for name in point.without)))
+    columns = ("instructions", "exits", CYCLES + model, MONITOR_CYCLES + model)
+    return [
+        point.guest,
+        setup,
+        *(str(getattr(point, name)) for name in varying),
+        line.ended(),
+        *(_number(row.get(column)) for column in columns),
+        *(line.console() if column is None else line.ratio(column)
+          for column in compared.values()),
+    ]  # fmt: skip
 
 
 def _compared(spec: Spec) -> dict[str, str | None]:
