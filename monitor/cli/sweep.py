@@ -1,14 +1,15 @@
 """Run a grid of guests, modes, ablations and settings, and put all rows into one table.
 
-vp sweep SPEC.toml                 on this machine; continues a sweep that was interrupted
-vp sweep SPEC.toml --dry-run       what would be run
-vp sweep SPEC.toml --dask ADDRESS  on a cluster, by Dask's scheduler there
+    vp sweep SPEC.toml                   on this machine; goes on with one that was interrupted
+    vp sweep SPEC.toml --dry-run         what would be run
+    vp sweep SPEC.toml --dask ADDRESS    on a cluster, by Dask's scheduler there
 
-Every finished row is safe in TABLE.csv.journal: after an interruption of whatever kind the same
-command goes on, and the table is the same to the byte as that of a sweep without one. A guest that
-fails is a row that says so. docs/sweeps.md explains the spec and the columns.
-Exit status: 0 all rows were run, 1 some were not (a worker died, or the monitor failed), 2 bad
-usage or input.
+Every finished row is safe in FILE.journal, beside the table: after an interruption of whatever kind
+the same command goes on, and the table is the same to the byte as without one. A guest that fails
+is a row that says so. docs/sweeps.md explains the spec and the columns.
+
+Exit status: 0 every row was run; 1 some have no result, because a worker died or the monitor
+failed; 2 bad usage or input; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ if TYPE_CHECKING:
     from monitor.sweep.sweep import State, Watcher
 
 NAME = "sweep"
-HELP = "a grid of guests, modes and settings, run anywhere, one table"
+HELP = "run a grid of guests, modes and settings, and put it into one table"
+EXAMPLES = (
+    "vp sweep benchmarks/sweeps/first.toml",
+    "vp sweep benchmarks/sweeps/first.toml --dry-run",
+    "vp sweep benchmarks/sweeps/first.toml --jobs 1 --out one-by-one.csv",
+)
 NOT_ALL = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("spec", type=Path, metavar="SPEC.toml", help="what to run")
+    parser.add_argument("spec", type=Path, metavar="SPEC", help="what to run: a TOML file")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="the table (default: the spec's name with .csv, here)")
     parser.add_argument("--jobs", type=positive, metavar="N",

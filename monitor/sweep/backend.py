@@ -18,10 +18,12 @@ Rows = Generator[tuple[int, Row], None, None]
 
 
 class Backend(Protocol):
-    """`running` is how many points are on their way, for the progress display."""
+    """A place: LocalBackend, DaskBackend."""
 
     @property
-    def running(self) -> int: ...
+    def running(self) -> int:
+        """How many points are on their way."""
+        ...
 
     def run(self, job: Job, tasks: Sequence[Task]) -> Rows:
         """Rows as they are finished. Closing the generator ends what still runs."""

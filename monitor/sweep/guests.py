@@ -36,7 +36,8 @@ class Image(ABC):
     """What is loaded."""
 
     @abstractmethod
-    def load(self, machine: Machine) -> None: ...
+    def load(self, machine: Machine) -> None:
+        """Put it into the machine. Raises UserError."""
 
     def profile(self) -> Profile | None:
         """Its instructions by class, if they are known: a cost model needs them."""

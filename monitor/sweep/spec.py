@@ -53,6 +53,7 @@ class Spec:
     identity: Identity
 
     def points(self) -> list[Point]:
+        """The grid, in the order of the table."""
         return points(self.guests, self.grid)
 
 
