@@ -45,6 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cluster.stdin.close()
 
 
+@pytest.mark.slow
 def test_the_cluster_makes_the_same_table(tmp_path: Path, address: str) -> None:
     run(spec(tmp_path), tmp_path / "local.csv")
     process = start(spec(tmp_path), "--out", tmp_path / "there.csv", "--dask", address)
