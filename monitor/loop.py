@@ -61,7 +61,6 @@ class Loop:
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
         self.most = LONGEST_SLICE  # instructions of a turn
-        self.steady = False  # keep to FIRST_SLICE: see `_adapt`
         self._slice = FIRST_SLICE
         self._stop = threading.Event()
 
@@ -133,13 +132,7 @@ class Loop:
         return None
 
     def _adapt(self, budget: int, seconds: float) -> None:
-        """Choose the next slice by how long this turn took.
-
-        Not for who counts exits: one that has no guest instruction left to do is not taken where a
-        turn ends, and so their number depends, a little, on where turns end.
-        """
-        if self.steady:
-            return
+        """Choose the next slice by how long this turn took."""
         if seconds > LONG_TURN:
             self._slice = max(1, self._slice // 4)
         elif seconds < SHORT_TURN and budget == self._slice:

@@ -23,7 +23,7 @@ from typing import Any
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
-from monitor.bench.runner import counting, counts_of
+from monitor.bench.runner import counts_of
 from monitor.bench.store import COUNTS, count_columns
 from monitor.ending import AS_ASKED, exit_status
 from monitor.errors import UserError
@@ -55,8 +55,8 @@ class Job:
 def run_point(guest: Guest, point: Point, models: Sequence[Model], timed: bool) -> Row:
     """The row of a point. Memory that the host does not have is the worker's end, not a row."""
     try:
-        machine = counting(Machine(memory_mb=point.memory_mb, mode=point.mode, clock=point.clock,
-                                   without=point.without))  # fmt: skip
+        machine = Machine(memory_mb=point.memory_mb, mode=point.mode, clock=point.clock,
+                          without=point.without)  # fmt: skip
         guest.image.load(machine)
     except UserError as error:
         return failed(REFUSED, str(error))
