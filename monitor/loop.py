@@ -61,6 +61,7 @@ class Loop:
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
         self.most = LONGEST_SLICE  # instructions of a turn
+        self.steady = False  # always that many: then the monitor's own counts repeat exactly, too
         self._slice = FIRST_SLICE
         self._stop = threading.Event()
 
@@ -139,7 +140,7 @@ class Loop:
             self._slice = min(LONGEST_SLICE, self._slice * 2)
 
     def _budget(self, limits: Limits) -> int:
-        budget = min(self._slice, self.most)
+        budget = self.most if self.steady else min(self._slice, self.most)
         deadline = self.board.next_deadline()
         if deadline is not None:
             budget = min(budget, max(1, self.clock.budget_until(deadline)))
