@@ -15,6 +15,8 @@ from benchmarks.timing import BenchmarkError
 from monitor.guests import assembler
 
 SOURCES = Path(__file__).resolve().parent / "guests"
+SHARED = Path(__file__).resolve().parent.parent / "monitor" / "bench" / "guests"
+LAYOUT = {"TABLES": 4, "ARRAYS": 0x400000}  # 16 MiB mapped, of which 12 are the benchmark's
 OUT = Path(__file__).resolve().parent.parent / "out" / "benchmarks"
 LOAD_ADDRESS = 0x100000
 
@@ -68,10 +70,12 @@ def integer_mix(rounds: int, variant: str = "bare") -> IntegerMix:
 
 def assembly(name: str, settings: Mapping[str, int]) -> Path:
     """Assemble one of the small guests, its settings in place of settings.asm."""
-    lines = "".join(f"{key} = {value:#x}\n" for key, value in settings.items())
+    lines = "".join(f"{key} = {value:#x}\n" for key, value in {**LAYOUT, **settings}.items())
 
     def read(file: str) -> str:
-        return lines if file == "settings.asm" else (SOURCES / file).read_text()
+        if file == "settings.asm":
+            return lines
+        return ((SOURCES if (SOURCES / file).exists() else SHARED) / file).read_text()
 
     OUT.mkdir(parents=True, exist_ok=True)
     suffix = "-".join(f"{value:x}" for value in settings.values())

@@ -4,6 +4,7 @@
 
 .include "settings.asm"
 .include "frame.asm"
+.include "gates.asm"
 
 LENGTH = 0x4000
 

@@ -3,6 +3,7 @@
 
 .include "settings.asm"
 .include "frame.asm"
+.include "gates.asm"
 
 body:
     mov  ecx, ROUNDS

@@ -3,6 +3,7 @@
 
 .include "settings.asm"
 .include "frame.asm"
+.include "gates.asm"
 
 MAGIC = 0x564d5868
 BACKDOOR = 0x5658

@@ -4,6 +4,7 @@
 
 .include "settings.asm"
 .include "frame.asm"
+.include "gates.asm"
 
 ALIAS = 0xc00000                    ; the first page of the last page table
 

@@ -3,6 +3,7 @@
 
 .include "settings.asm"
 .include "frame.asm"
+.include "gates.asm"
 
 LENGTH = 7
 

@@ -1,29 +1,23 @@
-; What every benchmark guest shares: the Multiboot header, flat segments, paging, the way out.
-; It is followed by the labels `body`, which is called once, the handlers of handlers.asm, and
-; `image_end`. The first 4 MiB are mapped one to one in 4 KiB pages that ring 3 may use too.
+; What every small guest of the benchmarks shares: the Multiboot header, flat segments, paging, the
+; way out. It needs PAGING, TABLES and ARRAYS, which the harness or the guest sets before, and
+; is followed by the labels `prepare` and `body`, each of which is called once, and `image_end`.
+; With PAGING = 1 the first TABLES times 4 MiB are mapped one to one, in 4 KiB pages that ring 3 may
+; use too. `prepare` sets gates, and changes page tables that are not in use yet.
 
 DEBUG_EXIT = 0xf4
-POST_PORT = 0x80
 KERNEL_CODE = 0x08
 KERNEL_DATA = 0x10
 USER_CODE = 0x1b                    ; selectors 18 and 20 with RPL 3
 USER_DATA = 0x23
 TSS_SELECTOR = 0x28
 SYSTEM_CALL = 0x80
-FINISH = 0x81
-TRAP_GATE_RING0 = 0x8e00            ; interrupt gates: present, DPL 0 and DPL 3
-TRAP_GATE_RING3 = 0xee00
+GATE_RING0 = 0x8e00                 ; interrupt gates: present, DPL 0 and DPL 3
+GATE_RING3 = 0xee00
 
-PAGE_DIRECTORY = 0x200000           ; its page table follows
+PAGE_DIRECTORY = 0x200000           ; its page tables follow
 PAGE_TABLES = 0x201000
-TABLES = 1
 STACK_TOP = 0x280000
 USER_STACK_TOP = 0x290000
-ARRAYS = 0x300000                   ; from here on memory is the benchmark's
-ABSENT_PAGE = 0x380000              ; mapped nowhere
-SPARE_PAGE = 0x390000               ; its page table entry is the benchmark's to change
-ABSENT_PTE = 0x201e00               ; PAGE_TABLES + 4 * page number of ABSENT_PAGE
-SPARE_PTE = 0x201e40
 
 image_start:
     jmp  start
@@ -40,7 +34,17 @@ start:
     out  0x21, al
     out  0xa1, al
     call load_descriptors
-    call enable_paging
+    call fill_page_tables
+    call prepare
+    mov  eax, PAGING
+    test eax, eax
+    jz   .started
+    mov  eax, PAGE_DIRECTORY
+    mov  cr3, eax
+    mov  eax, cr0
+    or   eax, 0x80000000
+    mov  cr0, eax
+.started:
     fninit
     call body
 ; The debug-exit device ends the machine with status 0.
@@ -57,20 +61,6 @@ load_descriptors:
     mov  word ptr [gdt + TSS_SELECTOR + 2], ax
     shr  eax, 16
     mov  byte ptr [gdt + TSS_SELECTOR + 4], al
-    mov  edi, idt
-    mov  edx, TRAP_GATE_RING0
-    mov  eax, divide_error
-    call set_gate
-    mov  edi, idt + 112
-    mov  eax, page_fault
-    call set_gate
-    mov  edi, idt + 1024
-    mov  edx, TRAP_GATE_RING3
-    mov  eax, system_call
-    call set_gate
-    mov  edi, idt + 1032
-    mov  eax, finish
-    call set_gate
     lgdt [gdt_register]
     lidt [idt_register]
     jmp  far KERNEL_CODE:.reload
@@ -94,7 +84,7 @@ set_gate:
     mov  word ptr [edi + 6], ax
     ret
 
-enable_paging:
+fill_page_tables:
     mov  edi, PAGE_TABLES
     mov  eax, 7                     ; present, writable, user
     mov  ecx, TABLES * 1024
@@ -104,8 +94,6 @@ enable_paging:
     add  eax, 0x1000
     dec  ecx
     jnz  .page
-    xor  eax, eax
-    mov  dword ptr [ABSENT_PTE], eax
     mov  edi, PAGE_DIRECTORY
     mov  eax, PAGE_TABLES + 7
     mov  ecx, TABLES
@@ -115,11 +103,6 @@ enable_paging:
     add  eax, 0x1000
     dec  ecx
     jnz  .table
-    mov  eax, PAGE_DIRECTORY
-    mov  cr3, eax
-    mov  eax, cr0
-    or   eax, 0x80000000
-    mov  cr0, eax
     ret
 
     .align 8
