@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks import ours, translation
 from benchmarks.peers import bochs
@@ -19,13 +18,9 @@ from benchmarks.plan import Plan
 from benchmarks.report import Row, Section, megabytes, seconds
 from benchmarks.timing import BenchmarkError, Measured
 from benchmarks.worker import Job, Result
+from monitor.guests.linux import INITRD, KERNEL, MEMORY_MB, PLAIN, PROMPT
+from monitor.guests.linux import QUICK as SHORT
 
-GUESTS = Path(__file__).resolve().parent.parent / "guests"
-KERNEL, INITRD = GUESTS / "vmlinuz", GUESTS / "initramfs.cpio.gz"
-PROMPT = "/ # "
-PLAIN = "console=ttyS0,115200 noapic nolapic nosmp acpi=off reboot=k panic=1"
-SHORT = f"{PLAIN} cryptomgr.notests noisapnp mitigations=off quiet"
-MEMORY_MB = 128
 TRANSLATE_LIMIT = 1.5
 MACHINE_KILOBYTES = 120 * 1000 * 1000 // 1024
 

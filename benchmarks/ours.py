@@ -13,10 +13,11 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from benchmarks import engine_count, images
+from benchmarks import images
 from benchmarks.timing import BenchmarkError
 from benchmarks.worker import Job, Result
 from monitor import Machine
+from monitor.bench import engine_count
 
 BARE, TRANSLATE = "bare", "translate"
 ROOT = Path(__file__).resolve().parent.parent

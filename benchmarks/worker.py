@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import engine_count, translation_time
+from benchmarks import translation_time
 from monitor import Machine
+from monitor.bench import engine_count
 from monitor.outcome import Outcome
 
 RAM_FILE = "/memfd:guest-ram"

@@ -29,17 +29,13 @@ from pathlib import Path
 from monitor.capabilities import X86_VMWARE_BACKDOOR
 from monitor.errors import UserError
 from monitor.extensions import Extensions
+from monitor.guests.linux import QUICK
 from monitor.machine import Machine
 from monitor.outcome import Outcome
 from monitor.pair import MakeMachine, Pair, Row, digest
 
 FAN = 64  # parts into which the search divides an interval
 STILL_RUNNING = ("instructions", "until")  # kinds of outcome after which a guest can go on
-
-LINUX_COMMAND_LINE = (
-    "console=ttyS0,115200 noapic nolapic nosmp acpi=off reboot=k panic=1 "
-    "cryptomgr.notests noisapnp mitigations=off quiet"
-)
 
 
 @dataclass(frozen=True)
@@ -255,7 +251,7 @@ def embedded_guest(mode: str, extensions: Extensions | None = None) -> Machine:
 def linux_guest(
     kernel: str | Path,
     initrd: str | Path | None,
-    cmdline: str = LINUX_COMMAND_LINE,
+    cmdline: str = QUICK,
     memory_mb: int = 128,
     vmware_backdoor: bool = False,
 ) -> MakeMachine:
@@ -296,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--kernel", help="a bzImage; without it the embedded guest runs")
     parser.add_argument("--initrd")
-    parser.add_argument("--append", default=LINUX_COMMAND_LINE, help="the kernel's command line")
+    parser.add_argument("--append", default=QUICK, help="the kernel's command line")
     parser.add_argument("--memory", type=int, default=128, metavar="MB")
     parser.add_argument("--vmware-backdoor", action="store_true", help="as for `vp run`")
     parser.add_argument("--until", default="/ # ", help="text on the console that ends the run")

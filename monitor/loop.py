@@ -61,7 +61,7 @@ class Loop:
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
         self.most = LONGEST_SLICE  # instructions of a turn
-        self.steady = False  # always that many: then the monitor's own counts repeat exactly, too
+        self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
         self._stop = threading.Event()
 

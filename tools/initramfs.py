@@ -10,7 +10,7 @@ import gzip
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tools import cpio
+from monitor.loaders import cpio
 
 READY = "VP-GUEST-READY"
 

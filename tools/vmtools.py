@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tools import cpio
+from monitor.loaders import cpio
 from tools.apt import Apt, AptError, Package
 from tools.elf_needed import needed
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monitor.bench.suites import Results
+    from monitor.bench.results import Results
 
 
 def run(
@@ -21,6 +21,7 @@ def run(
     """What `vp bench SUITE` counts, by a cost model (its name or file); UserError as there."""
     from monitor.bench import suites
     from monitor.bench.model import DEFAULT, load
+    from monitor.bench.results import Options
 
-    plan = suites.make(suite, only, rounds, 1, load(model or DEFAULT))
-    return plan.results(list(plan.measure()), host_clock=False)
+    found = suites.make(suite, Options(load(model or DEFAULT), only, rounds))
+    return found.results(list(found.plan.measure()))

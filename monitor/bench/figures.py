@@ -1,7 +1,8 @@
-"""Figures per operation: a loop's rows less those of the empty loop, divided by the rounds.
+"""Figures of a table: one operation's, or one load's, in each setup.
 
-Everything is exact (whole numbers and fractions) until it is written down, so that a table is the
-same to the last digit on every machine. Seconds are the exception: `Spread` has those.
+An operation's are its loop's less those of the empty loop, divided by the rounds; a load's are its
+sums. Everything is exact (whole numbers and fractions) until it is written down, so that a table is
+the same to the last digit on every machine. Seconds are the exception: `Spread` has those.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from statistics import median
 
 from monitor.bench.model import real_exits
 from monitor.bench.nano import Operation, empty_name
-from monitor.bench.rows import Row, Setup
-from monitor.bench.suite import ENDED_WELL
+from monitor.bench.rows import BARE, ENDED_WELL, Row, Setup
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Seconds over repetitions."""
+    """Real times, or their ratios, over repetitions."""
 
     middle: float
     least: float
@@ -27,17 +27,19 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Median, least and most of some seconds."""
+        """Median, least and most of some values."""
         return cls(median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One operation in one setup. `ratio` is cycles over the bare machine's."""
+    """One operation or load in one setup. `ratio` is cycles over the bare machine's, `slowdown`
+    the same of real time, repetition by repetition."""
 
     operation: str
     setup: Setup
     instructions: Fraction
+    engine: Fraction | None
     stubs: Fraction
     emulated: Fraction
     exits: Fraction
@@ -47,6 +49,7 @@ class Figure:
     reasons: Mapping[str, Fraction]
     parts: Mapping[str, Fraction]
     seconds: Spread
+    slowdown: Spread | None
     wrong: bool  #: the guest got wrong answers, or did not end well
 
     @property
@@ -72,52 +75,85 @@ class Rows:
         return list(dict.fromkeys(setup for _, setup in self._rows))
 
 
-def figures(rows: Sequence[Row], operations: Sequence[Operation]) -> list[Figure]:
-    """Every operation in every setup, in that order."""
-    table = Rows(rows)
-    return [
-        _figure(operation, table, setup) for operation in operations for setup in table.setups()
-    ]
+@dataclass(frozen=True)
+class Measured:
+    """The repetitions of something, those of what is subtracted, and what both are divided by."""
 
+    full: Sequence[Row]
+    empty: Sequence[Row] = ()
+    rounds: int = 1
 
-def _figure(operation: Operation, table: Rows, setup: Setup) -> Figure:
-    empty = table.of(empty_name(operation.loop), setup)
-    full = table.of(operation.name, setup)
+    def each(self, figure: Callable[[Row], int]) -> Fraction:
+        """A figure of one round, without what is subtracted."""
+        less = figure(self.empty[0]) if self.empty else 0
+        return Fraction(figure(self.full[0]) - less, self.rounds)
 
-    def each(figure: Callable[[Row], int]) -> Fraction:
-        return Fraction(figure(full[0]) - figure(empty[0]), full[0].rounds)
-
-    def by_name(names: Callable[[Row], Mapping[str, int]]) -> dict[str, Fraction]:
-        known = sorted({*names(full[0]), *names(empty[0])})
-        found = {n: each(lambda row, n=n: names(row).get(n, 0)) for n in known}  # type: ignore[misc]
+    def by_name(self, names: Callable[[Row], Mapping[str, int]]) -> dict[str, Fraction]:
+        """The same of figures by name; those that come to nothing are left out."""
+        known = sorted({name for row in (self.full[0], *self.empty[:1]) for name in names(row)})
+        found = {name: self.each(lambda row, name=name: names(row).get(name, 0))  # type: ignore[misc]
+                 for name in known}  # fmt: skip
         return {name: value for name, value in found.items() if value}
 
+    def seconds(self) -> list[float]:
+        """Of one round, repetition by repetition."""
+        less = [row.seconds for row in self.empty] or [0.0] * len(self.full)
+        return [(row.seconds - other) / self.rounds
+                for row, other in zip(self.full, less, strict=True)]  # fmt: skip
+
+
+def operations(rows: Sequence[Row], chosen: Sequence[Operation]) -> list[Figure]:
+    """Every operation in every setup, in that order."""
+    table = Rows(rows)
+    has_bare = BARE in table.setups()
+
+    def measured(operation: Operation, setup: Setup) -> Measured:
+        full = table.of(operation.name, setup)
+        return Measured(full, table.of(empty_name(operation.loop), setup), full[0].rounds)
+
+    return [
+        _figure(measured(operation, setup), measured(operation, BARE) if has_bare else None)
+        for operation in chosen for setup in table.setups()
+    ]  # fmt: skip
+
+
+def loads(rows: Sequence[Row], names: Sequence[str]) -> list[Figure]:
+    """Every load in every setup, in that order."""
+    table = Rows(rows)
+    return [
+        _figure(Measured(table.of(name, setup)), Measured(table.of(name, BARE)))
+        for name in names for setup in table.setups()
+    ]  # fmt: skip
+
+
+def _figure(measured: Measured, bare: Measured | None) -> Figure:
+    row, each = measured.full[0], measured.each
     cycles = each(lambda row: row.cycles)
+    bare_cycles = bare.each(lambda row: row.cycles) if bare else None
     return Figure(
-        operation.name,
-        setup,
+        row.workload,
+        row.setup,
         instructions=each(lambda row: row.counts.instructions),
+        engine=None if row.engine is None else each(lambda row: row.engine or 0),
         stubs=each(lambda row: row.counts.by_kind.get("stubs", 0)),
         emulated=each(lambda row: row.counts.by_kind.get("emulated", 0)),
         exits=each(lambda row: real_exits(row.counts)),
         fills=each(lambda row: row.counts.fills),
         cycles=cycles,
-        ratio=_ratio(cycles, operation, table),
-        reasons=by_name(lambda row: row.counts.exits),
-        parts=by_name(lambda row: row.parts),
-        seconds=Spread.of([(f.seconds - e.seconds) / f.rounds
-                           for f, e in zip(full, empty, strict=True)]),
-        wrong=full[0].counts.wrong > 0 or full[0].ended != ENDED_WELL,
-    )  # fmt: skip
+        ratio=cycles / bare_cycles if bare_cycles else None,
+        reasons=measured.by_name(lambda row: row.counts.exits),
+        parts=measured.by_name(lambda row: row.parts),
+        seconds=Spread.of(measured.seconds()),
+        slowdown=_slowdown(measured.seconds(), bare.seconds() if bare else [0.0]),
+        wrong=row.counts.wrong > 0 or row.ended != ENDED_WELL,
+    )
 
 
-def _ratio(cycles: Fraction, operation: Operation, table: Rows) -> Fraction | None:
-    bare = Setup("bare")
-    if bare not in table.setups():
+def _slowdown(seconds: Sequence[float], bare: Sequence[float]) -> Spread | None:
+    """None where a difference of noisy times is not positive."""
+    if min(bare) <= 0:
         return None
-    full, empty = table.of(operation.name, bare)[0], table.of(empty_name(operation.loop), bare)[0]
-    own = Fraction(full.cycles - empty.cycles, full.rounds)
-    return cycles / own if own else None
+    return Spread.of([here / there for here, there in zip(seconds, bare, strict=True)])
 
 
 def decimal(value: Fraction, places: int) -> str:

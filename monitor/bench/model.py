@@ -9,7 +9,8 @@ complete and has nothing else, or it is refused.
 
     bare      instructions by class, and exceptions
     virtual   direct and translated instructions as the hardware runs them, the others as work:
-              stubs, emulated instructions, exits, fills, links, lookups, translation, ports
+              stubs, emulated instructions, exits, fills, links, lookups, translation, ports,
+              interrupts, world switches
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SECTIONS = {
     "instruction": CLASSES,
     "hardware": ("exception",),
     "monitor": ("exit", "emulate", "port", "stub", "lookup", "link", "fill", "translate",
-                "world_switch"),
+                "interrupt", "world_switch"),
 }  # fmt: skip
 HEAD = {"name": str, "title": str, "clock_mhz": int}
 BASES = ("published", "derived", "assumed")
@@ -68,9 +69,14 @@ class Model:
 
     def cycles(self, counts: Counts, profile: Profile) -> int:
         """The estimate for a run of the workload with this profile."""
+        return self.estimate(counts, profile)[0]
+
+    def estimate(self, counts: Counts, profile: Profile) -> tuple[int, dict[str, int]]:
+        """The same, and a virtual run's parts."""
         if "bare" in counts.by_kind:
-            return self._bare(profile)
-        return sum(self.parts(counts, profile).values())
+            return self._bare(profile), {}
+        parts = self.parts(counts, profile)
+        return sum(parts.values()), parts
 
     def _bare(self, profile: Profile) -> int:
         run = sum(n * self.of("instruction", kind) for kind, n in profile.classes.items())
@@ -93,6 +99,7 @@ class Model:
             "link": sum(counts.exits.get(word, 0) for word in LINKS),
             "fill": counts.fills,
             "translate": counts.translated,
+            "interrupt": counts.interrupts,
             "world_switch": counts.world_switches,
         }
         spent = {name: n * self.of("monitor", name) for name, n in work.items()}

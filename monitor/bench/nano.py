@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from monitor.ablations import ABLATIONS
 from monitor.bench.images import workload, written
-from monitor.bench.rows import Setup, Workload
+from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup, Workload
 from monitor.bench.suite import Source
 from monitor.errors import UserError
 
+NAME = "nano"
 ROUNDS = 2000
 KERNEL, USER = "loop_kernel", "loop_user"
 EMPTY = "empty"
@@ -69,9 +70,9 @@ OPERATIONS = (
 )
 
 SETUPS = (
-    Setup("bare"),
-    Setup("trap"),
-    Setup("translate"),
+    BARE,
+    TRAP,
+    TRANSLATE,
     *(Setup("translate", (name,)) for name in ABLATIONS),
 )
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from monitor.ablations import ABLATIONS
-from monitor.bench.figures import Figure, figures
+from monitor.bench.figures import Figure
+from monitor.bench.figures import operations as figures_of
 from monitor.bench.model import DEFAULT, load
 from monitor.bench.nano import KERNEL, ROUNDS, USER, Operation, sources
 from monitor.bench.rows import Setup
-from monitor.bench.suite import Plan, measure
+from monitor.bench.suite import Plan
 from monitor.errors import UserError
 from monitor.machine import MODES
 
@@ -41,7 +42,7 @@ def costs(
         Operation(name, "", loop, code=code.replace(";", "\n")) for name, code in operations.items()
     ]
     plan = Plan(sources(known), [setup(text) for text in setups], rounds, 1, load(model))
-    return {(one.operation, str(one.setup)): one for one in figures(list(measure(plan)), known)}
+    return {(one.operation, str(one.setup)): one for one in figures_of(list(plan.measure()), known)}
 
 
 def setup(text: str) -> Setup:

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitor.ablations import ABLATIONS
 from monitor.bench.figures import Figure
-from monitor.bench.rows import Setup
+from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup
 from monitor.bench.talk import Slowdown
 from monitor.figure_style import (
     BLACK,
@@ -25,17 +25,22 @@ from monitor.figure_style import (
     plain,
 )
 
-BARE, TRAP, TRANSLATE = Setup("bare"), Setup("trap"), Setup("translate")
 COLOURS = {setup: MODE[setup.mode] for setup in (BARE, TRAP, TRANSLATE)}
 PARTS = {  # of the cost model, in the order in which they are stacked
     "native": GREY, "stub": GREEN, "lookup": SKY, "exit": VERMILION, "emulate": ORANGE,
-    "fill": PURPLE, "port": YELLOW, "link": BLUE, "translate": BLACK,
+    "fill": PURPLE, "port": YELLOW, "link": BLUE, "translate": BLACK, "interrupt": "#7F4F24",
+    "world_switch": "#B7B7A4",
 }  # fmt: skip
 PART_WORDS = {"native": "instructions as they are", "stub": "stubs", "lookup": "lookups",
               "exit": "exits", "emulate": "emulation", "fill": "shadow fills",
-              "port": "device models", "link": "chaining", "translate": "translation"}  # fmt: skip
+              "port": "device models", "link": "chaining", "translate": "translation",
+              "interrupt": "interrupts", "world_switch": "world switches"}  # fmt: skip
 LEAST_DRAWN = 0.5  # cycles; less is the start-up's share
+LEAST_SHARE = 0.002
 LEFT, RIGHT = 0.8, 20_000  # cycles at the edges of the logarithmic figure
+
+Bars = tuple[str, str, Sequence[float]]
+"""What bars stand for, their colour, their lengths."""
 
 ByName = Mapping[tuple[str, Setup], Figure]
 
@@ -102,42 +107,73 @@ def ablations(figures: Sequence[Figure]) -> str:
     return _svg(canvas)
 
 
-def spending(figures: Sequence[Figure]) -> str:
-    """What the translating monitor spends an operation's cycles on."""
+def spending(figures: Sequence[Figure], label: str, share: bool = False) -> str:
+    """What the translating monitor spends cycles on; with `share`, each line adds up to 1."""
     names, by_name = _by_name(figures)
+    found = [by_name[name, TRANSLATE] for name in names]
+    scale = [float(one.cycles) if share else 1.0 for one in found]
+    least = LEAST_SHARE if share else LEAST_DRAWN
     canvas, axes = chart(8, 0.9 + 0.38 * len(names))
     left = [0.0] * len(names)
     for part, colour in PARTS.items():
-        values = [max(float(by_name[name, TRANSLATE].parts.get(part, 0)), 0.0) for name in names]
-        if max(values) > LEAST_DRAWN:
+        values = [max(float(one.parts.get(part, 0)) / n, 0.0)
+                  for one, n in zip(found, scale, strict=True)]  # fmt: skip
+        if max(values) > least:
             axes.barh(range(len(names)), values, 0.65, left=left, color=colour,
                       label=PART_WORDS[part])  # fmt: skip
         left = [a + b for a, b in zip(left, values, strict=True)]
-    for y, total in enumerate(left):
-        axes.text(total + 8, y, f"{total:,.0f}", va="center", fontsize=8)
-    axes.set_xlim(0, max(left) * 1.12)
+    if not share:
+        for y, total in enumerate(left):
+            axes.text(total + 8, y, f"{total:,.0f}", va="center", fontsize=8)
+    axes.set_xlim(0, 1 if share else max(left) * 1.12)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("cycles for one operation, translated")
+    axes.set_xlabel(label)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     plain(axes)
     return _svg(canvas)
+
+
+def loads(figures: Sequence[Figure], host_clock: bool) -> str:
+    """How many times longer a load takes translated: by the model, and by the clock if it ran."""
+    names, by_name = _by_name(figures)
+    found = [by_name[name, TRANSLATE] for name in names]
+    bars = [("cycles of the model", COLOURS[TRANSLATE], [float(one.ratio or 0) for one in found])]
+    if host_clock:
+        times = [one.slowdown.middle if one.slowdown else 0.0 for one in found]
+        bars.append(("time here", COLOURS[BARE], times))
+    canvas, axes = chart(8, 1.0 + 0.6 * len(names))
+    _paired(axes, bars, [[f"{n:.2f}" for n in values] for _, _, values in bars])
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("translated, in times of bare")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, frameon=False)
+    plain(axes)
+    return _svg(canvas)
+
+
+def _paired(axes: Any, bars: Sequence[Bars], texts: Sequence[Sequence[str]]) -> None:
+    """Bars side by side on each line, with their values behind them."""
+    height = 0.72 / len(bars)
+    for place, ((label, colour, values), words) in enumerate(zip(bars, texts, strict=True)):
+        offset = (place - (len(bars) - 1) / 2) * height
+        drawn = axes.barh([y + offset for y in range(len(values))], values, height * 0.95,
+                          color=colour, label=label)  # fmt: skip
+        axes.bar_label(drawn, words, padding=3, fontsize=9)
+    axes.margins(x=0.12)
 
 
 def slowdowns(found: Sequence[Slowdown]) -> str:
     """The stand-ins' slowdowns beside the talk's."""
     canvas, axes = chart(8, 0.9 + 0.7 * len(found))
     ours = [float(100 * one.cycles) for one in found]
-    theirs = [one.program.percent for one in found]
+    theirs = [float(one.program.percent) for one in found]
     words = [one.program.theirs for one in found]
-    pairs = (("the stand-in, by the model", COLOURS[TRANSLATE], ours, [f"{n:.1f}%" for n in ours]),
-             ("the talk's program, 1999", COLOURS[BARE], theirs, words))  # fmt: skip
-    for place, (label, colour, values, labels) in enumerate(pairs):
-        bars = axes.barh([y + (place - 0.5) * 0.36 for y in range(len(found))], values, 0.34,
-                         color=colour, label=label)  # fmt: skip
-        axes.bar_label(bars, labels, padding=3, fontsize=9)
+    bars = (("the stand-in, by the model", COLOURS[TRANSLATE], ours),
+            ("the talk's program, 1999", COLOURS[BARE], theirs))  # fmt: skip
+    _paired(axes, bars, [[f"{n:.1f}%" for n in ours], words])
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.margins(x=0.12)
     axes.set_yticks(range(len(found)), [one.program.name for one in found])
     axes.invert_yaxis()
     axes.set_xlabel("slowdown in percent")

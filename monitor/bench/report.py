@@ -12,7 +12,7 @@ from pathlib import Path
 
 from monitor.bench import tables
 from monitor.bench.model import Model
-from monitor.bench.suites import Results
+from monitor.bench.results import Results
 from monitor.errors import UserError
 
 FILE = "report.html"
@@ -70,7 +70,7 @@ def _drawn(results: Results) -> tuple[Sequence[tuple[str, str]], str]:
         import matplotlib  # noqa: F401
     except ImportError:
         return [], MISSING
-    return results.pictures(), ""
+    return results.draw(), ""
 
 
 def _about(results: Results) -> list[tuple[str, str]]:
@@ -91,7 +91,7 @@ def _prices(model: Model) -> list[tuple[str, str, str, str]]:
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table; numbers to the right, and a line where the first column changes."""
-    kinds = [' class="number"' if name in tables.RIGHT else "" for name in head]
+    kinds = [' class="number"' if numbers else "" for numbers in tables.right(lines)]
     cells = "".join(f"<th{kind}>{escape(name)}</th>"
                     for name, kind in zip(head, kinds, strict=True))  # fmt: skip
     rows, last = [f"<tr>{cells}</tr>"], None

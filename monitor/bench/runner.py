@@ -1,4 +1,8 @@
-"""Runs a workload in a setup, and counts."""
+"""Runs a workload in a setup, and counts.
+
+How many instructions the engine executed takes a run of its own (engine_count.py). Workloads have
+no timers, so that it is the same run. `execute` measures, and `engine_instructions` counts.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from monitor.bench.engine_count import everything_counts
 from monitor.bench.rows import Counts, Setup, Workload
 from monitor.machine import Machine
 
@@ -22,8 +27,25 @@ def execute(workload: Workload, setup: Setup) -> tuple[Counts, float, str]:
     return counts_of(machine.statistics()), spent, ended
 
 
+def engine_instructions(workload: Workload, setup: Setup) -> int:
+    """What the engine and the ideal processor execute for it, stubs included."""
+    with everything_counts():
+        machine = loaded(workload, setup)
+    machine.run(timeout=TIME_LIMIT)
+    return machine.instructions
+
+
+def make(setup: Setup, memory_mb: int) -> Machine:
+    """A machine whose turns are always as long, so that nothing depends on the host's speed: where
+    the engine's instructions are counted, a turn may end inside a stub (engine_count.py)."""
+    machine = Machine(memory_mb=memory_mb, mode=setup.mode, without=setup.without)
+    machine.loop.steady = True
+    return machine
+
+
 def loaded(workload: Workload, setup: Setup) -> Machine:
-    machine = Machine(memory_mb=workload.memory_mb, mode=setup.mode, without=setup.without)
+    """A machine about to run the workload."""
+    machine = make(setup, workload.memory_mb)
     machine.load_multiboot(workload.image)
     return machine
 
@@ -40,5 +62,6 @@ def counts_of(statistics: Mapping[str, Any]) -> Counts:
         lookups=cache.get("lookups", 0),
         world_switches=statistics["world_switches"],
         port_accesses=sum(statistics["devices"].values()),
+        interrupts=statistics["interrupts"],
         wrong=sum(row["count"] for row in statistics.get("wrong_answers", ())),
     )

@@ -18,10 +18,10 @@ from monitor.errors import UserError
 
 ROWS, TABLE, ABOUT = "rows.csv", "table.csv", "about.json"
 COUNTS = ("instructions", *KINDS, "exits", "exits_by_reason", "fills", "code_translated", "lookups",
-          "world_switches", "port_accesses", "wrong")  # fmt: skip
+          "world_switches", "port_accesses", "interrupts", "wrong")  # fmt: skip
 KEY = ("workload", "mode", "without")
-EXACT = (*COUNTS, "cycles", "ended")
-COLUMNS = (*KEY, "rounds", "repetition", "ended", *COUNTS, "cycles", "seconds")
+EXACT = (*COUNTS, "engine", "cycles", "ended")
+COLUMNS = (*KEY, "rounds", "repetition", "ended", *COUNTS, "engine", "cycles", "seconds")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def line(row: Row, host_clock: bool) -> dict[str, object]:
         "repetition": row.repetition,
         "ended": row.ended,
         **count_columns(row.counts),
+        "engine": "" if row.engine is None else row.engine,
         "cycles": row.cycles,
         "seconds": f"{row.seconds:.6f}" if host_clock else "",
     }
@@ -64,6 +65,7 @@ def count_columns(counts: Counts) -> dict[str, object]:
         "lookups": counts.lookups,
         "world_switches": counts.world_switches,
         "port_accesses": counts.port_accesses,
+        "interrupts": counts.interrupts,
         "wrong": counts.wrong,
     }
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile, profile
-from monitor.bench.rows import Row, Setup, Workload
-from monitor.bench.runner import execute
+from monitor.bench.rows import BARE, TRANSLATE, Row, Setup, Workload
+from monitor.bench.runner import engine_instructions, execute
 from monitor.errors import MonitorBug
-
-ENDED_WELL = "exit"
 
 
 @dataclass(frozen=True)
@@ -38,25 +36,35 @@ class Plan:
         """Rows that it comes to."""
         return len(self.sources) * len(self.setups) * self.repetitions
 
+    def measure(self) -> Iterator[Row]:
+        """Every row of the plan, as it is done."""
+        profiles = {source.name: profile(source.make, self.rounds) for source in self.sources}
+        engines: dict[tuple[str, Setup], int] = {}
+        for repetition in range(1, self.repetitions + 1):
+            for source in self.sources:
+                workload = source.make(self.rounds)
+                for setup in self.setups:
+                    row = _measured(workload, setup, repetition, profiles[source.name], self.model)
+                    key = source.name, setup
+                    if key not in engines:
+                        engines[key] = _executed(workload, row)
+                    yield replace(row, engine=engines[key])
 
-def measure(plan: Plan) -> Iterator[Row]:
-    """Every row of the plan, as it is done."""
-    profiles = {source.name: profile(source.make, plan.rounds) for source in plan.sources}
-    for repetition in range(1, plan.repetitions + 1):
-        for source in plan.sources:
-            workload = source.make(plan.rounds)
-            for setup in plan.setups:
-                yield _row(workload, setup, repetition, profiles[source.name], plan.model)
+
+def _executed(workload: Workload, row: Row) -> int:
+    """By engine and ideal processor. Where nothing is translated that is what the guest did."""
+    if row.setup.mode != TRANSLATE.mode:
+        return row.counts.instructions
+    return engine_instructions(workload, row.setup)
 
 
-def _row(
+def _measured(
     workload: Workload, setup: Setup, repetition: int, known: Profile, model: Model
 ) -> Row:
     counts, seconds, ended = execute(workload, setup)
-    if setup.mode == "bare" and counts.instructions != known.instructions:
+    if setup == BARE and counts.instructions != known.instructions:
         raise MonitorBug(f"workload {workload.name}: its profile has {known.instructions} "
                          f"instructions, and the bare machine counted {counts.instructions}")
-    cycles = model.cycles(counts, known)
-    parts = {} if setup.mode == "bare" else model.parts(counts, known)
-    return Row(workload.name, setup, workload.rounds, repetition, counts, cycles, parts,
+    cycles, parts = model.estimate(counts, known)
+    return Row(workload.name, setup, workload.rounds, repetition, counts, None, cycles, parts,
                seconds, ended)  # fmt: skip

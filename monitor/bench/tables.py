@@ -1,66 +1,110 @@
-"""The nanobenchmarks' table: as lines of text for a file, and for people."""
+"""Tables of figures: as lines of text for a file, and for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
 from rich import box
 from rich.table import Table
 
-from monitor.bench import talk
-from monitor.bench.figures import Figure, decimal
+from monitor.bench.figures import Figure, Spread, decimal
 
-HEAD = ("operation", "setup", "instructions", "stubs", "emulated", "exits", "fills", "cycles",
-        "to bare", "exits by reason")  # fmt: skip
-HOST_HEAD = ("ns", "ns least", "ns most")
-RIGHT = {"instructions", "stubs", "emulated", "exits", "fills", "cycles", "to bare", *HOST_HEAD,
-         *talk.HEAD[2:], *talk.HOST_HEAD}  # fmt: skip
-LEAST_SHOWN = Fraction(1, 100)  # a reason rarer than that is the start-up's, not the operation's
+REASONS = "exits by reason"
+COUNTED = ("instructions", "engine", "stubs", "emulated", "exits", "fills", "cycles", "to bare")
+SLOWDOWN = ("slowdown", "slowdown least", "slowdown most")
 WRONG = " (wrong)"
+NONE = "-"
 
 
-def head(host_clock: bool) -> tuple[str, ...]:
-    return HEAD + HOST_HEAD if host_clock else HEAD
+@dataclass(frozen=True)
+class Style:
+    """How a suite's figures are written: what a line is called, places of counts and of cycles,
+    the unit of time and how many of them a second has, and the rarest reason that is worth a word
+    (rarer than a hundredth of a time is the start-up's, not the operation's)."""
+
+    what: str
+    places: int
+    cycle_places: int
+    unit: str
+    per_second: float
+    time_places: int
+    least_shown: Fraction
+
+    def head(self, host_clock: bool) -> tuple[str, ...]:
+        times = (self.unit, f"{self.unit} least", f"{self.unit} most", *SLOWDOWN)
+        return (self.what, "setup", *COUNTED, *(times if host_clock else ()), REASONS)
 
 
-def lines(figures: Sequence[Figure], host_clock: bool) -> list[tuple[str, ...]]:
-    """One line per operation and setup. Only the host's clock has columns that vary."""
-    return [_line(figure) + (_seconds(figure) if host_clock else ()) for figure in figures]
+OPERATION = Style("operation", 2, 1, "ns", 1e9, 0, Fraction(1, 100))
+LOAD = Style("load", 0, 0, "ms", 1e3, 1, Fraction(1))
 
 
-def _line(figure: Figure) -> tuple[str, ...]:
+def lines(figures: Sequence[Figure], host_clock: bool, style: Style) -> list[tuple[str, ...]]:
+    """One line per figure. Only the host's clock has columns that vary."""
+    return [_line(figure, host_clock, style) for figure in figures]
+
+
+def _line(figure: Figure, host_clock: bool, style: Style) -> tuple[str, ...]:
+    counts = (figure.instructions, figure.engine, figure.stubs, figure.emulated, figure.exits,
+              figure.fills)  # fmt: skip
     return (
         figure.operation,
         f"{figure.setup}{WRONG if figure.wrong else ''}",
-        *(decimal(value, 2) for value in (figure.instructions, figure.stubs, figure.emulated,
-                                          figure.exits, figure.fills)),
-        decimal(figure.cycles, 1),
-        decimal(figure.ratio, 1) if figure.ratio is not None else "-",
-        reasons(figure.reasons),
-    )  # fmt: skip
+        *(_exact(value, style.places) for value in counts),
+        _exact(figure.cycles, style.cycle_places),
+        _exact(figure.ratio, 2),
+        *(_times(figure, style) if host_clock else ()),
+        reasons(figure.reasons, style),
+    )
 
 
-def reasons(exits: Mapping[str, Fraction]) -> str:
+def _exact(value: Fraction | None, places: int) -> str:
+    return NONE if value is None else decimal(value, places)
+
+
+def reasons(exits: Mapping[str, Fraction], style: Style = OPERATION) -> str:
     """
     >>> reasons({"chain": Fraction(1), "#PF": Fraction(3, 2), "shadow fill": Fraction(1, 999)})
     '#PF 1.50, chain 1.00'
     """
-    often = sorted((-n, word) for word, n in exits.items() if n >= LEAST_SHOWN)
-    return ", ".join(f"{word} {decimal(-n, 2)}" for n, word in often)
+    often = sorted((-n, word) for word, n in exits.items() if n >= style.least_shown)
+    return ", ".join(f"{word} {decimal(-n, style.places)}" for n, word in often)
 
 
-def _seconds(figure: Figure) -> tuple[str, ...]:
-    spread = figure.seconds
-    return tuple(f"{value * 1e9:.0f}" for value in (spread.middle, spread.least, spread.most))
+def _times(figure: Figure, style: Style) -> tuple[str, ...]:
+    own = [f"{value * style.per_second:.{style.time_places}f}" for value in _values(figure.seconds)]
+    slowdown = figure.slowdown
+    return (*own, *((NONE,) * 3 if slowdown is None else (f"{n:.2f}" for n in _values(slowdown))))
+
+
+def _values(spread: Spread) -> tuple[float, float, float]:
+    return spread.middle, spread.least, spread.most
+
+
+def is_number(text: str) -> bool:
+    """Does a cell hold a number, which goes to the right?
+
+    >>> [is_number(text) for text in ("1.50", "-3", "12.1%", "-", "chain 1.00")]
+    [True, True, True, True, False]
+    """
+    return text == NONE or text.removeprefix("-").removesuffix("%").replace(".", "", 1).isdigit()
+
+
+def right(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns hold only numbers?"""
+    return [all(map(is_number, column)) for column in zip(*rows, strict=True)]
 
 
 def table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """For people: the first column only where it changes."""
+    """For people: the first column only where it changes; only the reasons may be wrapped."""
     result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for name in names:
-        result.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
+    for name, to_the_right in zip(names, right(rows), strict=True):
+        heading = name.replace(" ", "\n") if len(name) > 8 and name != REASONS else name
+        result.add_column(heading, justify="right" if to_the_right else "left",
+                          no_wrap=name != REASONS, overflow="fold")  # fmt: skip
     last = ""
     grouped = any(a[0] == b[0] for a, b in pairwise(rows))
     for row in rows:

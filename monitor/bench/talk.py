@@ -16,15 +16,15 @@ from monitor.bench.figures import Rows, Spread, decimal
 from monitor.bench.images import workload
 from monitor.bench.model import real_exits
 from monitor.bench.nano import KERNEL, USER
-from monitor.bench.rows import Row, Setup, Workload
+from monitor.bench.rows import BARE, TRANSLATE, Row, Workload
 from monitor.bench.suite import Source
+from monitor.bench.tables import LOAD, REASONS, reasons
 from monitor.errors import UserError
 
 ROUNDS = 1000  # 18 to 30 million instructions: start-up must not count
-BARE, TRANSLATE = Setup("bare"), Setup("translate")
 SETUPS = (BARE, TRANSLATE)
-HEAD = ("row", "stands for", "instructions", "in TC", "exits", "bare", "virtual", "slowdown",
-        "talk")  # fmt: skip
+HEAD = ("row", "stands for", "instructions", "engine", "in TC", "exits", "bare", "virtual",
+        "slowdown", "talk")  # fmt: skip
 HOST_HEAD = ("here", "least", "most")
 
 
@@ -89,8 +89,12 @@ def _slowdown(program: Program, bare: Sequence[Row], virtual: Sequence[Row]) -> 
     return Slowdown(program, bare[0], virtual[0], cycles, Spread.of(ratios))
 
 
+def head(host_clock: bool) -> tuple[str, ...]:
+    return (*HEAD, *(HOST_HEAD if host_clock else ()), REASONS)
+
+
 def lines(found: Sequence[Slowdown], host_clock: bool) -> list[tuple[str, ...]]:
-    return [_line(one) + (_here(one) if host_clock else ()) for one in found]
+    return [(*_line(one), *(_here(one) if host_clock else ()), _reasons(one)) for one in found]
 
 
 def _line(one: Slowdown) -> tuple[str, ...]:
@@ -100,6 +104,7 @@ def _line(one: Slowdown) -> tuple[str, ...]:
         one.program.name,
         one.program.stands_for,
         str(counts.instructions),
+        str(one.virtual.engine),
         f"{decimal(Fraction(100 * patched, counts.instructions), 1)}%",
         str(real_exits(counts)),
         str(one.bare.cycles),
@@ -107,6 +112,10 @@ def _line(one: Slowdown) -> tuple[str, ...]:
         f"{decimal(100 * one.cycles, 1)}%",
         one.program.theirs,
     )
+
+
+def _reasons(one: Slowdown) -> str:
+    return reasons({word: Fraction(n) for word, n in one.virtual.counts.exits.items()}, LOAD)
 
 
 def _here(one: Slowdown) -> tuple[str, ...]:

@@ -1,8 +1,12 @@
 """Measure what virtualization costs: counts that repeat exactly, and cycles of a model machine.
 
+    vp bench                 all that follows; macro only if `make guests` has been run
     vp bench nano            the operations of Adams and Agesen's nanobenchmarks, bare, trapped,
                              translated, and translated without each technique
     vp bench talk            the table of the Hot Chips talk of 1999, redone with stand-ins
+    vp bench ablations       what leaving each technique out changes, and that the guest does the
+                             same; --only linux: on Linux, which takes minutes
+    vp bench macro           Linux: boot, processes, context switches, page faults, a build
     vp bench compare A B     what changed between two folders that --out wrote, or two
                              tables of vp sweep
 
@@ -10,7 +14,7 @@ With --clock icount (the default) every figure is the same on every machine. Wit
 tables also have real time, over repetitions. docs/benchmarks.md says what the rows are.
 
 Exit status: 0 measured, or compared and alike; 1 compared, and something changed that is more than
-noise; 2 bad usage or input.
+noise, or an ablation that is not as it must be; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -24,30 +28,32 @@ from monitor.errors import UserError
 
 if TYPE_CHECKING:
     from monitor.bench.compare import Comparison
+    from monitor.bench.results import Options, Results
     from monitor.bench.store import Stored
-    from monitor.bench.suites import Results
 
 NAME = "bench"
-HELP = "measure what virtualization costs: nanobenchmarks, ablations, comparisons"
+HELP = "measure what virtualization costs: nanobenchmarks, ablations, Linux, comparisons"
 EXAMPLES = (
     "vp bench",
     "vp bench nano --only in,flags --out results",
     "vp bench nano --clock host --repetitions 7",
+    "vp bench macro --only boot,process",
     "vp bench compare results results-later",
 )
-SUITES = ("nano", "talk")
+SUITES = ("nano", "talk", "ablations", "macro")
+ALL = "all"
 COMPARE = "compare"
 REPETITIONS = 5
-CHANGED_STATUS = 1
+CHANGED_STATUS = FAILED_STATUS = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=(*SUITES, COMPARE), default=SUITES[0],
-                        help="a suite (default nano), or compare")
+    parser.add_argument("what", nargs="?", choices=(*SUITES, ALL, COMPARE), default=ALL,
+                        help="a suite (default all of them), or compare")
     parser.add_argument("results", nargs="*", type=Path, metavar="DIR",
                         help="with compare: two folders that --out wrote, or tables of vp sweep")
     parser.add_argument("--only", metavar="NAMES", default="",
-                        help="only these rows, with commas between")
+                        help="only these rows of a suite, with commas between")
     parser.add_argument("--rounds", type=positive, metavar="N", help="length of the loops")
     parser.add_argument("--clock", choices=("icount", "host"), default="icount",
                         help="only what repeats exactly (default), or real time as well")
@@ -56,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="pentium2-450", metavar="NAME",
                         help="the cost model, or its .toml file (default pentium2-450)")
     parser.add_argument("--out", type=Path, metavar="DIR",
-                        help="write CSV files and report.html there")
+                        help="write CSV files and report.html there; for all suites in a "
+                             "folder each")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,35 +73,59 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"vp bench {args.what} takes no folders; --out names the one to write")
     if args.repetitions and args.clock != "host":
         raise UserError("--repetitions goes with --clock host: without it, all runs are the same")
-    _measure(args)
-    return 0
+    if args.what != ALL:
+        return _measure(args.what, _options(args), args.out)
+    for name in ("only", "rounds"):
+        if getattr(args, name):
+            raise UserError(f"--{name} goes with one suite: vp bench nano --{name} ...")
+    return _measure_all(_options(args), args.out)
 
 
-def _measure(args: argparse.Namespace) -> None:
-    from rich.progress import track
-
-    from monitor.bench import model, suites
+def _options(args: argparse.Namespace) -> Options:
+    from monitor.bench import model
+    from monitor.bench.results import Options
 
     host_clock = args.clock == "host"
     repetitions = args.repetitions or (REPETITIONS if host_clock else 1)
     names = [name for name in args.only.split(",") if name]
-    suite = suites.make(args.what, names, args.rounds, repetitions, model.load(args.model))
-    if args.out is not None:
-        suites.check_folder(args.out)
-    steps = suite.measure()
+    return Options(model.load(args.model), names, args.rounds, repetitions, host_clock)
+
+
+def _measure_all(options: Options, out: Path | None) -> int:
+    """Every suite that can be measured; what is left out is said."""
+    from monitor.bench import suites
+
+    statuses = []
+    for name in SUITES:
+        reason = suites.left_out(name, options)
+        if reason:
+            plain_console(stderr=True).print(f"vp: {name} is left out: {reason}", soft_wrap=True)
+        else:
+            statuses.append(_measure(name, options, out / name if out is not None else None))
+    return max(statuses)
+
+
+def _measure(name: str, options: Options, out: Path | None) -> int:
+    from rich.progress import track
+
+    from monitor.bench import suites
+
+    suite = suites.make(name, options)
+    if out is not None:
+        suites.check_folder(out)
     console = plain_console(stderr=True)
-    rows = list(track(steps, "measuring", suite.size, console=console, transient=True,
-                      disable=not console.is_terminal))  # fmt: skip
-    results = suite.results(rows, host_clock)
+    rows = list(track(suite.plan.measure(), f"measuring {name}", suite.plan.size, console=console,
+                      transient=True, disable=not console.is_terminal))  # fmt: skip
+    results = suite.results(rows)
     _show(results)
-    if args.out is not None:
-        _write(results, args.out)
+    if out is not None:
+        _write(results, out)
+    return FAILED_STATUS if results.failed else 0
 
 
 def _show(results: Results) -> None:
     console = plain_console()
-    for table in results.tables():
-        console.print(table)
+    console.print(results.table())
     for note in results.notes:
         console.print(note, soft_wrap=True)
 
@@ -115,9 +146,10 @@ def _compare(folders: list[Path]) -> int:
 
     if len(folders) != 2:
         raise UserError("vp bench compare takes two folders: before and after")
-    comparison = compare(*(_stored(folder) for folder in folders))
-    _show_comparison(comparison)
-    return CHANGED_STATUS if comparison.changed else 0
+    comparisons = [compare(*(_stored(path) for path in pair)) for pair in _suites_of(*folders)]
+    for comparison in comparisons:
+        _show_comparison(comparison)
+    return CHANGED_STATUS if any(comparison.changed for comparison in comparisons) else 0
 
 
 def _stored(path: Path) -> Stored:
@@ -129,6 +161,12 @@ def _stored(path: Path) -> Stored:
     from monitor.sweep import table
 
     return table.read(path)
+
+
+def _suites_of(before: Path, after: Path) -> list[tuple[Path, Path]]:
+    """The folders themselves, or those of each suite in them."""
+    within = [name for name in SUITES if (before / name).is_dir() or (after / name).is_dir()]
+    return [(before / name, after / name) for name in within] or [(before, after)]
 
 
 def _show_comparison(comparison: Comparison) -> None:

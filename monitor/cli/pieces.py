@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-PIPE_WIDTH = 160  # columns where the output is no terminal
+PIPE_WIDTH = 200  # columns where the output is no terminal
 
 
 def positive(text: str) -> int:

@@ -4,6 +4,7 @@
     multiboot.py  Multiboot 1 kernels with modules
     elf.py        32-bit i386 executables
     flat.py       bytes at an address
+    cpio.py       writes an initramfs, for whoever wants a file in one
 
 Each has `load(memory, image, ...) -> StartState` (start.py). `memory` is anything with `.size`,
 `.read(address, n)` and `.write(address, data)`. A loader first plans (plan.py), checks, and only

@@ -79,12 +79,12 @@ def test_virtual_cycles_are_the_parts() -> None:
         instructions=20,
         by_kind={"direct": 8, "translated": 4, "stubs": 5, "emulated": 3},
         exits={"chain": 2, "#GP": 3, "critical, silent": 100},
-        fills=1, translated=7, lookups=6, world_switches=1, port_accesses=2,
+        fills=1, translated=7, lookups=6, world_switches=1, port_accesses=2, interrupts=2,
     )  # fmt: skip
     parts = prices.parts(counts, Profile({"simple": 10, "divide": 2, "port": 8}))
     assert parts == {
         "native": 12 + 2 * 38, "exit": 5 * 300, "emulate": 3 * 200, "port": 2 * 72,
         "stub": 5 * 6, "lookup": 6 * 8, "link": 2 * 200, "fill": 400, "translate": 7 * 400,
-        "world_switch": 3300,
+        "interrupt": 2 * 500, "world_switch": 3300,
     }  # fmt: skip
     assert prices.cycles(counts, Profile({"simple": 10, "divide": 2})) == sum(parts.values())

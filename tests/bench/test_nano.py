@@ -14,19 +14,19 @@ from monitor.ablations import ABLATIONS
 from monitor.bench import model, nano, suites, tables
 from monitor.bench.figures import Figure
 from monitor.bench.profile import profile
-from monitor.bench.rows import Setup
+from monitor.bench.results import Options
+from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup
 from monitor.bench.runner import execute
 from monitor.errors import UserError
 
 ROUNDS = 60
 NAMES = [operation.name for operation in nano.OPERATIONS]
-BARE, TRAP, TRANSLATE = Setup("bare"), Setup("trap"), Setup("translate")
 
 
 @functools.cache
 def found() -> dict[tuple[str, Setup], Figure]:
-    suite = suites.make("nano", [], ROUNDS, 1, model.load(model.DEFAULT))
-    results = suite.results(list(suite.measure()), host_clock=False)
+    suite = suites.make("nano", Options(model.load(model.DEFAULT), rounds=ROUNDS))
+    results = suite.results(list(suite.plan.measure()))
     return {(figure.operation, figure.setup): figure for figure in results.figures}
 
 
@@ -144,8 +144,9 @@ def test_the_reasons_name_the_exits() -> None:
 
 PRINT = """
 from monitor.bench import model, suites, store
-suite = suites.make("nano", [], 12, 1, model.load(model.DEFAULT))
-results = suite.results(list(suite.measure()), host_clock=False)
+from monitor.bench.results import Options
+suite = suites.make("nano", Options(model.load(model.DEFAULT), rounds=12))
+results = suite.results(list(suite.plan.measure()))
 print(results.head, *results.lines, sep="\\n")
 print(*(store.line(row, False) for row in results.rows), sep="\\n")
 """

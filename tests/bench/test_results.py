@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -75,7 +76,7 @@ def test_the_host_clock_adds_real_time(tmp_path: Path) -> None:
     assert all(float(row["seconds"]) >= 0 for row in stored.rows)
     assert stored.about["host"]["build"] in ("compiled", "pure")
     head = (folder / "table.csv").read_text().splitlines()[0]
-    assert head.endswith("ns,ns least,ns most")
+    assert ",ns,ns least,ns most,slowdown,slowdown least,slowdown most," in head
 
 
 # --- comparing ------------------------------------------------------------------------------------
@@ -142,6 +143,27 @@ def test_rows_that_only_one_side_has() -> None:
     assert found.changed
 
 
+def test_all_suites_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                            capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    """`vp bench` without a suite: a folder for each, and what is left out is said."""
+    from monitor.bench import ablation, nano, talk
+    from monitor.guests import linux
+
+    monkeypatch.setattr(linux, "KERNEL", Path("/nonexistent/vmlinuz"))
+    monkeypatch.setattr(ablation, "USUAL", ("nano",))
+    for module in (ablation, nano, talk):
+        monkeypatch.setattr(module, "ROUNDS", 4)
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert main(["bench", "--out", str(before)]) == 0
+    assert {folder.name for folder in before.iterdir()} == {"nano", "talk", "ablations"}
+    assert "macro is left out: guests/ has no vmlinuz" in capsys.readouterr().err
+    shutil.copytree(before, after)
+    assert main(["bench", "nano", "--only", "syscall,in", "--out", str(after / "nano")]) == 0
+    assert main(["bench", "compare", str(before), str(before)]) == 0
+    assert main(["bench", "compare", str(before), str(after)]) == 1
+    assert "only before: cr3wr bare" in capsys.readouterr().out
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 
@@ -153,6 +175,9 @@ def test_rows_that_only_one_side_has() -> None:
         (["nano", "--repetitions", "3"], "goes with --clock host"),
         (["nano", "--model", "z80"], "choose pentium2-450"),
         (["nano", "somewhere"], "takes no folders"),
+        (["--only", "in"], "--only goes with one suite"),
+        (["--rounds", "5"], "--rounds goes with one suite"),
+        (["macro", "--only", "office"], "choose from boot, process"),
         (["nano", "--out", "/dev/null/x"], "cannot write --out"),
         (["compare", "somewhere"], "takes two folders"),
         (["compare", "/nonexistent", "/nonexistent"], "give a folder that `vp bench --out` wrote"),

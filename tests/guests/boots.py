@@ -22,17 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from monitor import Machine, Outcome
-from monitor.typist import Line, Typist
 from monitor.guests import embedded_image
+from monitor.guests.linux import GUESTS, INITRD, KERNEL, PROMPT, QUICK
+from monitor.typist import Line, Typist
 
-GUESTS = Path(__file__).parents[2] / "guests"
-KERNEL, INITRD, BUSYBOX = GUESTS / "vmlinuz", GUESTS / "initramfs.cpio.gz", GUESTS / "busybox"
-
-PLAIN = "console=ttyS0,115200 noapic nolapic nosmp acpi=off reboot=k panic=1"
-QUICK = f"{PLAIN} cryptomgr.notests noisapnp mitigations=off quiet"
+BUSYBOX = GUESTS / "busybox"
 EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"
-
-PROMPT = "/ # "
 
 Answer = str | Callable[[], str]
 HostSide = tuple[tuple[str, Callable[[Machine], object]], ...]

@@ -1,0 +1,1 @@
+"""Loads of the macro rows: parts of a shell script (macro.py)."""

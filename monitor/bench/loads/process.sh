@@ -1,0 +1,4 @@
+# Processes: fork, exec of a static program, exit, wait.
+process() {
+    repeat $ROUNDS /bin/true
+}
