@@ -147,19 +147,18 @@ class Machine:
     def _make_processor(self) -> Processor:
         if self.mode == "bare":
             return BareProcessor(self.ram, self.board)
+        parts = self.ram, self.memory, self.board, self.engine
         if self.extensions is not None:
             from monitor.extensions.processors import make_processor
 
-            return make_processor(self, self.extensions)
+            return make_processor(self.extensions, self.mode, *parts, self.without)
         if self.mode == "trap":
             from monitor.trapping import TrappingProcessor
 
-            return TrappingProcessor(self.ram, self.memory, self.board, self.engine)
+            return TrappingProcessor(*parts)
         from monitor.translating import TranslatingProcessor
 
-        return TranslatingProcessor(
-            self.ram, self.memory, self.board, self.engine, self.without
-        )
+        return TranslatingProcessor(*parts, self.without)
 
     @property
     def watch(self) -> Watch:

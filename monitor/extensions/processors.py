@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bt.engine import Ram
 from monitor.board import Board
 from monitor.extensions import Extensions
@@ -15,15 +13,20 @@ from monitor.processor import Processor
 from monitor.shadow import ShadowMmu
 from monitor.trapping import TrappingProcessor
 
-if TYPE_CHECKING:
-    from monitor.machine import Machine
 
-
-def make_processor(machine: Machine, extensions: Extensions) -> Processor:
+def make_processor(
+    extensions: Extensions,
+    mode: str,
+    ram: Ram,
+    memory: GuestMemory,
+    board: Board,
+    engine: str,
+    without: tuple[str, ...],
+) -> Processor:
     """A virtual processor with extensions, which were checked."""
-    parts = machine.ram, machine.memory, machine.board, machine.engine
-    if machine.mode == "translate":
-        return ExtendedProcessor(*parts, machine.without, extensions)
+    parts = ram, memory, board, engine
+    if mode == "translate":
+        return ExtendedProcessor(*parts, without, extensions)
     if extensions.handler is not None:
         return HandledProcessor(*parts, extensions.handler)
     return TrappingProcessor(*parts)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monitor.machine import Machine
     from monitor.symbols.table import SymbolTable
     from monitor.watch.mmu_model import MmuView
+    from monitor.watch.subject import Subject
     from monitor.watch.tc_model import CacheView
     from monitor.watch.trace import Trace
     from monitor.watch.trace_model import TraceEvent
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Watch:
     """`machine.watch`."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Subject) -> None:
         self._machine = machine
 
     def count_entries(self, on: bool = True) -> None:

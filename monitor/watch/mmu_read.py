@@ -20,14 +20,14 @@ from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, ShadowRange
 from monitor.watch.mmu_segments import segment_views
 
 if TYPE_CHECKING:
-    from monitor.machine import Machine
     from monitor.virtual import VirtualProcessor
+    from monitor.watch.subject import Subject
 
 TOP = 1 << 32
 Codes = npt.NDArray[np.int64]
 
 
-def mmu_view(machine: Machine) -> MmuView:
+def mmu_view(machine: Subject) -> MmuView:
     """The guest's tables and segments, and, if there is a monitor, its side of them."""
     from monitor.translating import TranslatingProcessor
     from monitor.virtual import VirtualProcessor

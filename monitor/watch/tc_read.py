@@ -33,13 +33,13 @@ from monitor.watch.tc_model import (
 )
 
 if TYPE_CHECKING:
-    from monitor.machine import Machine
     from monitor.translating import TranslatingProcessor
+    from monitor.watch.subject import Subject
 
 SHORT_JMP = 0xEB  # of a LOOP's translation, over its slot
 
 
-def translating(machine: Machine) -> TranslatingProcessor:
+def translating(machine: Subject) -> TranslatingProcessor:
     """The processor, if it has a translation cache; else UserError."""
     from monitor.translating import TranslatingProcessor
 
@@ -48,7 +48,7 @@ def translating(machine: Machine) -> TranslatingProcessor:
     return machine.processor
 
 
-def cache_view(machine: Machine) -> CacheView:
+def cache_view(machine: Subject) -> CacheView:
     """What the translation cache holds now."""
     return _Reader(machine).view()
 
@@ -61,7 +61,7 @@ def context_name(number: int) -> str:
 
 
 class _Reader:
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Subject) -> None:
         self.memory = machine.memory
         processor = translating(machine)
         self.count = processor.count()

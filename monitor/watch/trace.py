@@ -36,7 +36,7 @@ from monitor.watch.trace_model import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from monitor.machine import Machine
+    from monitor.watch.subject import Subject
 
 ROOM = 1 << 17  # notes between two looks at them
 MOST = 1 << 14  # instructions of a turn, so that this is enough for them
@@ -53,7 +53,7 @@ class Trace:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Subject,
         wanted: Filter,
         limit: int | None = None,
         sink: Callable[[TraceEvent], None] | None = None,

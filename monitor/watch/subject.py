@@ -1,0 +1,31 @@
+"""What watching needs of a machine, so that the machine may know its watch and not the reverse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from bt.engine import Ram
+    from monitor.board import Board
+    from monitor.events import Listener
+    from monitor.loop import Loop
+    from monitor.memory import GuestMemory
+    from monitor.processor import Processor
+
+
+class Subject(Protocol):
+    """A machine that is watched: `monitor.Machine`."""
+
+    mode: str
+    memory: GuestMemory
+    ram: Ram
+    board: Board
+    processor: Processor
+    loop: Loop
+
+    @property
+    def on_exit(self) -> list[Listener]:
+        """Told of every exit."""
+
+    def stop(self) -> None:
+        """Make its run() return soon."""
