@@ -186,10 +186,10 @@ class TranslatingProcessor(VirtualProcessor):
         engine = self.engine
         cpu = self.ideal
         at = engine.eip
-        eax, ecx = cpu.reg(0), cpu.reg(1)
+        ended = self.total >= self._end or reason == EXIT_IO  # the two may fall together
+        eax, ecx = (cpu.reg(0), cpu.reg(1)) if ended else (0, 0)
         self._roll_back(at)
         exit_ = self.cache.exits[at] if reason == EXIT_SOFTINT else None
-        ended = self.total >= self._end or reason == EXIT_IO  # the two may fall together
         if ended and (exit_ is None or exit_.kind == EMULATE):
             self._interrupted = Interrupted(
                 at, eax, ecx, cpu.eip, context.number, self.total
