@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.pieces import positive
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,31 +42,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the submissions: NAME/lab3.py or lab3-NAME.py")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="DIR",
                         help=f"where the grades go (default {DEFAULT_OUT})")
-    parser.add_argument("--lab", type=_positive, action="append", default=[], metavar="N",
+    parser.add_argument("--lab", type=positive, action="append", default=[], metavar="N",
                         help="only this lab; may be repeated (default: all that were handed in)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help="only this student; may be repeated")
     parser.add_argument("--again", action="store_true", help="grade also what was graded before")
-    parser.add_argument("--jobs", type=_positive, metavar="N",
+    parser.add_argument("--jobs", type=positive, metavar="N",
                         help="submissions at once (default: as many as processors)")
-    parser.add_argument("--cpu", type=_positive, metavar="SECONDS",
+    parser.add_argument("--cpu", type=positive, metavar="SECONDS",
                         help=f"processor time of one submission (default {CPU})")
-    parser.add_argument("--wall", type=_positive, metavar="SECONDS",
+    parser.add_argument("--wall", type=positive, metavar="SECONDS",
                         help=f"time that may pass (default: {WALL_PER_CPU} times --cpu)")
-    parser.add_argument("--memory", type=_positive, metavar="MIB",
+    parser.add_argument("--memory", type=positive, metavar="MIB",
                         help="memory of one submission (default 1024)")
     parser.add_argument("--check-host", action="store_true",
                         help="say what this host can protect against, and grade nothing")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
-_positive.__name__ = "number"  # argparse's messages: "invalid number value"
 
 
 def run(args: argparse.Namespace) -> int:

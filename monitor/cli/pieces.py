@@ -17,6 +17,7 @@ def positive(text: str) -> int:
 
 positive.__name__ = "number"  # argparse's messages: "invalid number value"
 
+
 def plain_console(**options: Any) -> Any:
     """A console that takes what it prints as it is."""
     from rich.console import Console

@@ -48,6 +48,18 @@ EXIT_VECTOR = 0x31
 PRESENT, WRITE, USER, ACCESSED, DIRTY, LARGE, GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 ERROR_CODES = (8, 10, 11, 12, 13, 14, 17)
 
+#: For a program: the shortest period of the timer, an interrupt about every 335 instructions.
+TIMER = """
+    mov  al, 0x34
+    out  0x43, al
+    mov  al, 2
+    out  0x40, al
+    mov  al, 0
+    out  0x40, al
+    mov  al, 0xfe
+    out  0x21, al
+"""
+
 NAMES = f"""
 GDT = {GDT:#x}
 IDT = {IDT:#x}

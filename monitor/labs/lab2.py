@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bt.lengths import PREFIXES
 from monitor.events import ExitEvent
 from monitor.extensions import Extensions
-from monitor.guests.small_kernel import LOG, LOG_END, TABLES, Kernel
+from monitor.guests.small_kernel import LOG, LOG_END, TABLES, TIMER, Kernel
 from monitor.labs.cases import Case, Failed
 from monitor.labs.running import CLOSE, OFTEN_ENOUGH, alike, alike_roughly, kernel_maker, run_alone
 from monitor.labs.submission import Submission
@@ -127,17 +127,6 @@ PORTS = """
     in   al, 0x71
     mov  [DATA + 16], al
     int  0x31
-"""
-
-TIMER = """
-    mov  al, 0x34
-    out  0x43, al
-    mov  al, 2
-    out  0x40, al
-    mov  al, 0
-    out  0x40, al
-    mov  al, 0xfe
-    out  0x21, al
 """
 
 FLAGS = TIMER + """

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from bt.assembler import assemble
 from monitor.extensions import Extensions
-from monitor.guests.small_kernel import PRESENT, USER, WRITE, Kernel, descriptor, gate
+from monitor.guests.small_kernel import PRESENT, TIMER, USER, WRITE, Kernel, descriptor, gate
 from monitor.labs.cases import Case, Failed
 from monitor.labs.running import (
     CLOSE,
@@ -116,17 +116,6 @@ one:
 two:
     inc  ebx
     ret
-"""
-# The shortest period of the timer: an interrupt about every 335 instructions.
-TIMER = """
-    mov  al, 0x34
-    out  0x43, al
-    mov  al, 2
-    out  0x40, al
-    mov  al, 0
-    out  0x40, al
-    mov  al, 0xfe
-    out  0x21, al
 """
 BRANCHES = 600  # enough for the first interrupt, which comes after some 500 instructions
 # Branches that are all new, so that an interrupt meets one at its first time; then once more.

@@ -14,10 +14,9 @@ from gdb_session import debug_machine, needs_gdb
 
 from monitor import Machine
 from monitor.errors import UserError
+from monitor.guests.linux import INITRD, KERNEL
 from monitor.symbols.elf_file import symbol_file
 
-GUESTS = Path(__file__).parents[2] / "guests"
-KERNEL = GUESTS / "vmlinuz"
 CMDLINE = "console=ttyS0,115200 noapic nolapic nosmp acpi=off earlyprintk=serial,ttyS0,115200"
 FAST = f"{CMDLINE} cryptomgr.notests noisapnp mitigations=off"
 VERSION = "Linux version"
@@ -83,7 +82,7 @@ def test_a_breakpoint_in_start_kernel(tmp_path: Path) -> None:
 def test_a_system_call_by_its_name(tmp_path: Path) -> None:
     """Attached to a Linux that runs: its names, a breakpoint in write(2) as init calls it."""
     machine = Machine(memory_mb=64, mode="bare")
-    machine.load_linux(KERNEL, initrd=GUESTS / "initramfs.cpio.gz", cmdline=FAST)
+    machine.load_linux(KERNEL, initrd=INITRD, cmdline=FAST)
     assert machine.run(until="Run /init", timeout=200).kind == "until"
     path = tmp_path / "linux.sym"
     session = debug_machine(
