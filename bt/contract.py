@@ -90,7 +90,8 @@ __all__ = [
 
 #: Every way in which an engine leaves, and what holds then.
 EXITS = {
-    EXIT_BUDGET: "the budget is spent: exactly so many guest instructions have completed",
+    EXIT_BUDGET: "the budget is spent: exactly so many guest instructions have completed, less "
+    "what wait() took",
     EXIT_EXCEPTION: "the instruction at EIP faulted: `fault_vector`, `fault_error` (0 where the "
     "vector has none), `cr2` for a page fault unless `traced`; it has not completed",
     EXIT_SOFTINT: "INT n, INT3, INTO or INT1 at EIP: `exit_arg` is n; it has not completed",
@@ -307,6 +308,14 @@ class Engine(Protocol[Space]):
         """Run on from the state in the engine; an EXIT_*. 0: leave at once with EXIT_BUDGET.
 
         If it left before a stop, and EIP is still there, that stop is passed.
+        """
+
+    def wait(self, ticks: int) -> None:
+        """From a callback of the bus: the access takes as long as `ticks` guest instructions.
+
+        The TSC goes on by them, and run() leaves as many instructions earlier; EXIT_IO or
+        EXIT_BUDGET right after the access if its budget held no more. Completed instructions are
+        counted as ever.
         """
 
     def step_past(self, watchpoints: bool = False) -> int:

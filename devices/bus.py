@@ -23,6 +23,11 @@ from devices.timers import Timer, TimerQueue
 PORTS = 0x10000
 _BYTES_ONLY = (1,)
 
+# What an access to a port costs the processor. An 8-bit I/O cycle on the ISA bus takes six clocks
+# of 8.33 MHz with its usual wait states; with the way to the bus and back that makes about a
+# microsecond, which drivers count on when they write to port 80h for a pause.
+ISA_CYCLE_NS = 1000
+
 
 class BusError(Exception):
     """A machine that cannot be built as asked."""
@@ -93,6 +98,12 @@ class Bus:
         elif size > 1:
             for i in range(size):
                 self.write_port(port + i, 1, value >> 8 * i & 0xFF)
+
+    def port_time(self, port: int, size: int) -> int:
+        """Nanoseconds that an access takes: a bus cycle, or one for each byte it is split into."""
+        if size == 1 or port << 3 | size in self._port_reads:
+            return ISA_CYCLE_NS
+        return ISA_CYCLE_NS * size
 
     # Memory-mapped registers
 

@@ -32,6 +32,9 @@ class BareProcessor(Processor):
     def notice(self) -> None:
         self.cpu.recheck = 1
 
+    def wait(self, ticks: int) -> None:
+        self.cpu.wait(ticks)
+
     def set_intr(self, level: bool) -> None:
         self.cpu.intr = 1 if level else 0
 

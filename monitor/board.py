@@ -84,6 +84,7 @@ class Board:
         self.counter.in_access = True
         try:
             value = self.bus.read_port(port, size)
+            self._take_cycle(port, size)
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
             if self.on_access:
@@ -99,10 +100,17 @@ class Board:
             if self.on_access:
                 self.tell("out", port, size, value)
             self.bus.write_port(port, size, value)
+            self._take_cycle(port, size)
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
         finally:
             self.counter.in_access = False
+
+    def _take_cycle(self, port: int, size: int) -> None:
+        """The processor waits until the bus is done: a guest that polls sees its time go by."""
+        ticks = self.clock.wait(self.bus.port_time(port, size))
+        if ticks and self.counter.processor is not None:
+            self.counter.processor.wait(ticks)
 
     def backdoor(self, cpu: Interp, port: int, size: int, out: int, value: int) -> int:
         """An access to VMware's backdoor, which needs the processor's registers."""

@@ -1,8 +1,9 @@
 """Virtual time: what the guest's devices and its TSC take for time.
 
 `icount`: time is the number of guest instructions completed, 5 ns each (a processor at 200 MHz
-that does one instruction a cycle), plus the time skipped while the guest was halted. A run repeats
-exactly, and an interrupt lands on the same instruction bare and virtualized.
+that does one instruction a cycle), plus the time that no instruction took: skipped while the guest
+was halted, or spent waiting for the bus. A run repeats exactly, and an interrupt lands on the same
+instruction bare and virtualized.
 
 `host`: real time.
 """
@@ -38,7 +39,7 @@ class IcountClock:
 
     def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
-        self.skipped = 0  # instructions' worth of idle time
+        self.skipped = 0  # instructions' worth of time that no instruction took
 
     def now(self) -> int:
         return (self._count() + self.skipped) * NS_PER_INSTRUCTION
@@ -51,6 +52,12 @@ class IcountClock:
     def skip_to(self, deadline: int) -> int:
         """The processor is halted: jump to the deadline. Returns the TSC ticks that passed."""
         ticks = self.budget_until(deadline)
+        self.skipped += ticks
+        return ticks
+
+    def wait(self, ns: int) -> int:
+        """A bus cycle took so long. Returns the TSC ticks that passed."""
+        ticks = -(-ns // NS_PER_INSTRUCTION)
         self.skipped += ticks
         return ticks
 
@@ -75,6 +82,10 @@ class HostClock:
         wait = min(deadline - self.now(), 10_000_000)
         if wait > 0:
             time.sleep(wait / 1e9)
+        return 0
+
+    def wait(self, ns: int) -> int:
+        """Real time passes by itself."""
         return 0
 
     def tsc_offset(self) -> int:

@@ -50,6 +50,10 @@ class Processor(ABC):
         """Leave run() after the instruction that is being executed."""
 
     @abstractmethod
+    def wait(self, ticks: int) -> None:
+        """While a port access is being served: it takes as long as `ticks` instructions."""
+
+    @abstractmethod
     def set_intr(self, level: bool) -> None:
         """The INTR pin."""
 

@@ -121,6 +121,15 @@ class VirtualProcessor(Processor):
         if self._in_engine and self.board.counter.in_access:
             self.engine.recheck = 1  # only here: elsewhere it might stop in the middle of a stub
 
+    def wait(self, ticks: int) -> None:
+        ideal = self.ideal
+        if self._in_engine:
+            self.engine.wait(ticks)
+            ideal.tsc_offset = (ideal.tsc_offset + ticks) & 0xFFFFFFFFFFFFFFFF
+        else:
+            ideal.wait(ticks)
+        self._end -= ticks
+
     def set_intr(self, level: bool) -> None:
         self._intr = level
         self.ideal.intr = 1 if level else 0

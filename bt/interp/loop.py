@@ -120,12 +120,13 @@ def step_watched(c: Cpu) -> i32:
     resume: u32 = c.eflags & RF
     c.eflags &= ~RF & M32  # for this instruction; IRET and task switches may set it anew
     count = icount_now(c)
-    rest = c.budget - op.left  # kept aside: a branch must not run on into a block it finds
-    c.icount_end -= rest
+    c.kept = c.budget - op.left  # aside: a branch must not run on into a block it finds
+    c.icount_end -= c.kept
     c.budget = 0
     status = start(c, op)
-    c.budget += rest
-    c.icount_end += rest
+    c.budget += c.kept
+    c.icount_end += c.kept
+    c.kept = 0
     unfinished: u32 = 1 if status == ST_LOOKUP and icount_now(c) == count else 0
     if status == ST_FAULT or unfinished:
         return step_interrupted(c, status, held, resume)

@@ -109,6 +109,7 @@ def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
     """The access will happen: where and when it does, and who watches."""
     c.eip = op.eip
     c.io_icount = icount_at(c, op)
+    c.io_left = op.left if op.rep else op.left - op.counted  # a REP comes again itself
     if c.dr_armed & ARMED_IO:
         io_breakpoint(c, port, size)
     return 0

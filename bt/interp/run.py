@@ -255,6 +255,21 @@ class Interp(Cpu):
             raise error
         return reason
 
+    def wait(self, ticks: int) -> None:
+        """From a callback of the bus: the access takes as long as `ticks` instructions.
+
+        The TSC shows it, and run() comes back so much earlier, since its budget is a time.
+        """
+        self.tsc_offset = (self.tsc_offset + ticks) & M64
+        cut = min(ticks, self.kept)
+        self.kept -= cut
+        ticks -= cut
+        cut = min(ticks, self.budget)
+        self.budget -= cut
+        self.icount_end = (self.icount_end - cut) & M64
+        if ticks > cut and self.io_left:
+            self.recheck = 1  # the time ends within the block, which is paid for
+
     def step_past(self, watchpoints: bool = False) -> int:
         """Run one instruction although run() stopped before it; `watchpoints`: for one, too."""
         self.icount_end = (icount_now(self) + 1) & M64

@@ -484,6 +484,8 @@ class Cpu:
     frame_error: u32  # selector for its #SS
     tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
     io_icount: u64  # instructions completed before the port access under way
+    io_left: u32  # how many of its block are still to come, paid for already
+    kept: i64  # budget kept aside while a single instruction is looked at (step_watched)
 
     # --- memory (memory.py, paging.py) --------------------------------------------------
     ram: Any  # memoryview of guest RAM

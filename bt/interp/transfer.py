@@ -85,7 +85,7 @@ def lower_segment(c: Cpu, src: Cpu, seg: u32, ceiling: u32) -> i32:
 
 @func
 def copy_registers(c: Cpu, src: Cpu) -> i32:
-    """General registers, lazy flags and the x87 unit."""
+    """General registers, lazy flags, the x87 unit, and whether a REP is under way."""
     for i in range(8):
         c.regs[i] = src.regs[i]
         c.fpr_sig[i] = src.fpr_sig[i]
@@ -103,6 +103,7 @@ def copy_registers(c: Cpu, src: Cpu) -> i32:
     c.fpu_ds = src.fpu_ds
     c.fpu_op = src.fpu_op
     c.ferr = src.ferr
+    c.rep_at = src.rep_at
     return 0
 
 
