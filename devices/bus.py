@@ -51,6 +51,7 @@ class Bus:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.on_intr: Callable[[bool], None] | None = None
+        self.on_memory: Callable[[], None] | None = None  # told when a range was claimed
         self._intr = False
         self._timers = TimerQueue()
         self._wires = IrqWires()
@@ -120,10 +121,17 @@ class Bus:
                 )
         self._memory.insert(at, _MemoryRange(first, first + size, device))
         self._memory_starts.insert(at, first)
+        if self.on_memory is not None:
+            self.on_memory()
 
-    def memory_at(self, address: int) -> bool:
-        """Does a device answer at this physical address?"""
-        return self._find_memory(address) is not None
+    def memory_ranges(self) -> list[tuple[int, int]]:
+        """Where devices answer: first address and end of each range, in ascending order."""
+        return [(each.first, each.end) for each in self._memory]
+
+    def memory_in(self, first: int, size: int) -> bool:
+        """Does a device answer anywhere in this range of physical addresses?"""
+        at = bisect_right(self._memory_starts, first + size - 1) - 1
+        return at >= 0 and first < self._memory[at].end
 
     def read_memory(self, address: int, size: int) -> int:
         """1, 2 or 4 bytes of a device's memory, little-endian; all ones where nobody answers."""

@@ -144,7 +144,7 @@ class Board:
 
     def has_device(self, address: int, size: int) -> bool:
         """Does a device answer anywhere in this range of physical memory?"""
-        return any(self.bus.memory_at(at) for at in range(address, address + size, 16))
+        return self.bus.memory_in(address, size)
 
     def _interrupt_line(self, level: bool) -> None:
         self.on_intr(level)

@@ -114,6 +114,8 @@ class Machine:
         self.board.notice = self.processor.notice
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
+        self.board.bus.on_memory = self._device_memory
+        self._device_memory()
         self.loop = Loop(self.board, self.processor, self.clock)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
@@ -143,6 +145,11 @@ class Machine:
         ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
         ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
         return ram
+
+    def _device_memory(self) -> None:
+        """Tell it where the bus answers, and forget who was thought to be there."""
+        self.ram.set_devices(self.board.bus.memory_ranges())
+        self.processor.restarted()
 
     def _make_processor(self) -> Processor:
         if self.mode == "bare":

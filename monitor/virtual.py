@@ -165,6 +165,7 @@ class VirtualProcessor(Processor):
         """Between turns the ideal processor is always current."""
 
     def restarted(self) -> None:
+        super().restarted()
         self._follow_ideal()
 
     def set_breakpoints(self, stops: set[int]) -> None:

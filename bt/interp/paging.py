@@ -41,6 +41,7 @@ from bt.interp.state import (
     CR4_PGE,
     CR4_PSE,
     FRAME_CODE,
+    FRAME_DEVICE,
     FRAME_MONITOR,
     FRAME_RAM,
     FRAME_WATCH,
@@ -76,6 +77,12 @@ def phys_is_ram(c: Cpu, pa: u32) -> u32:
     return c.mem.frame_flags[pa >> 12] & wanted
 
 
+@inline
+def nobody_answers(c: Cpu, pa: u32) -> u32:
+    """Open bus: reads find all ones, as the pull-ups leave the data lines, and writes vanish."""
+    return 1 if c.mem.open_bus and c.mem.frame_flags[pa >> 12] & FRAME_DEVICE == 0 else 0
+
+
 @func
 def count_callback(c: Cpu) -> i32:
     """Device memory is a thousand times slower than RAM: after many accesses, let run() come back.
@@ -104,6 +111,8 @@ def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
         if size == 1:
             return ld8(c, host)
         return ld8(c, host) | ld8(c, host + 1) << 8 | ld8(c, host + 2) << 16
+    if nobody_answers(c, pa):
+        return M32 >> (32 - 8 * size)
     count_callback(c)
     return call_read_memory(c, pa, size) & M32
 
@@ -164,8 +173,9 @@ def phys_write(c: Cpu, pa: u32, size: u32, value: u32) -> i64:
     pa = pa & c.a20_mask
     flags = c.mem.frame_flags[pa >> 12]
     if phys_is_ram(c, pa) == 0:
-        count_callback(c)
-        call_write_memory(c, pa, size, value)
+        if nobody_answers(c, pa) == 0:
+            count_callback(c)
+            call_write_memory(c, pa, size, value)
         return 0
     if flags & FRAME_WATCH and watch_hit(c.mem, pa, size):
         if refuse_traced(c, pa, size) < 0:

@@ -37,6 +37,7 @@ from bt.interp.pure import (
 from bt.interp.smc import HASH_SIZE, code_hit, code_written, watch_bytes
 from bt.interp.state import (
     FRAME_AUDIT,
+    FRAME_DEVICE,
     FRAME_RAM,
     Memory,
     Space,
@@ -97,6 +98,16 @@ class Ram:
         """Say what frames are: FRAME_RAM, FRAME_MONITOR, or 0 for what the bus answers."""
         for frame in range(first, first + count):
             self.memory.frame_flags[frame] = flags
+
+    def set_devices(self, ranges: list[tuple[int, int]]) -> None:
+        """The bus answers in these physical ranges (first, end), and nobody does elsewhere.
+
+        Until this is said, the bus is asked about everything that is not RAM.
+        """
+        for first, end in ranges:
+            for frame in range(first >> 12, (end - 1 >> 12) + 1):
+                self.memory.frame_flags[frame] |= FRAME_DEVICE
+        self.memory.open_bus = 1
 
     def written(self, pa: int, size: int) -> None:
         """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""

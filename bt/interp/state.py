@@ -157,6 +157,7 @@ FRAME_CODE = 2  # some bytes are decoded into blocks: writes take the slow path
 FRAME_MONITOR = 8  # memory that only external processors have: no guest address reaches it
 FRAME_AUDIT = 16  # external processors stop before critical instructions in this frame
 FRAME_WATCH = 4  # some bytes are traced for a monitor: writes take the slow path
+FRAME_DEVICE = 32  # no RAM, and somebody on the bus may answer
 
 # Handlers that are no instruction (handlers.py numbers the table's ones after them)
 H_UNDEFINED = 0  # #UD
@@ -248,6 +249,7 @@ class Memory:
     host: u64  # host address of physical address 0
     size: u64
     frame_flags: U8Ptr  # one byte for each of 2^20 frames
+    open_bus: u32  # 1: nobody answers where there is neither RAM nor FRAME_DEVICE
     code_bits: U8Ptr  # one bit per byte of RAM: decoded into a block (blocks.py)
     watch_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
     spaces: Space  # list of all spaces

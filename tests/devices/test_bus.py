@@ -135,7 +135,9 @@ def test_memory_ranges(bus):
     bus.write_memory(0x1004, 4, 0xDEADBEEF)
     assert bus.read_memory(0x1004, 4) == 0xDEADBEEF
     assert low.sizes == [4, 4]
-    assert bus.memory_at(0x100F) and not bus.memory_at(0x1010) and not bus.memory_at(0xFFF)
+    assert bus.memory_ranges() == [(0x1000, 0x1010), (0x2000, 0x2010)]
+    assert bus.memory_in(0x100F, 1) and bus.memory_in(0xFFF, 2) and bus.memory_in(0, 0x8000)
+    assert not bus.memory_in(0x1010, 0xFF0) and not bus.memory_in(0xFFF, 1)
     assert bus.read_memory(0x200E, 4) == 0xFFFF0000  # the end of a range is split
     bus.write_memory(0x200E, 4, 0x11223344)
     assert high.cells[14:] == bytes.fromhex("4433")
