@@ -124,7 +124,7 @@ def test_a_device_that_comes_where_the_bus_was_open(mode: str) -> None:
     int  0x31
     """
     machine = make(Kernel(source), mode)
-    while not machine.memory.read(DATA, 4) == b"\xff" * 4:
+    while machine.memory.read(DATA, 4) != b"\xff" * 4:
         machine.run(max_instructions=1)
     machine.board.bus.claim_memory(0xD0004, 4, Cells())
     done = look(machine, machine.run(max_instructions=1_000_000))
