@@ -124,6 +124,7 @@ class Machine:
         #: Linear addresses of the breakpoints that are set.
         self.breakpoints: set[int] = set()
         self._watchpoints = Watchpoints()
+        self._loaded = False
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
 
@@ -269,9 +270,7 @@ class Machine:
         from monitor.loaders import multiboot
 
         reserved = areas(firmware_state)
-        self._start(
-            multiboot.load(self.memory, image, cmdline, modules, reserved), firmware_state
-        )
+        self._start(multiboot.load(self.memory, image, cmdline, modules, reserved), firmware_state)
 
     def load_elf(
         self, image: str | Path | bytes, *, firmware_state: str = "raw", **registers: int
@@ -323,6 +322,9 @@ class Machine:
         """Put the processor where the loader says, and the hardware as its firmware left it."""
         if firmware_state == "bios":
             install_firmware(self.memory, self.board.bus)
+        if self._loaded or self.processor.count():
+            self.processor.forget_code()  # of the guest before
+        self._loaded = True
         cpu = self.processor.ideal
         cpu.reset()
         self.loop.halted = False
