@@ -14,8 +14,10 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from monitor.guests.assembler import Assembly, assemble
+if TYPE_CHECKING:
+    from monitor.guests.assembler import Assembly
 
 SEGMENT = 0x9FC0  # of the extended BIOS data area
 OFFSET = 0x200  # of the handlers in it
@@ -40,7 +42,12 @@ EMPTY = frozenset((0x1D, 0x1E, 0x1F, 0x41, 0x43, 0x46, *range(0x60, 0x67)))
 
 @lru_cache(maxsize=1)
 def handlers() -> Assembly:
-    """The handlers' code and the offsets of its labels in SEGMENT."""
+    """The handlers' code and the offsets of its labels in SEGMENT.
+
+    The assembler is imported here: it takes a while, and most guests that are raw need none.
+    """
+    from monitor.guests.assembler import assemble
+
     return assemble(_read, "handlers.asm", OFFSET, bits=16)
 
 
