@@ -37,7 +37,7 @@ def small(
 def loaded(mode: str, image: Path | bytes) -> Machine:
     """A machine about to run a Multiboot image."""
     machine = Machine(memory_mb=MEMORY_MB, mode=mode)
-    machine.load_multiboot(image)
+    machine.load_multiboot(image, firmware_state="raw")
     return machine
 
 

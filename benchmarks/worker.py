@@ -67,7 +67,7 @@ def perform(job: Job) -> Result:
     if job.kernel:
         machine.load_linux(job.kernel, initrd=job.initrd, cmdline=job.append)
     else:
-        machine.load_multiboot(job.multiboot)
+        machine.load_multiboot(job.multiboot, firmware_state="raw")
     before = time.process_time()
     outcome = machine.run(until=job.until or None)
     seconds = time.process_time() - before

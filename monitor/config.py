@@ -22,6 +22,9 @@ MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
 KINDS = ("kernel", "multiboot", "elf", "flat")
+FIRMWARE_STATES = ("bios", "raw")
+# The boot protocols of the first two have a BIOS before them; the others promise nothing.
+FIRMWARE_STATE = {"kernel": "bios", "multiboot": "bios", "elf": "raw", "flat": "raw"}
 
 
 def check_ablations(mode: str, without: Collection[str]) -> None:
@@ -31,6 +34,12 @@ def check_ablations(mode: str, without: Collection[str]) -> None:
             raise UserError(f"without {name!r}: choose from {', '.join(ABLATIONS)}")
     if without and mode != "translate":
         raise UserError(f"without {', '.join(without)}: goes with mode translate, not {mode}")
+
+
+def check_firmware_state(name: str) -> None:
+    """UserError for a state of the hardware at a guest's start that there is not."""
+    if name not in FIRMWARE_STATES:
+        raise UserError(f"firmware state {name!r}: choose from {', '.join(FIRMWARE_STATES)}")
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -73,8 +82,11 @@ class ImageConfig:
     modules: tuple[Path, ...] = ()
     address: int = 0
     entry: int | None = None
+    firmware_state: str | None = None  # None: as the image's kind has it
 
     def __post_init__(self) -> None:
+        if self.firmware_state is not None:
+            check_firmware_state(self.firmware_state)
         self._belongs("--initrd", self.initrd is not None, "kernel")
         self._belongs("--append", bool(self.cmdline), "kernel", "multiboot")
         self._belongs("--module", bool(self.modules), "multiboot")

@@ -27,6 +27,8 @@ from monitor.config import check_ablations
 from monitor.errors import UserError
 from monitor.events import ExitEvent, Listener
 from monitor.extensions import Extensions
+from monitor.firmware.state import areas
+from monitor.firmware.state import install as install_firmware
 from monitor.loaders.source import Source
 from monitor.loaders.start import StartState
 from monitor.loop import Limits, Loop
@@ -124,6 +126,7 @@ class Machine:
         #: Linear addresses of the breakpoints that are set.
         self.breakpoints: set[int] = set()
         self._watchpoints = Watchpoints()
+        self._loaded = False
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
 
@@ -239,23 +242,33 @@ class Machine:
     # --- loading ------------------------------------------------------------------------
 
     def load_linux(
-        self, kernel: Source, initrd: Source | None = None, cmdline: str = ""
+        self,
+        kernel: Source,
+        initrd: Source | None = None,
+        cmdline: str = "",
+        firmware_state: str = "bios",
     ) -> None:
-        """Load a bzImage by the Linux/x86 boot protocol, 32-bit entry, and stand at it.
+        """Load a bzImage by the Linux/x86 boot protocol and stand at its entry.
 
         `initrd` is the file of its initial RAM disk, `cmdline` its command line. UserError for a
         file that cannot be read, is no bzImage, or does not fit into RAM. Loading resets the
-        processor, not the devices, the clock or the rest of RAM; so do the other loaders.
+        processor, not the clock or the rest of RAM; so do the other loaders.
+
+        `firmware_state` is what the guest finds, for all loaders: "bios" as a BIOS leaves it, with
+        interrupt controllers, timer, interrupt table and data area set up (monitor.firmware), or
+        "raw": no chip is touched, and no memory but the image's.
         """
         from monitor.loaders import linux
 
-        self._start(linux.load(self.memory, kernel, initrd, cmdline))
+        reserved = areas(firmware_state)
+        self._start(linux.load(self.memory, kernel, initrd, cmdline, reserved), firmware_state)
 
     def load_multiboot(
         self,
         image: str | Path | bytes,
         cmdline: str = "",
         modules: Sequence[tuple[str, bytes]] = (),
+        firmware_state: str = "bios",
     ) -> None:
         """Load a Multiboot 1 image, a file or its bytes, with modules (name, bytes).
 
@@ -263,9 +276,12 @@ class Machine:
         """
         from monitor.loaders import multiboot
 
-        self._start(multiboot.load(self.memory, image, cmdline, modules))
+        reserved = areas(firmware_state)
+        self._start(multiboot.load(self.memory, image, cmdline, modules, reserved), firmware_state)
 
-    def load_elf(self, image: str | Path | bytes, **registers: int) -> None:
+    def load_elf(
+        self, image: str | Path | bytes, *, firmware_state: str = "raw", **registers: int
+    ) -> None:
         """Load a 32-bit ELF executable, a file or its bytes, at its physical addresses.
 
         It starts in flat protected mode, with these registers (`esp=0x90000`). UserError for what
@@ -273,7 +289,8 @@ class Machine:
         """
         from monitor.loaders import elf
 
-        self._start(elf.load(self.memory, image, registers=registers))
+        start = elf.load(self.memory, image, registers, areas(firmware_state))
+        self._start(start, firmware_state)
 
     def load_flat(
         self,
@@ -284,6 +301,7 @@ class Machine:
         esp: int | None = None,
         registers: Mapping[str, int] | None = None,
         real_mode: bool = False,
+        firmware_state: str = "raw",
     ) -> None:
         """Load bytes at a physical address and stand at the first one, or at `eip`.
 
@@ -302,11 +320,18 @@ class Machine:
                 esp=esp,
                 registers=dict(registers or {}),
                 real_mode=real_mode,
-            )
+                reserved=areas(firmware_state),
+            ),
+            firmware_state,
         )
 
-    def _start(self, start: StartState) -> None:
-        """Put the processor where the loader says."""
+    def _start(self, start: StartState, firmware_state: str) -> None:
+        """Put the processor where the loader says, and the hardware as its firmware left it."""
+        if firmware_state == "bios":
+            install_firmware(self.memory, self.board.bus)
+        if self._loaded or self.processor.count():
+            self.processor.forget_code()  # of the guest before
+        self._loaded = True
         cpu = self.processor.ideal
         cpu.reset()
         self.loop.halted = False

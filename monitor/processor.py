@@ -86,6 +86,10 @@ class Processor(ABC):
         """The embedder changed the architectural state in `ideal`."""
         self.ideal.flush()
 
+    def forget_code(self) -> None:
+        """The embedder put another guest into RAM: nothing made of the old one's code holds."""
+        self.ram.forget_blocks()
+
     def memory_changed(self, physical: int, size: int) -> None:
         """The embedder changed RAM."""
         self.ram.written(physical, size)

@@ -340,6 +340,9 @@ class TranslatingProcessor(VirtualProcessor):
         self._interrupted = None
         super().restarted()
 
+    def forget_code(self) -> None:
+        self.forget_translations()
+
     def memory_changed(self, physical: int, size: int) -> None:
         super().memory_changed(physical, size)
         self.drop(self.cache.overlapping(physical, size))

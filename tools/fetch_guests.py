@@ -1,10 +1,12 @@
-"""`make guests`: Debian's own Linux kernel, busybox and open-vm-tools, as Debian ships them.
+"""`make guests`: Debian's own Linux kernel, busybox, open-vm-tools and two other images.
 
-Fills guests/ (ignored by git) with
+Fills guests/ (ignored by git) with what Debian ships
 
     vmlinuz              Linux 6.1 for a 686 without PAE, from the package linux-image-686 names
     busybox              a static i386 busybox, from busybox-static
     tools.cpio.gz        open-vm-tools and its libraries (tools/vmtools.py)
+    memtest86+.bin       a memory test, started as a kernel is, from memtest86+
+    ipxe.lkrn            a network boot loader, started as a kernel is, from ipxe
     initramfs.cpio.gz    made here from busybox (tools/initramfs.py)
     vmtools.cpio.gz      made here: the initramfs, and behind it the tools
     manifest.json        which packages and versions each came from, with its SHA-256
@@ -31,7 +33,8 @@ from tools.apt import Apt, AptError, Package  # noqa: E402
 
 GUESTS = ROOT / "guests"
 KERNEL, BUSYBOX, TOOLS = GUESTS / "vmlinuz", GUESTS / "busybox", GUESTS / "tools.cpio.gz"
-FETCHED = (KERNEL, BUSYBOX, TOOLS)
+MEMTEST, IPXE = GUESTS / "memtest86+.bin", GUESTS / "ipxe.lkrn"
+FETCHED = (KERNEL, BUSYBOX, TOOLS, MEMTEST, IPXE)
 MANIFEST = GUESTS / "manifest.json"
 
 Manifest = dict[str, dict[str, str]]
@@ -82,11 +85,15 @@ def fetch() -> Manifest:
     apt = Apt(GUESTS / ".cache", "i386")
     print("reading Debian's package lists for i386", flush=True)
     apt.update()
-    busybox = apt.resolve("busybox-static")["busybox-static"]
+    busybox, memtest, ipxe = (
+        apt.resolve(name)[name] for name in ("busybox-static", "memtest86+", "ipxe")
+    )
     origins = {
         KERNEL: take(apt, kernel_package(apt), "boot/vmlinuz-*", KERNEL),
         BUSYBOX: take(apt, busybox, "bin/busybox", BUSYBOX),
         TOOLS: take_tools(apt),
+        MEMTEST: take(apt, memtest, "boot/memtest86+ia32.bin", MEMTEST),
+        IPXE: take(apt, ipxe, "boot/ipxe.lkrn", IPXE),
     }
     BUSYBOX.chmod(0o755)
     return {path.name: {"from": origin, "sha256": sha256(path)} for path, origin in origins.items()}

@@ -120,8 +120,10 @@ def subject(kind: str, technique: str, rounds: int) -> Subject:
 
 
 def _operation(workload: Workload) -> Subject:
-    return Subject(workload.name, lambda machine: machine.load_multiboot(workload.image),
-                   workload.memory_mb, step=100, apart=10)  # fmt: skip
+    def load(machine: Machine) -> None:
+        machine.load_multiboot(workload.image, firmware_state="raw")
+
+    return Subject(workload.name, load, workload.memory_mb, step=100, apart=10)
 
 
 def _load_embedded(machine: Machine) -> None:

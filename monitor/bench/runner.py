@@ -46,7 +46,7 @@ def make(setup: Setup, memory_mb: int) -> Machine:
 def loaded(workload: Workload, setup: Setup) -> Machine:
     """A machine about to run the workload."""
     machine = make(setup, workload.memory_mb)
-    machine.load_multiboot(workload.image)
+    machine.load_multiboot(workload.image, firmware_state="raw")
     return machine
 
 

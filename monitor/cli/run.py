@@ -32,6 +32,7 @@ from monitor.cli.vmx import (
 from monitor.config import (
     CLOCKS,
     ENGINES,
+    FIRMWARE_STATES,
     KINDS,
     MAX_MEMORY_MB,
     MEMORY_MB,
@@ -126,6 +127,9 @@ def add_image(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--module", type=Path, action="append", default=[], metavar="FILE",
                        help="with --multiboot: a module; may be repeated")
     group.add_argument("--entry", metavar="ADDR", help="with --flat: start here, not at its start")
+    group.add_argument("--firmware-state", choices=FIRMWARE_STATES,
+                       help="what the guest finds: chips and low memory as a BIOS leaves them "
+                       "(default for --kernel, --multiboot), or raw (for --elf, --flat)")
 
 
 def _add_console(group: argparse._ArgumentGroup) -> None:
@@ -264,7 +268,9 @@ def image_of(args: argparse.Namespace) -> ImageConfig:
         path, address = parse_flat(path)
     entry = None if args.entry is None else parse_number(args.entry, "--entry")
     modules = tuple(args.module)
-    return ImageConfig(kind, path, args.append, args.initrd, modules, address, entry)
+    return ImageConfig(
+        kind, path, args.append, args.initrd, modules, address, entry, args.firmware_state
+    )
 
 
 def limits_of(args: argparse.Namespace) -> LimitConfig:

@@ -75,13 +75,17 @@ class Assembly:
     constants: dict[str, int]
 
 
-def assemble(read: SourceReader, name: str, origin: int) -> Assembly:
-    """Assemble the file ``name``, and what it includes, to run at ``origin``."""
+def assemble(read: SourceReader, name: str, origin: int, bits: int = 32) -> Assembly:
+    """Assemble the file ``name``, and what it includes, to run at ``origin``.
+
+    ``bits`` is 32 or 16; in 16-bit code, the rewritten table registers, far transfers and PUSH of a
+    name are not to be had.
+    """
     source = _Source()
     for line in _read(read, name, ()):
         source.add(line)
     source.flush_literals(Line("", name, 0))
-    image, addresses = _assemble_statements(source.statements, source.labels, origin)
+    image, addresses = _assemble_statements(source.statements, source.labels, origin, bits)
     symbols = dict(zip(source.labels, addresses, strict=True))
     return Assembly(origin, image, symbols, dict(source.constants))
 
@@ -299,28 +303,30 @@ def _rewrite(text: str, line: Line) -> str:
 
 
 def _assemble_statements(
-    statements: list[Line], labels: Iterable[str], origin: int
+    statements: list[Line], labels: Iterable[str], origin: int, bits: int
 ) -> tuple[bytes, list[int]]:
     """The bytes of the statements, and the address of each label."""
     names = list(labels)
     text = "\n".join(line.text for line in statements)
     if names:
         text += "\n.long " + ", ".join(names)
-    assembler = open_assembler()
+    assembler = open_assembler(bits)
     try:
         encoding, _ = assembler.asm(text, origin, as_bytes=True)
     except keystone.KsError as error:
-        raise _find_culprit(statements, set(names), str(error)) from None
+        raise _find_culprit(statements, set(names), str(error), bits) from None
     image = bytes(encoding or b"")
     table = image[len(image) - 4 * len(names) :]
     addresses = [int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), 4)]
     return image[: len(image) - len(table)], addresses
 
 
-def _find_culprit(statements: list[Line], labels: set[str], why: str) -> AssemblyError:
+def _find_culprit(
+    statements: list[Line], labels: set[str], why: str, bits: int
+) -> AssemblyError:
     """keystone does not say which line it stopped at: try each alone, with the labels known."""
     stand_ins = "".join(f"{name}:\n" for name in sorted(labels))
-    assembler = open_assembler()
+    assembler = open_assembler(bits)
     for line in statements:
         if line.text.endswith(":"):
             continue

@@ -9,23 +9,28 @@ interrupts off, ESP = 0x90000, every other register 0 unless the caller chooses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from monitor.errors import UserError
 from monitor.loaders import gdt
 from monitor.loaders.elf_file import ET_EXEC, KINDS, ElfFile, parse
-from monitor.loaders.plan import Memory, Plan
+from monitor.loaders.plan import Memory, Plan, Reserved
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import GENERAL, StartState, check_registers
 
 STACK_TOP = 0x90000
 
 
-def load(memory: Memory, image: Source, registers: Mapping[str, int] | None = None) -> StartState:
+def load(
+    memory: Memory,
+    image: Source,
+    registers: Mapping[str, int] | None = None,
+    reserved: Sequence[Reserved] = (),
+) -> StartState:
     """Load an executable. `registers` are general registers to start with."""
     chosen = check_registers(registers or {}, GENERAL)
     file = parse(open_image(image, "executable"))
-    plan = Plan(memory.size)
+    plan = Plan(memory.size, reserved)
     put_segments(plan, file)
     table = gdt.put(plan)
     plan.commit(memory)

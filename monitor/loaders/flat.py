@@ -10,11 +10,11 @@ SS:SP = 0000:7C00, the other segments 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from monitor.errors import UserError
 from monitor.loaders import gdt
-from monitor.loaders.plan import Memory, Plan
+from monitor.loaders.plan import Memory, Plan, Reserved
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import GENERAL, SEGMENTS, StartState, check_registers
 
@@ -32,6 +32,7 @@ def load(
     esp: int | None = None,
     registers: Mapping[str, int] | None = None,
     real_mode: bool = False,
+    reserved: Sequence[Reserved] = (),
 ) -> StartState:
     """Put the bytes at a physical address. `eip` (in real mode, the offset in CS) starts them."""
     chosen = check_registers(registers or {}, GENERAL + SEGMENTS if real_mode else GENERAL)
@@ -39,7 +40,7 @@ def load(
         if value is not None:
             chosen.update(check_registers({name: value}, GENERAL))
     data = open_image(image, "binary")
-    plan = Plan(memory.size)
+    plan = Plan(memory.size, reserved)
     plan.put(data.name, address, data.data)
     if real_mode:
         start = real_start(address, chosen)

@@ -2,7 +2,8 @@
 
 A bzImage is a boot sector and a real-mode setup part, `(setup_sects + 1) * 512` bytes, then the
 protected-mode kernel. The setup header sits at 0x1F1 of the file; setup_header.py reads it. A
-loader that enters at 32 bits does the setup part's work itself:
+loader that enters at 32 bits does the setup part's work itself (one whose kernel has no such entry
+leaves it to that part: linux16.py):
 
     0x010000  boot_params, the "zero page": screen, memory map, the setup header copied in
     0x011000  command line
@@ -18,10 +19,11 @@ reads the memory map, so no initrd may lie there.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
-from monitor.errors import UserError
-from monitor.loaders import gdt
-from monitor.loaders.plan import HOLE_END, HOLE_START, PAGE, Memory, Plan, mib, more_memory
+from monitor.loaders import gdt, linux16
+from monitor.loaders.linux_parts import encode_command_line, place_initrd, place_kernel
+from monitor.loaders.plan import HOLE_END, HOLE_START, PAGE, Memory, Plan, Reserved
 from monitor.loaders.setup_header import SetupHeader, parse
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
@@ -53,18 +55,29 @@ def load(
     kernel: Source,
     initrd: Source | None = None,
     cmdline: str = "",
+    reserved: Sequence[Reserved] = (),
 ) -> StartState:
-    """Load a bzImage, its command line and perhaps an initrd."""
+    """Load a bzImage, its command line and perhaps an initrd, beside what is `reserved`."""
     image = open_image(kernel, "kernel")
     header = parse(image)
     disk = None if initrd is None else open_image(initrd, "initrd")
-    plan = Plan(memory.size)
+    plan = Plan(memory.size, reserved)
+    enter = start32 if header.entry32 else linux16.start
+    start = enter(plan, image, header, disk, cmdline)
+    plan.commit(memory)
+    return start
+
+
+def start32(
+    plan: Plan, image: Image, header: SetupHeader, disk: Image | None, cmdline: str
+) -> StartState:
+    """Plan a start at the 32-bit entry."""
     table = gdt.put(plan)
-    plan.put("kernel command line", COMMAND_LINE, encode_command_line(image, header, cmdline))
+    text = encode_command_line(image, header, cmdline, STACK_TOP - COMMAND_LINE - PAGE)
+    plan.put("kernel command line", COMMAND_LINE, text)
     place_kernel(plan, image, header)
     ramdisk = (0, 0) if disk is None else place_initrd(plan, disk, header)
-    plan.put("boot_params", BOOT_PARAMS, boot_params(image, header, memory.size, ramdisk))
-    plan.commit(memory)
+    plan.put("boot_params", BOOT_PARAMS, boot_params(image, header, plan.memory_size, ramdisk))
     return StartState(
         eip=header.load_address,
         esp=STACK_TOP,
@@ -73,55 +86,6 @@ def load(
         data_selector=gdt.DATA_SELECTOR,
         gdt=table,
     )
-
-
-def encode_command_line(image: Image, header: SetupHeader, cmdline: str) -> bytes:
-    """The command line with its terminating zero."""
-    if "\0" in cmdline:
-        raise UserError("the kernel command line has a NUL character in it; take it out")
-    text = cmdline.encode("utf-8", "surrogateescape")
-    limit = min(header.cmdline_size, STACK_TOP - COMMAND_LINE - PAGE)
-    if len(text) > limit:
-        raise UserError(
-            f"the command line has {len(text)} bytes and {image.name} takes at most {limit}; "
-            "shorten it"
-        )
-    return text + b"\0"
-
-
-def place_kernel(plan: Plan, image: Image, header: SetupHeader) -> None:
-    """The protected-mode kernel, and the memory it decompresses itself into."""
-    code = image.data[header.setup_size : header.setup_size + header.code_size]
-    start = header.runtime_start
-    end = max(start + header.init_size, header.load_address + len(code))
-    if end > plan.memory_size:
-        raise UserError(
-            f"{image.name}: the kernel needs memory up to {end:#x} while it starts and the "
-            f"machine has {mib(plan.memory_size)}; {more_memory(end)}"
-        )
-    plan.put(image.name, header.load_address, code)
-    rest = max(start, header.load_address + len(code))
-    plan.reserve(f"{image.name}'s working memory", rest, end - rest)
-
-
-def place_initrd(plan: Plan, disk: Image, header: SetupHeader) -> tuple[int, int]:
-    """Put the initrd as high as kernel and RAM allow: its address and size."""
-    size = len(disk.data)
-    address = plan.highest_room(size, header.initrd_addr_max + 1)
-    if address is None:
-        taken = max(piece.end for piece in plan.pieces)
-        if taken + size > header.initrd_addr_max:
-            raise UserError(
-                f"{disk.name}: the initrd ({mib(size)}) does not fit below "
-                f"{header.initrd_addr_max:#x}, the kernel's limit; give a smaller one"
-            )
-        raise UserError(
-            f"{disk.name}: the initrd ({mib(size)}) does not fit into the machine's "
-            f"{mib(plan.memory_size)} of memory beside the kernel; "
-            f"{more_memory(taken + size + PAGE)}"
-        )
-    plan.put(disk.name, address, disk.data)
-    return address, size
 
 
 def boot_params(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from monitor.errors import UserError
 from monitor.loaders import elf, elf_file, gdt
 from monitor.loaders.multiboot_info import put_information
-from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, mib, more_memory
+from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, Reserved, mib, more_memory
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
 
@@ -53,11 +53,12 @@ def load(
     kernel: Source,
     cmdline: str = "",
     modules: Sequence[tuple[str, Source]] = (),
+    reserved: Sequence[Reserved] = (),
 ) -> StartState:
     """Load a kernel, its command line and its modules: pairs of a string and an image."""
     image = open_image(kernel, "kernel")
     header = find_header(image)
-    plan = Plan(memory.size)
+    plan = Plan(memory.size, reserved)
     entry = put_kernel(plan, image, header)
     table = gdt.put(plan)
     placed = [(name, *put_module(plan, name, source)) for name, source in modules]

@@ -11,6 +11,7 @@ RAM is 0 to 0xA0000 and 0x100000 to the top; between them a PC has video memory 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,10 @@ HOLE_START = 0xA0000
 HOLE_END = 0x100000
 LOW = 0x500  # below: real-mode interrupt vectors and BIOS data
 PAGE = 0x1000
+
+
+Reserved = tuple[str, int, int]
+"""Memory that is somebody else's: what it is, its start, its size."""
 
 
 class Memory(Protocol):
@@ -68,11 +73,13 @@ def more_memory(end: int) -> str:
 class Plan:
     """Pieces that must lie in RAM and must not overlap."""
 
-    def __init__(self, memory_size: int) -> None:
+    def __init__(self, memory_size: int, reserved: Sequence[Reserved] = ()) -> None:
         if memory_size < HOLE_END:
             raise UserError(f"{memory_size} bytes of memory are no PC; give it 1 MiB (--memory 1)")
         self.memory_size = memory_size
         self.pieces: list[Piece] = []
+        for area in reserved:
+            self.reserve(*area)
 
     def put(self, name: str, start: int, data: bytes, size: int | None = None) -> None:
         """Bytes at an address, followed by zeros up to `size`."""

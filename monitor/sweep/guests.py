@@ -73,7 +73,7 @@ class BenchImage(Image):
     rounds: int
 
     def load(self, machine: Machine) -> None:
-        machine.load_multiboot(_workload(self).image)
+        machine.load_multiboot(_workload(self).image, firmware_state="raw")
 
     def profile(self) -> Profile:
         return _profile(self)

@@ -56,12 +56,13 @@ TIME_LIMIT = 600.0
 BENCH_MEMORY_MB = Workload.memory_mb
 WHAT = (*KINDS, "bench", "demo")
 LIMITS = {"until": str, "timeout": (int, float), "max-instructions": int}
+FIRMWARE_STATE = "firmware-state"
 COMMON = {"name": str, "memory": int, "type": list, **LIMITS}
 OWN: Mapping[str, Mapping[str, Any]] = {
-    "kernel": {"initrd": str, "append": str},
-    "multiboot": {"append": str, "module": list},
-    "elf": {},
-    "flat": {"entry": (int, str)},
+    "kernel": {"initrd": str, "append": str, FIRMWARE_STATE: str},
+    "multiboot": {"append": str, "module": list, FIRMWARE_STATE: str},
+    "elf": {FIRMWARE_STATE: str},
+    "flat": {"entry": (int, str), FIRMWARE_STATE: str},
     "bench": {"only": list, "rounds": int},
     "demo": {},
 }
@@ -182,6 +183,7 @@ def _config(kind: str, entry: Mapping[str, Any], where: str) -> ImageConfig:
         tuple(Path(name) for name in _texts(entry.get("module", ()), f"{where}: module")),
         address,
         None if begin is None else parse_number(str(begin), "--entry"),
+        entry.get(FIRMWARE_STATE),
     )
 
 

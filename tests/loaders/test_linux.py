@@ -111,8 +111,6 @@ def test_defaults_of_an_old_protocol() -> None:
         (b"\x7fELF" + bytes(2000), "ELF"),
         (bytes(4096), "0xAA55"),
         (bytes(0x1FE) + b"\x55\xaa" + bytes(2000), "HdrS"),
-        (bzimage(version=0x0201), "2.01"),
-        (bzimage(loadflags=0), "bzImage"),
         (bzimage(xloadflags=1), "64-bit"),
         (bzimage(code32_start=0x9E800), "boot GDT"),
         (bzimage(code32_start=0x9FFFF), "not all RAM"),
@@ -127,9 +125,71 @@ def test_what_is_no_kernel_for_us(kernel: bytes, words: str) -> None:
 
 def test_truncated_anywhere() -> None:
     whole = bzimage(CODE)
-    lengths = [*range(1, 0x270), *range(0x270, len(whole), 101), len(whole) - 1]
+    lengths = [*range(1, 0x270), *range(0x270, len(whole) - 16, 101), len(whole) - 16]
     for length in lengths:
-        refused(linux.load, FakeMemory(1 * MIB), whole[:length])
+        refused(linux.load, FakeMemory(), whole[:length])
+
+
+@pytest.mark.parametrize("missing", range(16))
+def test_the_last_paragraph_need_not_be_full(missing: int) -> None:
+    """`syssize` counts paragraphs of 16 bytes, and nobody pads a file to them."""
+    kernel = bzimage(CODE)[: -missing or None]
+    memory = FakeMemory()
+    linux.load(memory, kernel)
+    end = 0x100000 + len(CODE)
+    assert memory.read(0x100000, len(CODE) - missing) == CODE[: len(CODE) - missing]
+    assert memory.read(end - missing, missing) == b"\xcc" * missing  # not made up
+    refused(linux.load, FakeMemory(), kernel[: -(16 - missing)])
+
+
+@pytest.mark.parametrize("before", (b"", b"signed"))
+def test_what_follows_the_kernel_is_not_loaded(before: bytes) -> None:
+    """A signature, for one, stands behind what syssize counts."""
+    memory = FakeMemory()
+    linux.load(memory, bzimage(CODE) + before)
+    assert memory.read(0x100000 + len(CODE), 6) == b"\xcc" * 6
+
+
+def test_fields_of_zero_have_their_defaults() -> None:
+    zeros = bzimage(CODE, code32_start=0, initrd_addr_max=0, cmdline_size=0, pref_address=0,
+                    init_size=0, relocatable=0)  # fmt: skip
+    header = parse(Image("k", zeros))
+    assert header.load_address == header.pref_address == header.runtime_start == 0x100000
+    assert header.initrd_addr_max == 0x37FFFFFF
+    assert header.cmdline_size == 255
+    assert header.code_size == len(CODE)
+
+
+def test_no_alignment_is_a_page() -> None:
+    kernel = bytearray(bzimage(CODE, code32_start=0x100800, pref_address=0))
+    struct.pack_into("<I", kernel, 0x230, 0)
+    assert parse(Image("k", bytes(kernel))).runtime_start == 0x101000
+
+
+def test_no_setup_sectors_are_four() -> None:
+    kernel = bytearray(bzimage(CODE))
+    kernel[0x1F1] = 0
+    assert parse(Image("k", bytes(kernel))).setup_size == 5 * 512
+    loaded(bytes(kernel))
+
+
+def test_no_size_is_all_of_the_file() -> None:
+    kernel = bytearray(bzimage(CODE))
+    struct.pack_into("<I", kernel, 0x1F4, 0)
+    loaded(bytes(kernel))
+
+
+def test_the_size_of_an_old_kernel_is_not_trusted() -> None:
+    """Before 2.04 the field had 16 bits, and wrapped at a mebibyte."""
+    kernel = bytearray(bzimage(CODE, version=0x0203))
+    struct.pack_into("<I", kernel, 0x1F4, 0xFFFF0001)
+    loaded(bytes(kernel))
+
+
+def test_what_is_reserved_stays_free() -> None:
+    taken = (("the firmware's", 0x10800, 16),)
+    message = refused(linux.load, FakeMemory(), bzimage(CODE), reserved=taken)
+    assert "overlaps the firmware's" in message
 
 
 def test_command_line_at_the_limit() -> None:
@@ -159,7 +219,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     file = tmp_path / "bzImage"
     file.write_bytes(bzimage(CODE))
     assert str(gone) in refused(linux.load, FakeMemory(), file, gone)
-    file.write_bytes(bzimage(CODE)[:-1])
+    file.write_bytes(bzimage(CODE)[:-16])
     assert str(file) in refused(linux.load, FakeMemory(), str(file))
 
 

@@ -64,6 +64,7 @@ class FakeMachine:
         self.tools = FakeTools()
         self.mode = mode
         self.loaded: dict[str, Any] = {}
+        self.firmware_state = ""
         self.limits: dict[str, Any] = {}
         self.typed = bytearray()
         self.on_serial: list[Callable[[bytes], None]] = []
@@ -78,23 +79,34 @@ class FakeMachine:
 
     # --- loading
 
-    def load_flat(self, data: bytes, address: int, *, eip: int | None = None) -> None:
+    def load_flat(
+        self, data: bytes, address: int, *, eip: int | None = None, firmware_state: str
+    ) -> None:
+        self.firmware_state = firmware_state
         self.loaded = {"kind": "flat", "address": address, "eip": eip}
         self._steps = data.decode().splitlines()
 
     def load_linux(
-        self, kernel: Path, initrd: Path | None = None, cmdline: str = ""
+        self, kernel: Path, initrd: Path | None = None, cmdline: str = "", *, firmware_state: str
     ) -> None:
+        self.firmware_state = firmware_state
         self.loaded = {"kind": "linux", "initrd": initrd, "cmdline": cmdline}
         self._steps = Path(kernel).read_text().splitlines()
 
     def load_multiboot(
-        self, image: Path, cmdline: str = "", modules: list[tuple[str, bytes]] | None = None
+        self,
+        image: Path,
+        cmdline: str = "",
+        modules: list[tuple[str, bytes]] | None = None,
+        *,
+        firmware_state: str,
     ) -> None:
+        self.firmware_state = firmware_state
         self.loaded = {"kind": "multiboot", "cmdline": cmdline, "modules": modules}
         self._steps = Path(image).read_text().splitlines()
 
-    def load_elf(self, image: Path) -> None:
+    def load_elf(self, image: Path, *, firmware_state: str) -> None:
+        self.firmware_state = firmware_state
         self.loaded = {"kind": "elf"}
         self._steps = Path(image).read_text().splitlines()
 

@@ -31,6 +31,7 @@ BAD_USAGE = [
     ("run --elf a --engine native",
      "--engine native is not in this version: choose interp or auto"),
     ("run --elf a --mode turbo", None),
+    ("run --elf a --firmware-state dos", None),
     ("run --elf a --memory lots",
      "argument --memory: invalid int value: 'lots' (`vp run --help` explains)"),
     ("run --elf a --memory 0", "--memory 0: choose from 1 to 2048 (MiB)"),
@@ -116,6 +117,23 @@ def test_techniques_to_leave_out_reach_the_machine(play: Vp) -> None:
 def test_techniques_that_cannot_be_left_out(play: Vp, options: str, message: str) -> None:
     result = play("end reset", *options.split())
     assert result.status == 2 and message in result.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [("kernel", "bios"), ("multiboot", "bios"), ("elf", "raw"), ("flat", "raw")],
+)
+def test_each_kind_of_guest_has_its_firmware_state(
+    vp: Vp, tmp_path: Path, kind: str, default: str
+) -> None:
+    image = tmp_path / "image"
+    image.write_text("end reset")
+    command = ("run", f"--{kind}", f"{image}@0" if kind == "flat" else image, "--serial", "null")
+    vp(*command)
+    assert last_machine().firmware_state == default
+    for state in config.FIRMWARE_STATES:
+        vp(*command, "--firmware-state", state)
+        assert last_machine().firmware_state == state
 
 
 def test_a_kernel_gets_its_initrd_and_command_line(vp: Vp, tmp_path: Path) -> None:

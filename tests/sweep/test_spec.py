@@ -67,6 +67,9 @@ WRONG = [
     (FLAT + "entry = 'start'", "guest 1: entry start: not a 32-bit number"),
     ("[[guest]]\nflat = 'gone.bin@0'", "gone.bin: cannot read the flat (no such file"),
     ("[[guest]]\nelf = 'spin.bin'\nentry = 3", "guest 1: unknown: entry"),
+    (FLAT + "firmware-state = 'dos'", "guest 1: firmware state 'dos': choose from bios, raw"),
+    (FLAT + "firmware-state = 1", "guest 1: firmware-state: must be text"),
+    (DEMO + "firmware-state = 'raw'", "guest 1: unknown: firmware-state"),
     ("[[guest]]\nkernel = 'spin.bin'\ninitrd = 'gone'", "gone: cannot read the initrd (no such"),
 ]  # fmt: skip
 
@@ -132,6 +135,7 @@ def test_a_guest_has_the_options_of_vp_run(folder: Path) -> None:
     until = "done"
     timeout = 2.5
     max-instructions = 0x10
+    firmware-state = "raw"
     type = ["ls\\n", { after = "login: ", text = "root\\n" }]
     """
     guest = read(folder, "[[guest]]\nname = 'my guest'\nmultiboot = 'spin.bin'\n" + more).guests[0]
@@ -140,6 +144,7 @@ def test_a_guest_has_the_options_of_vp_run(folder: Path) -> None:
     assert (limits.until, limits.timeout, limits.max_instructions) == ("done", 2.5, 16)
     assert list(guest.typing) == [Line(b"ls\n"), Line(b"root\n", b"login: ")]
     assert guest.image.config.cmdline == "quiet --fast"
+    assert guest.image.config.firmware_state == "raw"
     assert guest.image.contents == {Path("spin.bin"): SPIN, Path("module"): b"m"}
 
 
