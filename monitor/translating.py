@@ -396,6 +396,7 @@ class TranslatingProcessor(VirtualProcessor):
         cache = self.cache
         translated, found = self.dispatches
         lookups = int(self.engine.lookups)
+        kernel, user = self.translator.choices
         return {
             "bytes": cache.used,
             "blocks": sum(map(len, cache.blocks)),
@@ -405,4 +406,7 @@ class TranslatingProcessor(VirtualProcessor):
             "dispatch_hits": found,
             "lookups": lookups,
             "lookup_hits": lookups - self.exits["indirect branch"],
+            "reserved_kernel": kernel.now.name,
+            "reserved_user": user.now.name,
+            "reserved_changes": kernel.changes + user.changes,
         }

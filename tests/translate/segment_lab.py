@@ -17,12 +17,15 @@ from kernel_lab import (
     descriptor,
     look,
     make,
+    run,
 )
 
 from bt.interp.state import FS, GS
 from bt.reserved import RESERVED
+from monitor import Machine
 from monitor.translating import TranslatingProcessor
 
+MOST = 2_000_000  # instructions of a run
 NEVER = 1 << 40  # uses of the other register that nothing outweighs
 
 # Segments by name: base, limit and rights as for `descriptor`, for ring 0 and 3 alike
@@ -34,9 +37,8 @@ SEGMENTS = {
     "three bytes": (DATA + 8, 2, 0x40F3),
     "read-only": (DATA, 0xFFF, 0x40F1),
     "code": (DATA, 0xFFF, 0x40FA),
-    "execute-only": (DATA, 0xFFF, 0x40F8),
     "expand-down": (DATA, 0x7F, 0x40F7),
-    "wraps": (0xFFFFF000 + DATA - 0x30000, 0xFFFFF, 0xC0F3),
+    "wraps": (0xFFFFF000, 0xFFFFF, 0xC0F3),
     "high": (0x80030000, 0xFFFFF, 0xC0F3),
     "below zero": (0xFFFFFF80, 0xFFFFF, 0xC0F3),
     "16-bit": (DATA, 0xFFFF, 0x00F3),
@@ -57,8 +59,8 @@ def load(register: str, name: str) -> str:
     return f"mov ax, {SELECTORS[name]:#x} \n mov {register}, ax \n"
 
 
-def translated(kernel: Kernel, reserved: int | None = None, most: int = 2_000_000) -> Run:
-    """A run in the monitor; `reserved`: with this register reserved for good, in every context."""
+def monitored(kernel: Kernel, reserved: int | None = None) -> Machine:
+    """A translating machine; `reserved`: with this register reserved for good, in every context."""
     machine = make(kernel, "translate")
     processor = machine.processor
     assert isinstance(processor, TranslatingProcessor)
@@ -67,18 +69,39 @@ def translated(kernel: Kernel, reserved: int | None = None, most: int = 2_000_00
             choice.now = RESERVED[reserved]
             choice.uses[FS + GS - reserved] = NEVER
         processor.forget_translations()
-    return look(machine, machine.run(max_instructions=most, timeout=120))
+    return machine
+
+
+def translated(kernel: Kernel, reserved: int | None = None) -> Run:
+    """A run in the monitor, to the end."""
+    machine = monitored(kernel, reserved)
+    return look(machine, machine.run(max_instructions=MOST, timeout=120))
 
 
 def both(kernel: Kernel) -> dict[int | None, Run]:
     """By the register that is reserved (None: as the monitor likes): runs that all came out the
     same as bare."""
     with_segments(kernel)
-    machine = make(kernel, "bare")
-    bare = look(machine, machine.run(max_instructions=2_000_000, timeout=120))
+    bare = run(kernel, "bare", MOST)
     assert bare.outcome.kind == "exit", f"{bare.outcome}, log {bare.log}"
     assert not bare.dword(UNEXPECTED), f"log {bare.log}"
     runs = {reserved: translated(kernel, reserved) for reserved in (FS, GS, None)}
-    for run in runs.values():
-        compare(bare, run)
+    for one in runs.values():
+        compare(bare, one)
     return runs
+
+
+def both_all_along(kernel: Kernel, chunk: int = 1, most: int = 20_000) -> None:
+    """Bare and with each register reserved, in pieces: the same after each of them."""
+    with_segments(kernel)
+    machines = [make(kernel, "bare"), monitored(kernel, FS), monitored(kernel, GS)]
+    for done in range(0, most, chunk):
+        ends = [machine.run(max_instructions=chunk) for machine in machines]
+        for end, machine in zip(ends[1:], machines[1:], strict=True):
+            states = (ends[0].kind, machines[0].registers), (end.kind, machine.registers)
+            assert states[0] == states[1], f"after {done} + {chunk}: {states}"
+        if ends[0].kind != "instructions":
+            break
+    assert ends[0].kind == "exit"
+    for end, machine in zip(ends[1:], machines[1:], strict=True):
+        compare(look(machines[0], ends[0]), look(machine, end))

@@ -52,10 +52,12 @@ CASES: dict[str, tuple[Any, ...]] = {
     "user_critical": (USER, "smsw eax"),
     "user_selectors": (USER, "mov eax, cs \n push ds \n mov ecx, gs:[0x14] \n mov ecx, fs:[0]"),
     "user_call": (USER, "call eax"),
-    "segment_constant": (KERNEL, "mov eax, gs:[0x14] \n mov gs:[0x18], ecx \n cmp eax, gs:[0x1c] \n"
-                         "lock inc dword ptr gs:[0x20] \n .byte 0x67,0x65,0x66,0xa1,0x34,0x12 \n ret"),
+    "segment_constant": (KERNEL, "mov eax, gs:[0x14] \n mov gs:[0x18], ecx \n"
+                         "cmp eax, gs:[0x1c] \n lock inc dword ptr gs:[0x20] \n"
+                         ".byte 0x67,0x65,0x66,0xa1,0x34,0x12 \n ret"),
     "segment_by_registers": (KERNEL, "mov eax, gs:[ebx + 8] \n add gs:[esp + ecx * 4], edx \n"
-                             "mov byte ptr gs:[ebp * 8 - 4], 5 \n movzx ecx, word ptr gs:[ecx] \n ret"),
+                             "mov byte ptr gs:[ebp * 8 - 4], 5 \n"
+                             "movzx ecx, word ptr gs:[ecx] \n ret"),
     "segment_registers": (KERNEL, "shl dword ptr gs:[ebx], cl \n cmpxchg gs:[esi], ecx \n"
                           "cmpxchg8b qword ptr gs:[edi] \n mul dword ptr gs:[edi] \n ret"),
     "segment_stack": (KERNEL, "push dword ptr gs:[esp + 4] \n pop dword ptr gs:[8] \n"
