@@ -278,6 +278,22 @@ def test_ds_with_a_base_is_as_good() -> None:
     assert sum(runs[GS].exits.values()) < 40
 
 
+def test_pop_takes_its_address_from_the_new_esp() -> None:
+    for seg in ("fs", "gs"):
+        source = load(seg, "flat") + f"""
+            push 1
+            push 2
+            push 3
+            pop  dword ptr {seg}:[esp + 4]
+            pop  dword ptr {seg}:[esp]
+            pop  eax
+            push dword ptr {seg}:[esp - 4]
+            pop  word ptr {seg}:[esp - 8]
+            int  0x31
+        """
+        in_every_way(source)
+
+
 def test_pages_fault_as_they_do() -> None:
     """Missing, read-only, not the user's: at the guest's instruction, with its registers."""
     pages = {DATA + 0x1000: 0, DATA + 0x2000: DATA + 0x2000 | PRESENT,
