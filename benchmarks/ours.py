@@ -41,19 +41,19 @@ def loaded(mode: str, image: Path | bytes) -> Machine:
     return machine
 
 
-def round_length(name: str, mode: str = BARE, paging: int = 1) -> float:
+def round_length(name: str, mode: str = BARE, paging: int = 1, **settings: int) -> float:
     """Instructions that the engine executes for one round of a guest; bare, they are the guest's.
 
     From whole runs that differ in the number of rounds, so what comes before the loop cancels out.
     """
     few, many = 1_000, 3_000
-    lengths = [_length(name, mode, rounds, paging) for rounds in (few, many)]
+    lengths = [_length(name, mode, rounds, paging, **settings) for rounds in (few, many)]
     return (lengths[1] - lengths[0]) / (many - few)
 
 
-def _length(name: str, mode: str, rounds: int, paging: int) -> int:
+def _length(name: str, mode: str, rounds: int, paging: int, **settings: int) -> int:
     with engine_count.everything_counts():
-        machine = small(name, mode, rounds, paging)
+        machine = small(name, mode, rounds, paging, **settings)
     outcome = machine.run(timeout=60)
     if outcome.kind != "exit" or outcome.status != RIGHT:
         raise BenchmarkError(f"{name}, {mode}: {outcome.kind} {outcome.detail}\n{machine.where()}")

@@ -353,7 +353,9 @@ class Engine(Protocol[Space]):
         As run_direct(), but CS is flat (base 0, limit 4 GiB), and segment register `reserved` (by
         its number) has base `linear` and reaches the vCPU pages and tables of bt/stubs.py, which
         the monitor has mapped there. In the pages themselves, at physical address `page`, the
-        virtual IF, selectors and control registers of `source` are filled in. Ports are open if
+        virtual IF, selectors and control registers of `source` are filled in, and how what `source`
+        has in `reserved` can be reached through DS: SEGMENT_SHIFT, and bounds that let pass an
+        operand that is within both its limit and the ceiling (bt/segment_access.py). Ports are open if
         the CPL of `source` is 0. Registers and flags go back, IF as the code left the virtual
         one; EIP does not, it stands in `self.eip`.
         """

@@ -191,14 +191,17 @@ class Output:
         exit_: Exit | None,
         immediate: int = 0,
         guest_code: bytes = b"",
+        address_code: bytes = b"",
         mark: int = MARK_COUNTS,
     ) -> None:
         """A stub; its slow part is kept for the end of the block."""
-        self.keep_together(len(guest_code) + stub_.size)
+        self.keep_together(len(guest_code) + len(address_code) + stub_.size)
         self._to_slow = []
         for run in stub_.hot:
             if run.kind == "guest":
                 self.emit(guest_code, run.undos[0])
+            elif run.kind == "address":
+                self.emit(address_code, run.undos[0])
             elif run.kind == "exit" and exit_ is not None:
                 self.exit(exit_, run.undos[0])
             else:

@@ -1,20 +1,21 @@
 """Stubs: what a problem instruction is replaced with in the translation cache.
 
 A stub works on the *vCPU page*, hidden memory that holds the virtual CPU's flags and selectors,
-reached through a segment register that the guest code at hand does not use (GS in the kernel, FS
-in user code). It needs registers, so it spills them there; and it must leave the arithmetic flags
-alone, which rules out ADD, AND and CMP: LEA adds, JECXZ compares with zero, and where flags are
-needed POPFD brings back those that PUSHFD saved.
+reached through a segment register that is reserved for it: GS or FS, whichever the guest uses less
+(reserved.py). In the templates it is called GS. A stub needs registers, so it spills them there;
+and it must leave the arithmetic flags alone, which rules out ADD, AND and CMP: LEA adds, JECXZ
+compares with zero, BOUND with anything, and where flags are needed POPFD brings back those that
+PUSHFD saved.
 
 Each line of a template may say after a bar
 
     done          completing this instruction completes the guest's
-    eax, ecx      these registers are in their spill slots here: a fault or an exit restores them
+    eax, ecx, esi these registers are in their spill slots here: a fault or an exit restores them
     target        the guest's EIP is in the TARGET slot; target_ecx: it is in ECX
 
 and `slow:` begins the part that stands out of line, at the end of the block. `exit` leaves for
 the monitor, which emulates the instruction from the start. IMMEDIATE is a value that the translator
-fills in; GUEST an instruction of its own.
+fills in; GUEST and ADDRESS are instructions of its own.
 
 Worked example: `CLI` becomes `mov dword ptr gs:[VSYS], 0`: IF lives in VSYS, the guest's real IF
 stays 1.
@@ -37,10 +38,16 @@ SAVE_EAX = 0x00
 SAVE_ECX = 0x04
 TARGET = 0x08  # guest EIP of an indirect branch that found no landing
 STI_BEFORE = 0x0C  # VSYS before the last STI: decides whether its shadow counts
+SAVE_ESI = 0x10
 SELECTORS = 0x18  # six: ES CS SS DS FS GS
 LDTR_SELECTOR = 0x30
 TR_SELECTOR = 0x34
 CONTROLS = 0x38  # CR0 (1 unused) CR2 CR3 CR4
+# The guest's own segment of the reserved register, as it can be reached through DS
+# (segment_access.py). Bounds are pairs for BOUND, for an operand of 1, 2, 4 and 8 bytes.
+SEGMENT_SHIFT = 0x4C
+READ_BOUNDS = 0x50
+WRITE_BOUNDS = 0x70
 # The virtual IF: bit 9, the others mean nothing. Alone in its page: read-only while an interrupt
 # waits for IF.
 VSYS = 0x1000
@@ -53,10 +60,21 @@ UNDO_EAX = 1
 UNDO_ECX = 2
 UNDO_TARGET = 4  # the guest's EIP is in TARGET
 UNDO_TARGET_ECX = 8  # it is in ECX itself, whose own value is in its slot
+UNDO_ESI = 0x10
+# What is spilled: the bit of the undo mask, the register's number, and its slot
+SPILLS = ((UNDO_EAX, 0, SAVE_EAX), (UNDO_ECX, 1, SAVE_ECX), (UNDO_ESI, 6, SAVE_ESI))
+UNDO_SPILLS = UNDO_EAX | UNDO_ECX | UNDO_ESI
 
 GOES_INDIRECT = """
     movzx eax, cx                     | eax, ecx
     jmp dword ptr gs:[eax * 4 + NEAR_LANDINGS] | eax, ecx, done
+"""
+
+TARGET_THROUGH = f"""
+    ADDRESS
+    bound ecx, qword ptr gs:[{READ_BOUNDS + 16}] | ecx
+    mov eax, dword ptr gs:[SEGMENT_SHIFT] | ecx
+    mov ecx, dword ptr [ecx + eax]    | eax, ecx
 """
 
 TEMPLATES = {
@@ -119,6 +137,23 @@ slow:
     GUEST
 """
     + GOES_INDIRECT,
+    # The same for an operand in the guest's own segment of the reserved register, as in
+    # segment_access.py. ADDRESS puts its offset into ECX, with the top bit turned over.
+    "call_through": """
+    mov dword ptr gs:[SAVE_EAX], eax
+    mov dword ptr gs:[SAVE_ECX], ecx
+"""
+    + TARGET_THROUGH
+    + """
+    push IMMEDIATE                    | eax, ecx
+"""
+    + GOES_INDIRECT,
+    "jmp_through": """
+    mov dword ptr gs:[SAVE_EAX], eax
+    mov dword ptr gs:[SAVE_ECX], ecx
+"""
+    + TARGET_THROUGH
+    + GOES_INDIRECT,
     # Where an indirect branch arrives, at `enter`: is it for this guest EIP? LOOP counts ECX,
     # which is 1 then, down to 0 and falls through, to the block's body or a jump to it.
     "landing": """
@@ -149,7 +184,8 @@ SHORT_JUMPS |= {verb: bytes([0x70 | number, 0]) for verb, number in CONDITIONS.i
 LONG_JUMPS = {"jmp": b"\xe9\0\0\0\0"}
 LONG_JUMPS |= {verb: bytes([0x0F, 0x80 | number, *bytes(4)]) for verb, number in CONDITIONS.items()}
 OUTSIDE = ("slow", "MISS")  # where a stub may jump to besides its own labels
-SLOTS = ("SAVE_EAX", "SAVE_ECX", "TARGET", "VSYS", "STI_BEFORE", "NEAR_LANDINGS", "FAR_LANDINGS")
+SLOTS = ("SAVE_EAX", "SAVE_ECX", "SAVE_ESI", "TARGET", "VSYS", "STI_BEFORE", "SEGMENT_SHIFT",
+         "NEAR_LANDINGS", "FAR_LANDINGS")  # fmt: skip
 MARKER = 0x11223344  # what IMMEDIATE is assembled as, to be found again
 
 
@@ -157,7 +193,7 @@ MARKER = 0x11223344  # what IMMEDIATE is assembled as, to be found again
 class Run:
     """Consecutive instructions of a stub, assembled, and what is to be filled in."""
 
-    kind: str  # "code"; or "guest", "exit": one instruction that the translator makes
+    kind: str  # "code"; or "guest", "address", "exit": one instruction that the translator makes
     code: bytes
     places: tuple[int, ...]  # where the instructions begin
     undos: bytes  # for each byte: what a rollback from the instruction that begins there restores
@@ -245,13 +281,13 @@ def _join(kind: str, lines: list[_Line]) -> Run:
 
 
 def _line(code: str, words: list[str], reserved: str) -> _Line:
-    undo = UNDO_EAX * ("eax" in words) | UNDO_ECX * ("ecx" in words)
+    undo = UNDO_EAX * ("eax" in words) | UNDO_ECX * ("ecx" in words) | UNDO_ESI * ("esi" in words)
     undo |= UNDO_TARGET * ("target" in words) | UNDO_TARGET_ECX * ("target_ecx" in words)
     done = "done" in words
     verb, _, operand = code.partition(" ")
     goal = operand.strip()
-    if code == "GUEST":
-        return _Line(b"", "guest", undo, done)
+    if code in ("GUEST", "ADDRESS"):
+        return _Line(b"", code.lower(), undo, done)
     if code == "exit":
         return _Line(b"\xcc", "exit", undo, done)
     if goal in OUTSIDE:

@@ -39,6 +39,8 @@ from bt.cache import (
 from bt.interp.state import MARK_COUNTS, MARK_ENTRY, MARK_LOOKUP, MARK_STUB, MARK_TRACE
 from bt.lengths import PREFIXES
 from bt.output import Output, Surveyed
+from bt.reserved import Choice, Reserved
+from bt.segment_access import NO_ACCESS, address_code, operand_of, take_apart, touches_memory
 from bt.stubs import (
     CONTROLS,
     LDTR_SELECTOR,
@@ -60,7 +62,7 @@ MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
 MAX_BLOCK_BYTES = 4096  # room a block may need in the cache: 48 stubs of the longest kind
 CS, FS, GS = 1, 4, 5
-NO_ACCESS = ("lea_g", "nop")  # bodies that have a memory operand and leave it alone
+ECX = 1
 
 # FNSTENV and FNSAVE store the address of the last x87 instruction: the guest's, not ours. FLDENV
 # and FRSTOR load one, which must not be taken for ours afterwards.
@@ -79,9 +81,6 @@ class Context:
         self.user = user
         self.stubs = stubs
         self.number = user + 2 * (not stubs)  # 0 to 3: its place in tables of contexts
-        self.reserved = "fs" if user else "gs"  # the segment register that reaches the vCPU page
-        self.reserved_number = FS if user else GS
-        self.override = 0x64 if user else 0x65  # the prefix that names it
 
 
 CONTEXTS = (
@@ -149,6 +148,8 @@ class Translator:
         self._plain = tuple(_plain_entries(table) for table in self.policies)
         self.count_entries = False  # shall the engine count how often instructions are begun?
         self.flag_stub: Callable[[str, str], Stub] = stub  # those of CLI, STI, PUSHF and POPF
+        # By context.user: most kernels use FS, if any, and most user code GS.
+        self.choices = (Choice(GS), Choice(FS))
         self.trace = False  # shall the engine note what instructions are begun?
         self.patches: Counter[str] = Counter()  # problem instructions replaced, by mnemonic
         self.returns: set[int] = set()  # where translated calls come back to
@@ -160,12 +161,26 @@ class Translator:
         self.cache.forget()
         self.returns.clear()
         for context in CONTEXTS:
+            reserved = self.reserved(context).name
             out = Output(self.cache, 0)
-            out.runs(stub("near_miss", context.reserved).hot, NO_BLOCK)
+            out.runs(stub("near_miss", reserved).hot, NO_BLOCK)
             far_miss = out.here
-            out.runs(stub("far_miss", context.reserved).hot, NO_BLOCK)
+            out.runs(stub("far_miss", reserved).hot, NO_BLOCK)
             self._finish(out)
             self.cache.clear_landings(context.number, out.start, far_miss)
+
+    def reserved(self, context: Context) -> Reserved:
+        """The segment register that leads to the vCPU page while code of a context runs."""
+        return self.choices[context.user].now
+
+    def reconsider(self, surveyed: list[Surveyed], context: Context) -> bool:
+        """Before code is translated: what does it say about the register to reserve?
+
+        True: another one is reserved from now on. All translations are to be forgotten, and the
+        cache to be reset.
+        """
+        segments = (item[7] for item in surveyed if item[7] >= FS)
+        return self.choices[context.user].note(segments)
 
     def translate(
         self, code: bytes, pa: int, surveyed: list[Surveyed], context: Context, whole: bool
@@ -204,7 +219,7 @@ class Translator:
         """
         first = surveyed[0][0]
         table = self.policies[context.user]
-        plain, reserved = self._plain[context.user], context.reserved_number
+        plain, reserved = self._plain[context.user], self.reserved(context).number
         known = self.cache.blocks[context.number]
         count = len(surveyed)
         index = 0
@@ -273,7 +288,7 @@ class Translator:
 
     def _landing(self, out: Output, context: Context, far: bool) -> int:
         """Write a landing for the guest EIP at hand; the body must follow. Its address."""
-        landing = stub("landing", context.reserved)
+        landing = stub("landing", self.reserved(context).name)
         out.keep_together(landing.size)
         start = out.here + landing.enter
         miss = {"MISS": self.cache.miss(context.number, far)}
@@ -327,17 +342,14 @@ class Translator:
         if policy == "copy" and memory and item[2] in X87_ENVIRONMENT:
             policy = "emulate"
         if policy == "copy":
-            if self._cannot_reach(item, raw, row, context):
-                return self._emulate(out, item, row)
-            out.emit(raw, mark=MARK_COUNTS)
-            return False
+            return self._copy(out, item, raw, row, context)
         if policy == "port":  # the engine serves it from the bus in place (Cpu.ports_open)
             self._note(row)
             out.emit(raw, mark=STUB_DONE)
             return False
         if policy == "flags" and context.stubs and item[5] == 4:
             self._note(row)
-            flag_stub = self.flag_stub(row.body, context.reserved)
+            flag_stub = self.flag_stub(row.body, self.reserved(context).name)
             out.stub(flag_stub, Exit(EMULATE, item[0]), mark=STUB_DONE)
             if row.body == "sti":
                 self.cache.after_sti.add(out.here)
@@ -371,31 +383,46 @@ class Translator:
         out.exit(Exit(EMULATE, item[0]))
         return True
 
-    @staticmethod
-    def _cannot_reach(
-        item: Surveyed, raw: bytes, row: Instruction | None, context: Context
+    def _copy(
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
-        """Is the operand in a segment that is not the guest's while translated code runs?
+        """An instruction that may run as it is, if its operand is where it shall be."""
+        if _reads_code_segment(item, raw, row):
+            return self._emulate(out, item, row)
+        if not self._needs_reserved(item, row, context):
+            out.emit(raw, mark=MARK_COUNTS)
+            return False
+        access = None
+        if "stubs" not in self.without:
+            access = take_apart(raw, item, row, self.reserved(context).name)
+        if access is None:
+            return self._emulate(out, item, row)
+        out.stub(
+            access.stub,
+            None,
+            guest_code=access.guest_code,
+            address_code=access.address_code,
+            mark=STUB_DONE,
+        )
+        return False
 
-        The reserved one leads to the vCPU page; CS is flat, so through it the whole hidden region
-        could be read. (The survey names a segment also where there is no override.)
-        """
-        if item[7] == CS:
-            harmless = row is not None and row.body in NO_ACCESS
-            return not harmless and _has_prefix(raw, 0x2E)
-        return item[7] == context.reserved_number and _has_prefix(raw, context.override)
+    def _needs_reserved(self, item: Surveyed, row: Instruction, context: Context) -> bool:
+        """Is the operand in the guest's own segment of the register that is reserved?"""
+        return item[7] == self.reserved(context).number and touches_memory(item, row)
 
     def _push_segment(
         self, out: Output, item: Surveyed, row: Instruction, context: Context
     ) -> bool:
         if item[5] != 4:
             return False
-        out.emit(push_slot(SELECTORS + 4 * row.args[0], context.reserved), mark=STUB_DONE)
+        code = push_slot(SELECTORS + 4 * row.args[0], self.reserved(context).name)
+        out.emit(code, mark=STUB_DONE)
         return True
 
     def _read(self, out: Output, slot: int, item: Surveyed, context: Context) -> bool:
         """A register takes a doubleword of the vCPU page."""
-        out.emit(load_slot(item[3] & 7, slot, context.reserved, item[5] == 4), mark=STUB_DONE)
+        reserved = self.reserved(context).name
+        out.emit(load_slot(item[3] & 7, slot, reserved, item[5] == 4), mark=STUB_DONE)
         return True
 
     def _read_system(
@@ -405,7 +432,8 @@ class Translator:
             number = item[3] >> 3 & 7
             if number not in (0, 2, 3, 4):
                 return False
-            code = load_slot(item[3] & 7, CONTROLS + 4 * number, context.reserved)
+            reserved = self.reserved(context).name
+            code = load_slot(item[3] & 7, CONTROLS + 4 * number, reserved)
             out.emit(code, mark=STUB_DONE)
             return True
         if memory:
@@ -462,18 +490,19 @@ class Translator:
         if item[5] != 4:
             return self._emulate(out, item, row)
         name = "ret_immediate" if item[4] else "ret"
-        out.stub(stub(name, context.reserved), None, immediate=item[4], mark=LOOKED_UP)
+        returns = stub(name, self.reserved(context).name)
+        out.stub(returns, None, immediate=item[4], mark=LOOKED_UP)
         return True
 
     def _do_call_e(
         self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
-        return self._indirect(out, "call_indirect", item, raw, row, context)
+        return self._indirect(out, "call", item, raw, row, context)
 
     def _do_jmp_e(
         self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
-        return self._indirect(out, "jmp_indirect", item, raw, row, context)
+        return self._indirect(out, "jmp", item, raw, row, context)
 
     def _indirect(
         self,
@@ -484,17 +513,39 @@ class Translator:
         row: Instruction,
         context: Context,
     ) -> bool:
-        at = raw.find(0xFF)
-        memory = item[3] < 0xC0
-        if item[5] != 4 or (memory and self._cannot_reach(item, raw, row, context)):
+        """`name`: "call" or "jmp"."""
+        if item[5] != 4 or (item[3] < 0xC0 and _reads_code_segment(item, raw, row)):
             return self._emulate(out, item, row)
-        load = raw[:at] + bytes([0x8B, raw[at + 1] & 0xC7 | 1 << 3]) + raw[at + 2 :]
+        load, address = b"", b""
+        if self._needs_reserved(item, row, context):
+            operand = operand_of(raw)
+            if operand is None or "stubs" in self.without:
+                return self._emulate(out, item, row)
+            kind, address = "through", address_code(operand, ECX)
+        else:
+            at = raw.find(0xFF)
+            kind = "indirect"
+            load = raw[:at] + bytes([0x8B, raw[at + 1] & 0xC7 | ECX << 3]) + raw[at + 2 :]
         back = item[0] + item[1] & 0xFFFFFFFF
-        if name == "call_indirect":
+        if name == "call":
             self.returns.add(back)
-        indirect = stub(name, context.reserved)
-        out.stub(indirect, None, immediate=back, guest_code=load, mark=LOOKED_UP)
+        out.stub(
+            stub(f"{name}_{kind}", self.reserved(context).name),
+            None,
+            immediate=back,
+            guest_code=load,
+            address_code=address,
+            mark=LOOKED_UP,
+        )
         return True
+
+
+def _reads_code_segment(item: Surveyed, raw: bytes, row: Instruction) -> bool:
+    """Is there a CS override that counts? CS is flat, so the whole hidden region could be read.
+
+    (The survey names a segment also where there is no override.)
+    """
+    return item[7] == CS and row.body not in NO_ACCESS and _has_prefix(raw, 0x2E)
 
 
 def _has_prefix(raw: bytes, prefix: int) -> bool:

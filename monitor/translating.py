@@ -24,12 +24,10 @@ from bt.interp.state import (
     TRACE_CACHE,
 )
 from bt.stubs import (
-    SAVE_EAX,
-    SAVE_ECX,
+    SPILLS,
     STI_BEFORE,
     TARGET,
-    UNDO_EAX,
-    UNDO_ECX,
+    UNDO_SPILLS,
     UNDO_TARGET,
     UNDO_TARGET_ECX,
     VCPU_PAGES,
@@ -37,7 +35,7 @@ from bt.stubs import (
 from bt.translate import CONTEXTS, MAX_BLOCK_BYTES, Context, Translator
 from monitor.block_listing import list_block
 from monitor.board import Board
-from monitor.code_pages import CodePages
+from monitor.code_pages import CodePages, Survey
 from monitor.memory import GuestMemory
 from monitor.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
 from monitor.virtual import VirtualProcessor
@@ -72,12 +70,11 @@ class Interrupted:
     """Where a budget ended in the cache, or a device made it end: the way back in.
 
     A budget may end wherever the host wanted to look around, which no figure may depend on. So the
-    guest goes on at `at`, with what EAX and ECX held there, rather than in a block of its own.
+    guest goes on at `at`, with what the registers held there, rather than in a block of its own.
     """
 
     at: int
-    eax: int
-    ecx: int
+    spilled: tuple[int, ...]  # of what a stub may have spilled (SPILLS), what was there instead
     eip: int  # of the guest
     context: int
     count: int  # guest instructions completed
@@ -148,7 +145,7 @@ class TranslatingProcessor(VirtualProcessor):
                 budget,
                 self._vcpu_page,
                 vcpu_linear(context),
-                context.reserved_number,
+                self.translator.reserved(context).number,
             )
         except BaseException:  # a device's bug, or Ctrl-C in one: the guest's state stays whole
             self._roll_back(engine.eip)
@@ -177,8 +174,8 @@ class TranslatingProcessor(VirtualProcessor):
         here = (self.ideal.eip, context.number, self.total)
         if left is None or here != (left.eip, left.context, left.count):
             return 0
-        self.ideal.set_reg(0, left.eax)
-        self.ideal.set_reg(1, left.ecx)
+        for (_, number, _), value in zip(SPILLS, left.spilled, strict=True):
+            self.ideal.set_reg(number, value)
         return left.at
 
     def leave_translated(self, reason: int, context: Context) -> int:
@@ -187,12 +184,12 @@ class TranslatingProcessor(VirtualProcessor):
         cpu = self.ideal
         at = engine.eip
         ended = self.total >= self._end or reason == EXIT_IO  # the two may fall together
-        eax, ecx = (cpu.reg(0), cpu.reg(1)) if ended else (0, 0)
+        spilled = tuple(cpu.reg(number) for _, number, _ in SPILLS) if ended else ()
         self._roll_back(at)
         exit_ = self.cache.exits[at] if reason == EXIT_SOFTINT else None
         if ended and (exit_ is None or exit_.kind == EMULATE):
             self._interrupted = Interrupted(
-                at, eax, ecx, cpu.eip, context.number, self.total
+                at, spilled, cpu.eip, context.number, self.total
             )
         if exit_ is not None:
             return self.leave_by(exit_, at, context.number)
@@ -210,10 +207,10 @@ class TranslatingProcessor(VirtualProcessor):
             eip = self._slots[TARGET >> 2]
         elif undo & UNDO_TARGET_ECX:
             eip = cpu.reg(1)
-        if undo & UNDO_EAX:
-            cpu.set_reg(0, self._slots[SAVE_EAX >> 2])
-        if undo & UNDO_ECX:
-            cpu.set_reg(1, self._slots[SAVE_ECX >> 2])
+        if undo & UNDO_SPILLS:
+            for bit, number, slot in SPILLS:
+                if undo & bit:
+                    cpu.set_reg(number, self._slots[slot >> 2])
         cpu.eip = eip
         if cpu.fpu_ip != self._fpu_ip and cpu.fpu_ip >= HIDDEN_BASE:
             cpu.fpu_ip = self.cache.guest_place(cpu.fpu_ip)[0]
@@ -261,12 +258,20 @@ class TranslatingProcessor(VirtualProcessor):
                 return inner
         if self.cache.room < 2 * MAX_BLOCK_BYTES:
             self.forget_translations()
-        found = self.code_pages.survey(eip, context.user, self.stops)
+        found = self._survey(eip, context)
         if found is None:
             return None
         block = self.translator.translate(found.code, found.pa, found.items, context, found.whole)
         self.code_pages.translated(block)
         return block
+
+    def _survey(self, eip: int, context: Context) -> Survey | None:
+        """What is to be translated; it may be the reason to reserve another segment register."""
+        found = self.code_pages.survey(eip, context.user, self.stops)
+        if found is not None and self.translator.reconsider(found.items, context):
+            self.forget_translations()  # and what the survey has noted of the page
+            found = self.code_pages.survey(eip, context.user, self.stops)
+        return found
 
     def forget_translations(self) -> None:
         """Start the translation cache anew."""
@@ -394,6 +399,7 @@ class TranslatingProcessor(VirtualProcessor):
         cache = self.cache
         translated, found = self.dispatches
         lookups = int(self.engine.lookups)
+        kernel, user = self.translator.choices
         return {
             "bytes": cache.used,
             "blocks": sum(map(len, cache.blocks)),
@@ -403,4 +409,7 @@ class TranslatingProcessor(VirtualProcessor):
             "dispatch_hits": found,
             "lookups": lookups,
             "lookup_hits": lookups - self.exits["indirect branch"],
+            "reserved_kernel": kernel.now.name,
+            "reserved_user": user.now.name,
+            "reserved_changes": kernel.changes + user.changes,
         }

@@ -90,6 +90,7 @@ from bt.interp.state import (
 )
 from bt.interp.transfer import (
     enter_ring3,
+    fill_segment_access,
     fill_vcpu_page,
     flat_code,
     leave_ring3,
@@ -466,6 +467,7 @@ class Interp(Cpu):
         enter_ring3(self, source, ceiling)
         flat_code(self)
         fill_vcpu_page(self, source, page)
+        fill_segment_access(self, reserved, page)
         vcpu_segment(self, reserved, linear)
         self.eip = eip
         self.ports_open = 1 if source.cpl == 0 else 0

@@ -32,6 +32,7 @@ from bt.interp.state import (
     CR4_VME,
     CS,
     DF,
+    DS,
     ID,
     IF,
     IOPL,
@@ -54,6 +55,7 @@ from bt.interp.state import (
 
 RING3_FLAGS = ARITH | DF | NT | AC | ID  # what ring 3 holds of EFLAGS itself
 NOT_RING3 = IF | IOPL | VIF | VIP  # what it shows in an image, and does not hold
+TOP_BIT = 0x80000000
 FLAT_CODE = 0xC0FB  # present, DPL 3, readable code, accessed, 32-bit, 4 KiB granular
 
 
@@ -168,6 +170,9 @@ PAGE_SELECTORS = 0x18
 PAGE_LDTR = 0x30
 PAGE_TR = 0x34
 PAGE_CONTROLS = 0x38
+PAGE_SHIFT = 0x4C
+PAGE_READ_BOUNDS = 0x50
+PAGE_WRITE_BOUNDS = 0x70
 PAGE_LIMIT = 0x81FFF
 PAGE_RIGHTS = 0xC0F3  # present, DPL 3, writable data, accessed
 
@@ -185,6 +190,35 @@ def fill_vcpu_page(c: Cpu, src: Cpu, page: u32) -> i32:
     st32(c, host + PAGE_CONTROLS + 8, src.cr2)
     st32(c, host + PAGE_CONTROLS + 12, src.cr3)
     st32(c, host + PAGE_CONTROLS + 16, src.cr4)
+    return 0
+
+
+@func
+def fill_bounds(c: Cpu, at: u32, end: u32) -> i32:
+    """Pairs for BOUND: which offsets, their top bit turned over, do 1, 2, 4 and 8 bytes have?
+
+    `end`: the first offset that is out of reach; 0: nothing is within.
+    """
+    size: u32 = 1
+    for i in range(4):
+        pair = c.mem.host + at + 8 * i
+        if end >= size:
+            st32(c, pair, TOP_BIT)
+            st32(c, pair + 4, (end - size) ^ TOP_BIT)
+        else:
+            st32(c, pair, TOP_BIT - 1)
+            st32(c, pair + 4, TOP_BIT)
+        size += size
+    return 0
+
+
+@func
+def fill_segment_access(c: Cpu, seg: u32, page: u32) -> i32:
+    """What stubs need to reach the guest's segment of a register through DS, both truncated."""
+    shift: u32 = (c.seg_base[seg] - c.seg_base[DS] + TOP_BIT) & M32
+    st32(c, c.mem.host + page + PAGE_SHIFT, shift)
+    fill_bounds(c, page + PAGE_READ_BOUNDS, c.seg_rend[seg] & M32)
+    fill_bounds(c, page + PAGE_WRITE_BOUNDS, c.seg_wend[seg] & M32)
     return 0
 
 

@@ -24,7 +24,7 @@ NAMES = ("cli", "sti", "pushf", "popf")
 TAGS = ("done", "eax", "ecx")
 LEAVING = ("call", "ret", "retf", "iret", "iretd", "int", "int3", "into", "hlt", "syscall",
            "sysenter", "sysexit", "ud2")  # fmt: skip
-RESERVED = "gs"  # kernel code
+WRITTEN_AS = "gs"  # the reserved segment register, whichever it is (bt/reserved.py)
 JUMPS = frozenset((*SHORT_JUMPS, *LONG_JUMPS))
 SHORT_ONLY = JUMPS - LONG_JUMPS.keys()
 
@@ -41,19 +41,20 @@ class BadStub(UserError):
 
 def flag_stubs(templates: Mapping[str, str]) -> Callable[[str, str], Stub]:
     """What finds a stub by name and reserved segment register. BadStub."""
-    made: dict[str, Stub] = {}
+    own = {}
     for name, text in templates.items():
         if name not in NAMES:
             raise BadStub(str(name), str(name), f"there are stubs for {', '.join(NAMES)}")
-        made[name] = _made(name, text)
+        own[name] = _checked(name, text)
 
     def find(name: str, reserved: str) -> Stub:
-        return made[name] if name in made else stub(name, reserved)
+        return assembled(own[name], reserved) if name in own else stub(name, reserved)
 
     return find
 
 
-def _made(name: str, text: str) -> Stub:
+def _checked(name: str, text: str) -> str:
+    """A template that can be assembled, whichever segment register is reserved."""
     if not isinstance(text, str):
         raise BadStub(name, repr(text), "a template is a string")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -61,10 +62,12 @@ def _made(name: str, text: str) -> Stub:
         raise BadStub(name, "", "the template is empty; `exit` leaves it to the monitor")
     _check_lines(name, lines)
     _check(name, lines)
+    template = _with_line_ends(text)
     try:
-        return assembled(_with_line_ends(text), RESERVED)
+        assembled(template, WRITTEN_AS)
     except (keystone.KsError, ValueError, OverflowError) as error:
         raise BadStub(name, lines[0], f"cannot be assembled: {error}") from None
+    return template
 
 
 def _with_line_ends(text: str) -> str:
@@ -117,7 +120,7 @@ def _check_lines(name: str, lines: list[str]) -> None:
 def _try(name: str, line: str) -> None:
     """Assemble one line by itself, to know which one is wrong."""
     try:
-        assembled(f"    {_code(line)}\n", RESERVED)
+        assembled(f"    {_code(line)}\n", WRITTEN_AS)
     except (keystone.KsError, ValueError) as error:
         raise BadStub(name, line, f"cannot be assembled: {error}") from None
 

@@ -11,7 +11,7 @@ import capstone
 
 from bt import stubs
 
-SEGMENT_SLOT = re.compile(r"\b([fg]s):\[(e[a-z]{2}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]")
+SLOT = r"\b({}):\[(e[a-z]{{2}}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]"
 SELECTOR_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 
 
@@ -36,9 +36,9 @@ def one(code: bytes, address: int, wide: bool = True) -> Line:
     return Line(address, len(code), "?")
 
 
-def with_slots(text: str) -> str:
-    """`gs:[0x1000]` as `gs:[VSYS]`: for translated code only."""
-    return SEGMENT_SLOT.sub(_slot, text)
+def with_slots(text: str, reserved: str) -> str:
+    """`gs:[0x1000]` as `gs:[VSYS]`: for translated code only, which has this register reserved."""
+    return re.sub(SLOT.format(reserved), _slot, text)
 
 
 def _slot(match: re.Match[str]) -> str:
@@ -53,6 +53,9 @@ def slot_names() -> dict[int, str]:
     names = {getattr(stubs, name): name for name in stubs.SLOTS}
     names |= {stubs.SELECTORS + 4 * i: f"{name}_SELECTOR" for i, name in enumerate(SELECTOR_NAMES)}
     names |= {stubs.LDTR_SELECTOR: "LDTR_SELECTOR", stubs.TR_SELECTOR: "TR_SELECTOR"}
+    for i in range(4):
+        names[stubs.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
+        names[stubs.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
     return names | {stubs.CONTROLS + 4 * i: f"CR{i}" for i in range(5)}
 
 

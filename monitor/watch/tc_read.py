@@ -68,6 +68,7 @@ class _Reader:
         self.cache = processor.cache
         self.engine = processor.engine
         self.counted = processor.translator.count_entries
+        self.reserved = [processor.translator.reserved(context).name for context in CONTEXTS]
         self.live = self.cache.live_blocks()
         self.owners = self._owners()
         self._starts = [block.start for block in self.owners]
@@ -220,7 +221,8 @@ class _Reader:
             exit_ = self.cache.exits.get(line.address)
             if exit_ is not None:
                 skip_to = line.address + (tc.SLOT_BYTES if exit_.kind == tc.CHAIN else 1)
-            rows.append(self._one(line.address, line.size, line.text, exit_))
+            text = with_slots(line.text, self.reserved[block.context])
+            rows.append(self._one(line.address, line.size, text, exit_))
         return rows
 
     def _one(self, address: int, size: int, text: str, exit_: tc.Exit | None) -> TranslatedRow:
@@ -232,7 +234,7 @@ class _Reader:
             note = f"chained to {goes:#x}"
         elif exit_ is not None and code[0] == tc.INT3:
             note = self._exit_note(exit_)
-        return TranslatedRow(address, code, with_slots(text), note, counts)
+        return TranslatedRow(address, code, text, note, counts)
 
     def _exit_note(self, exit_: tc.Exit) -> str:
         if exit_.kind != tc.CHAIN:

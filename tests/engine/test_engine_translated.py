@@ -27,8 +27,17 @@ from bt.contract import (
     PERM_PINNED,
     PERM_WRITE,
 )
-from bt.interp.state import LDTR, TR
-from bt.stubs import CONTROLS, LDTR_SELECTOR, NEAR_LANDINGS, TR_SELECTOR, VSYS
+from bt.interp.state import ATTR_UNUSABLE, DS, FS, LDTR, TR
+from bt.stubs import (
+    CONTROLS,
+    LDTR_SELECTOR,
+    NEAR_LANDINGS,
+    READ_BOUNDS,
+    SEGMENT_SHIFT,
+    TR_SELECTOR,
+    VSYS,
+    WRITE_BOUNDS,
+)
 from bt.stubs import SELECTORS as SELECTORS_AT
 
 CACHE, CACHE_SIZE = CEILING, 0x4000
@@ -133,6 +142,66 @@ def test_the_reserved_segment_is_the_engines_alone(cache: Cache) -> None:
     assert cache.lab.reg("eax") == 0x1234
     assert tuple(cache.lab.ideal.segment(GS)) == before
     assert cache.lab.read(VCPU_PAGE, 4) == b"\x34\x12\x00\x00"
+
+
+# A segment for the reserved register, and one for DS: base, limit, rights. Then the offsets that a
+# read and a write of so many bytes may have at most, 0 for none at all.
+FLAT = (0, 0xFFFFFFFF, 0xC0F3)
+ACCESSES = {
+    "flat": (FLAT, FLAT, CEILING, CEILING),
+    "small": ((0x20010, 0xFF, 0x40F3), FLAT, 0x100, 0x100),
+    "of three bytes": ((0x20010, 2, 0x40F3), FLAT, 3, 3),
+    "based DS": ((0x20010, 0xFF, 0x40F3), (0x20000, 0xFFFF, 0x40F3), 0x100, 0x100),
+    "DS above it": ((0x20010, 0xFF, 0x40F3), (0x30000, 0xFFFF, 0x40F3), 0x100, 0x100),
+    "read-only": ((0x20010, 0xFF, 0x40F1), FLAT, 0x100, 0),
+    "code": ((0x20010, 0xFF, 0x40FB), FLAT, 0x100, 0),
+    "execute-only": ((0x20010, 0xFF, 0x40F9), FLAT, 0, 0),
+    "expand-down": ((0x20010, 0xFF, 0x40F7), FLAT, 0, 0),
+    "null": ((0x20010, 0xFF, 0x40F3 | ATTR_UNUSABLE), FLAT, 0, 0),
+    "not present": ((0x20010, 0xFF, 0x4073), FLAT, 0, 0),
+    "up to the ceiling": ((CEILING - 0x10, 0xFFFFFFFF, 0xC0F3), FLAT, 0x10, 0x10),
+    "beyond the ceiling": ((CEILING, 0xFFFFFFFF, 0xC0F3), FLAT, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", ACCESSES)
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_how_the_guests_own_segment_is_reached(cache: Cache, name: str, size: int) -> None:
+    """BOUND lets pass what its segment has, and the offset plus SEGMENT_SHIFT is one in DS."""
+    segment, ds, *ends = ACCESSES[name]
+    cache.lab.ideal.set_segment(GS, 0x33, *segment)
+    cache.lab.ideal.set_segment(DS, 0x23, *ds)
+    for slot, end in zip((READ_BOUNDS, WRITE_BOUNDS), ends, strict=True):
+        last = end - size
+        for offset in {0, 1, last - 1, last, last + 1, end, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}:
+            passes = 0 <= offset <= last
+            if offset < 0:
+                continue
+            at = slot + 8 * (size.bit_length() - 1)
+            end_at = cache.put(
+                f"lea ecx, [ecx + 0x80000000]; bound ecx, gs:[{at:#x}];"
+                f"mov edx, gs:[{SEGMENT_SHIFT:#x}]; lea ecx, [ecx + edx]"
+            )
+            cache.lab.set(ecx=offset)
+            exit_ = cache.run()
+            if passes:
+                assert exit_.eip == end_at, (offset, exit_)
+                assert cache.lab.reg("ecx") == segment[0] + offset - ds[0] & 0xFFFFFFFF
+            else:
+                assert exit_.vector == 5, (offset, exit_)
+
+
+@pytest.mark.parametrize("reserved", [FS, GS])
+def test_it_is_the_segment_of_the_register_that_is_reserved(cache: Cache, reserved: int) -> None:
+    lab = cache.lab
+    lab.ideal.set_segment(FS, 0x33, 0x20010, 0xFF, 0x40F3)
+    lab.ideal.set_segment(GS, 0x3B, 0x20020, 0xFF, 0x40F3)
+    name = {FS: "fs", GS: "gs"}[reserved]
+    cache.put(f"mov ecx, {name}:[{SEGMENT_SHIFT:#x}]")
+    lab.engine.run_translated(
+        lab.ideal, CACHE, CEILING, lab.count, 1000, VCPU_PAGE, VCPU, reserved
+    )
+    assert lab.reg("ecx") == {FS: 0x80020010, GS: 0x80020020}[reserved]
 
 
 def test_spills_stay_between_runs(cache: Cache) -> None:

@@ -24,6 +24,7 @@ from bt import stubs
 from bt.cache import CHAIN, CONTEXT_COUNT, ENTRIES, TranslatedBlock, TranslationCache
 from bt.engine import Interp, Ram
 from bt.interp.state import CS, MARK_COUNTS, MARK_STUB
+from bt.reserved import RESERVED
 from bt.translate import MAX_INSTRUCTIONS, Context, Translator
 
 ORIGIN = 0x10000
@@ -31,6 +32,7 @@ BASE, SIZE = 0xFF800000, 1 << 16
 UNDO_NAMES = {
     stubs.UNDO_EAX: "eax",
     stubs.UNDO_ECX: "ecx",
+    stubs.UNDO_ESI: "esi",
     stubs.UNDO_TARGET: "target",
     stubs.UNDO_TARGET_ECX: "target_ecx",
 }
@@ -44,6 +46,7 @@ class Listing:
     code: bytes
     marks: dict[int, int] = field(default_factory=dict)
     translated: bool = True  # at once, from the beginning
+    reserved: int | None = None  # a segment register; else the one that it begins with
 
     def __post_init__(self) -> None:
         memory = bytearray(1 << 20)
@@ -55,6 +58,9 @@ class Listing:
         self.cache = TranslationCache(memoryview(hidden), BASE, SIZE, SIZE)
         self.hidden = hidden
         self.translator = Translator(self.cache, self._mark)
+        if self.reserved is not None:
+            self.translator.choices[self.context.user].now = RESERVED[self.reserved]
+            self.translator.reset()
         self.cpu = cpu
         if self.translated:
             self.block = self.translate_from(0)
@@ -91,7 +97,7 @@ class Listing:
             notes = [name for bit, name in UNDO_NAMES.items() if undo & bit]
             mark = self.marks.get(here, 0)
             notes += ["done"] * bool(mark & MARK_COUNTS) + ["stub"] * bool(mark & MARK_STUB)
-            text = f"{mnemonic:<6}{self._operands(operands)}"
+            text = f"{mnemonic:<6}{self._operands(self._slots(operands, here))}"
             if exit_ is not None and mnemonic == "int3":
                 at += 5 if exit_.kind == CHAIN else 1
                 goes = "" if exit_.kind != CHAIN else f" to {self._place(exit_.target)}"
@@ -102,18 +108,27 @@ class Listing:
     def _place(self, address: int) -> str:
         return f"guest+{address - ORIGIN & 0xFFFFFFFF:x}"
 
-    def _operands(self, text: str) -> str:
-        """Names for slots, and relative addresses."""
+    def _slots(self, text: str, address: int) -> str:
+        """Names for what is in the vCPU pages. Before the block stand the lookups of all contexts,
+        which have other registers reserved."""
         slots = {getattr(stubs, name): name for name in stubs.SLOTS}
         slots |= {stubs.SELECTORS + 4 * i: f"SELECTORS+{4 * i:x}" for i in range(6)}
         slots |= {stubs.LDTR_SELECTOR: "LDTR_SELECTOR", stubs.TR_SELECTOR: "TR_SELECTOR"}
         slots |= {stubs.CONTROLS + 4 * i: f"CONTROLS+{4 * i:x}" for i in range(5)}
+        for i in range(4):
+            slots[stubs.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
+            slots[stubs.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
 
         def slot(match: re.Match[str]) -> str:
             value = int(match[3], 16) if match[3] else 0
             return f"{match[1]}:[{match[2] or ''}{slots.get(value, hex(value))}]"
 
-        text = re.sub(r"\b([fg]s):\[(e[a-z]{2}\*4 \+ )?(0x[0-9a-f]+|\d)?\]", slot, text)
+        own = self.translator.reserved(self.context).name
+        reserved = own if address >= self.block.start else "[fg]s"
+        return re.sub(rf"\b({reserved}):\[(e[a-z]{{2}}\*4 \+ )?(0x[0-9a-f]+|\d)?\]", slot, text)
+
+    def _operands(self, text: str) -> str:
+        """Relative addresses."""
 
         def relative(match: re.Match[str]) -> str:
             value = int(match[0], 16)
@@ -134,9 +149,9 @@ def disassemble(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:
         yield at, mnemonic, operands
 
 
-def render(source: str, context: Context) -> str:
+def render(source: str, context: Context, reserved: int | None = None) -> str:
     """The whole text of an expectation."""
-    listing = Listing(context, assembled(source + "\n", ORIGIN).image)
+    listing = Listing(context, assembled(source + "\n", ORIGIN).image, reserved=reserved)
     ring = "user" if context.user else "kernel"
     title = ring if context.stubs else f"{ring}, IOPL not 0"
     return "\n".join([title, *listing.guest(), "->", *listing.translation(), ""])

@@ -6,17 +6,19 @@ VP_REGENERATE=1 pytest tests/translate/test_expected.py      writes the files an
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from listing import Listing, render
 
-from bt.translate import Context
+from bt.translate import FS, GS, Context
 
 EXPECT = Path(__file__).parent / "expect"
 KERNEL, USER = Context(), Context(user=True)
 KERNEL_IOPL, USER_IOPL = Context(stubs=False), Context(user=True, stubs=False)
 
-CASES = {
+# The context, the guest's code, and the reserved segment register where it is not the usual one
+CASES: dict[str, tuple[Any, ...]] = {
     "plain": (KERNEL, "mov eax, [ebx] \n add eax, 5 \n inc dword ptr fs:[0x10] \n ret"),
     "cli_sti": (KERNEL, "cli \n sti \n nop \n ret"),
     "pushf_popf": (KERNEL, "pushfd \n cli \n popfd \n jmp 0x10100"),
@@ -50,15 +52,38 @@ CASES = {
     "user_critical": (USER, "smsw eax"),
     "user_selectors": (USER, "mov eax, cs \n push ds \n mov ecx, gs:[0x14] \n mov ecx, fs:[0]"),
     "user_call": (USER, "call eax"),
+    "segment_constant": (KERNEL, "mov eax, gs:[0x14] \n mov gs:[0x18], ecx \n"
+                         "cmp eax, gs:[0x1c] \n lock inc dword ptr gs:[0x20] \n"
+                         ".byte 0x67,0x65,0x66,0xa1,0x34,0x12 \n ret"),
+    "segment_by_registers": (KERNEL, "mov eax, gs:[ebx + 8] \n add gs:[esp + ecx * 4], edx \n"
+                             "mov byte ptr gs:[ebp * 8 - 4], 5 \n"
+                             "movzx ecx, word ptr gs:[ecx] \n ret"),
+    "segment_registers": (KERNEL, "shl dword ptr gs:[ebx], cl \n cmpxchg gs:[esi], ecx \n"
+                          "cmpxchg8b qword ptr gs:[edi] \n mul dword ptr gs:[edi] \n ret"),
+    "segment_stack": (KERNEL, "push dword ptr gs:[esp + 4] \n pop dword ptr gs:[8] \n"
+                      "pop dword ptr gs:[esp]"),
+    "segment_call": (KERNEL, "call dword ptr gs:[eax * 4 + 0x100]"),
+    "segment_jmp": (KERNEL, "jmp dword ptr gs:[0x10]"),
+    "segment_no_access": (KERNEL, "lea eax, gs:[ebx + 4] \n .byte 0x65,0x0f,0x1f,0x40,0x00 \n"
+                          ".byte 0x65,0x40 \n .byte 0x65,0x89,0xc3 \n .byte 0x65,0xab \n ret"),
+    "segment_bit_string": (KERNEL, "bt dword ptr gs:[8], 3 \n bts dword ptr gs:[8], 3 \n"
+                           "bt dword ptr gs:[8], eax"),
+    "segment_string": (KERNEL, ".byte 0x65,0xa4"),
+    "segment_xlat": (KERNEL, ".byte 0x65,0xd7"),
+    "segment_x87": (KERNEL, "fld dword ptr gs:[8]"),
+    "segment_16_bit_address": (KERNEL, ".byte 0x67,0x65,0x8b,0x07"),
+    "reserved_fs": (KERNEL, "mov eax, gs:[8] \n cli \n push ds \n mov fs:[ebx], eax \n ret", FS),
+    "user_segments": (USER, "mov eax, gs:[8] \n mov fs:[0], eax \n mov fs:[eax], esp \n ret"),
+    "user_reserved_gs": (USER, "mov eax, fs:[0x18] \n mov ecx, gs:[ecx] \n ret", GS),
     "a_long_block": (KERNEL, "inc eax \n" * 60),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_translation(name: str, regenerate: bool) -> None:
-    context, source = CASES[name]
     file = EXPECT / f"{name}.txt"
-    text = render(source, context)
+    context, source, *reserved = CASES[name]
+    text = render(source, context, *reserved)
     if regenerate:
         file.write_text(text)
     assert text == file.read_text(), "VP_REGENERATE=1 writes what it is now"
@@ -89,7 +114,8 @@ def test_what_every_cache_begins_with(regenerate: bool) -> None:
 def test_a_block_fits_into_the_room_it_was_promised() -> None:
     from bt.translate import MAX_BLOCK_BYTES
 
-    for code in (b"\x9d", b"\x9c", b"\xfb", b"\x74\x00", b"\xe2\x00", b"\xe4\x40", b"\x8c\xc8"):
+    for code in (b"\x9d", b"\x9c", b"\xfb", b"\x74\x00", b"\xe2\x00", b"\xe4\x40", b"\x8c\xc8",
+                 b"\x65\x00\x1b", b"\x65\x81\x84\x18" + bytes(8)):  # fmt: skip
         for context in (KERNEL, USER, KERNEL_IOPL, USER_IOPL):
             listing = Listing(context, code * 48)
             assert listing.block.end - listing.block.start <= MAX_BLOCK_BYTES
