@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from devices.bus import Bus
 from devices.pc import Pc, build_pc
 from monitor.clock import Clock, InstructionCounter
+from monitor.console import Console
 from monitor.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Board:
         self.counter = counter
         self.memory_bytes = memory_bytes
         self.bus = Bus(clock)
-        self.console = bytearray()  # all that the guest sent to COM1
-        self.debug_console = bytearray()
+        self.console = Console(on_found=lambda: self.notice())  # what the guest sent to COM1
+        self.debug_console = Console()
         self.on_serial: list[Callable[[bytes], None]] = []
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
         self.ended: Outcome | None = None
@@ -62,7 +63,6 @@ class Board:
         self.input_open = False  # may somebody still send() while the machine runs?
         self.world_switches = 0  # requests handed to the host application: console output, input
         self._deadline: int | None = None
-        self._awaited = b""
         self._input: deque[bytes] = deque()
         self._input_lock = threading.Lock()
         self.pc: Pc = build_pc(
@@ -73,7 +73,7 @@ class Board:
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
             on_serial=self._transmit,
-            on_debug=self.debug_console.extend,
+            on_debug=self.debug_console.write,
         )
         self.bus.on_intr = self._interrupt_line
 
@@ -152,10 +152,8 @@ class Board:
         self.notice()
 
     def _transmit(self, data: bytes) -> None:
-        self.console += data
         self.world_switches += 1
-        if self._awaited and self._awaited[-1] in data:
-            self.notice()
+        self.console.write(data)
         for listener in self.on_serial:
             listener(bytes(data))
 
@@ -165,10 +163,6 @@ class Board:
         """The earliest timer; an access that moves it will be noticed."""
         self._deadline = self.bus.next_deadline()
         return self._deadline
-
-    def watch_text(self, wanted: bytes) -> None:
-        """Leave the processor's loop when the last byte of `wanted` goes by."""
-        self._awaited = wanted
 
     def send(self, data: bytes) -> None:
         """Queue bytes for the serial console's input. Safe from any thread."""

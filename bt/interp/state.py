@@ -157,6 +157,8 @@ FRAME_CODE = 2  # some bytes are decoded into blocks: writes take the slow path
 FRAME_MONITOR = 8  # memory that only external processors have: no guest address reaches it
 FRAME_AUDIT = 16  # external processors stop before critical instructions in this frame
 FRAME_WATCH = 4  # some bytes are traced for a monitor: writes take the slow path
+FRAME_ROM = 32  # with FRAME_RAM: writes of processors vanish
+FRAME_SLOW = 0x26  # FRAME_CODE, FRAME_WATCH, FRAME_ROM: no write to it has a fast path
 
 # Handlers that are no instruction (handlers.py numbers the table's ones after them)
 H_UNDEFINED = 0  # #UD
@@ -247,6 +249,8 @@ class Memory:
 
     host: u64  # host address of physical address 0
     size: u64
+    window_from: u64  # from this physical address on, ROM answers a second time:
+    window_to: u32  # what is there is what is here
     frame_flags: U8Ptr  # one byte for each of 2^20 frames
     code_bits: U8Ptr  # one bit per byte of RAM: decoded into a block (blocks.py)
     watch_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
@@ -484,6 +488,8 @@ class Cpu:
     frame_error: u32  # selector for its #SS
     tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
     io_icount: u64  # instructions completed before the port access under way
+    nmi_pending: u32  # an edge of the NMI pin that was not delivered yet; the embedder's to look at
+    nmi_blocked: u32  # from the delivery of an NMI until IRET
 
     # --- memory (memory.py, paging.py) --------------------------------------------------
     ram: Any  # memoryview of guest RAM
