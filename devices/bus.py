@@ -114,6 +114,11 @@ class Bus:
         """Does a device answer at this physical address?"""
         return self._find_memory(address) is not None
 
+    def memory_in(self, first: int, size: int) -> bool:
+        """Does a device answer anywhere in this range?"""
+        at = bisect_right(self._memory_starts, first + size - 1) - 1
+        return at >= 0 and first < self._memory[at].end
+
     def read_memory(self, address: int, size: int) -> int:
         """1, 2 or 4 bytes of a device's memory, little-endian; all ones where nobody answers."""
         found = self._find_memory(address)

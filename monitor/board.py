@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.bus import Bus
+from devices.device import Device
 from devices.pc import Pc, build_pc
 from monitor.clock import Clock, InstructionCounter
 from monitor.console import Console
@@ -54,6 +55,7 @@ class Board:
         self.debug_console = Console()
         self.on_serial: list[Callable[[bytes], None]] = []
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
+        self.plugged: list[Device] = []  # devices of the embedder's that have more than registers
         self.ended: Outcome | None = None
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
@@ -131,12 +133,12 @@ class Board:
 
     def tell(self, kind: str, port: int, size: int, value: int) -> None:
         """Tell whoever listens about an access."""
-        for listener in self.on_access:
+        for listener in tuple(self.on_access):  # one may take itself out
             listener(kind, port, size, value)
 
     def has_device(self, address: int, size: int) -> bool:
         """Does a device answer anywhere in this range of physical memory?"""
-        return any(self.bus.memory_at(at) for at in range(address, address + size, 16))
+        return self.bus.memory_in(address, size)
 
     def _interrupt_line(self, level: bool) -> None:
         self.on_intr(level)
@@ -173,7 +175,17 @@ class Board:
     def can_interrupt(self) -> bool:
         """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
         input_open = self.input_open  # before the queue: the last text is sent before it closes
-        return bool(self._input) or self.pc.can_interrupt(input_open)
+        if self._input or self.pc.can_interrupt(input_open):
+            return True
+        coming = (line for device in self.plugged for line in device.coming_irqs(input_open))
+        return any(map(self.pc.pic.would_interrupt, coming))
+
+    def reset(self) -> None:
+        """The reset line: every chip; what was plugged in comes first, as the PIC is the last."""
+        for device in self.plugged:
+            device.reset()
+        self.pc.reset()
+        self.ended = None
 
     def take_input(self) -> bool:
         """Hand queued input to the serial port; was there any?"""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from monitor.machine import GENERAL, Machine
+from monitor.machine import Machine
+from monitor.registers import GENERAL
 from monitor.x87_image import x87_unit
 
 Value = int | bytes | str

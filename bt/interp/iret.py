@@ -237,7 +237,7 @@ def iret_protected(c: Cpu, size: u32) -> i64:
 
 @func
 def iret_any(c: Cpu, op: Op) -> i64:
-    """The case distinction. Whatever becomes of it, NMI is no longer blocked (SDM vol. 3, 6.7.1)."""
+    """The case distinction. However it ends, NMI is no longer blocked (SDM vol. 3, 6.7.1)."""
     if c.nmi_blocked:
         c.nmi_blocked = 0
         c.recheck |= c.nmi_pending

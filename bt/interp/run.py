@@ -237,8 +237,10 @@ class Interp(Cpu):
 
     def nmi_ready(self) -> bool:
         """An NMI waits, and none is being handled; nor is a MOV SS or STI shadow in force."""
-        waits = self.nmi_pending != 0 and self.nmi_blocked == 0
-        return waits and self.shadow_at != icount_now(self) and self.ss_loaded_at != icount_now(self)
+        if self.nmi_pending == 0 or self.nmi_blocked:
+            return False
+        count: u64 = icount_now(self)
+        return self.shadow_at != count and self.ss_loaded_at != count
 
     def run(self, budget: int) -> int:
         """Run at most `budget` instructions; returns an EXIT_* reason.

@@ -21,21 +21,28 @@ from monitor.loaders.start import GENERAL, StartState, check_registers
 STACK_TOP = 0x90000
 
 
-def load(memory: Memory, image: Source, registers: Mapping[str, int] | None = None) -> StartState:
-    """Load an executable. `registers` are general registers to start with."""
+def load(
+    memory: Memory,
+    image: Source,
+    registers: Mapping[str, int] | None = None,
+    selectors: tuple[int, int] | None = None,
+    table: tuple[int, int] | None = None,
+) -> StartState:
+    """Load an executable. `registers` are general registers to start with.
+
+    `selectors` and `table` are as for flat binaries.
+    """
     chosen = check_registers(registers or {}, GENERAL)
     file = parse(open_image(image, "executable"))
     plan = Plan(memory.size)
     put_segments(plan, file)
-    table = gdt.put(plan)
+    segments = gdt.enter(plan, selectors, table)
     plan.commit(memory)
     return StartState(
         eip=chosen.pop("eip", file.physical_entry),
         esp=chosen.pop("esp", STACK_TOP),
         registers=chosen,
-        code_selector=gdt.CODE_SELECTOR,
-        data_selector=gdt.DATA_SELECTOR,
-        gdt=table,
+        **segments,
     )
 
 
