@@ -1,4 +1,4 @@
-"""The console keeps a tail, and is searched as it flows: monitor/console.py, run(until=, since=)."""
+"""The console keeps a tail, and is searched as it flows (monitor/console.py, run(since=))."""
 
 from __future__ import annotations
 

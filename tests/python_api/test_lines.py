@@ -159,8 +159,8 @@ def test_nmi_comes_whatever_the_flag_says() -> None:
 
 def test_nmi_is_blocked_until_iret_and_one_is_remembered() -> None:
     """The handler asks for two more: one comes, right behind IRET, and it asks for none."""
-    ask = f"cmp esi, 1 \n jne enough \n mov al, {NMI:#x} \n out dx, al \n out dx, al \n inc ecx \n" \
-          "enough:"  # fmt: skip
+    ask = f"mov al, {NMI:#x} \n out dx, al \n out dx, al \n inc ecx"
+    ask = f"cmp esi, 1 \n jne enough \n {ask} \n enough:"
     life = both(f"mov al, {NMI:#x} \n out dx, al \n nop \n nop", ask)
     assert (life.registers["esi"], life.registers["ecx"]) == (2, 1)
     first, second = life.dword(0x301004), life.dword(0x301008)
@@ -204,9 +204,8 @@ def test_nmi_before_an_interrupt(mode: str) -> None:
 
 @modes
 def test_the_chipset_masks_nmi(mode: str) -> None:
-    life = live(mode, guest(f"mov al, 0x80 \n out 0x70, al \n mov al, {NMI:#x} \n out dx, al \n nop \n"
-                            f"xor eax, eax \n out 0x70, al \n nop \n mov al, {NMI:#x} \n out dx, al"),
-                lines)  # fmt: skip
+    ask = f"out 0x70, al \n mov al, {NMI:#x} \n out dx, al \n nop"
+    life = live(mode, guest(f"mov al, 0x80 \n {ask} \n xor eax, eax \n {ask}"), lines)
     assert life.registers["esi"] == 1
 
 

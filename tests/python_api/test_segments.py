@@ -98,9 +98,9 @@ def test_selectors_to_enter_with(mode: str, selectors: tuple[int, int]) -> None:
     """The flat descriptors are in the loader's table, so that the guest can load them again."""
     code, data = selectors
     machine = Machine(memory_mb=4, mode=mode)
-    machine.load_flat(
-        asm(f"mov ax, ds; mov es, ax; push {code}; push {ORIGIN + 0x40:#x}; retf", ORIGIN).ljust(
-            0x40, b"\x90") + asm("mov bx, cs; hlt"), ORIGIN, esp=ESP, selectors=selectors)  # fmt: skip
+    enter = asm(f"mov ax, ds; mov es, ax; push {code}; push {ORIGIN + 0x40:#x}; retf")
+    image = enter.ljust(0x40, b"\x90") + asm("mov bx, cs; hlt")
+    machine.load_flat(image, ORIGIN, esp=ESP, selectors=selectors)
     assert machine.registers["cs"] == code and machine.registers["ss"] == data
     assert machine.segments["cs"].limit == 0xFFFFFFFF
     assert machine.run(timeout=30).kind == "stuck"
