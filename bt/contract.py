@@ -23,6 +23,7 @@ What every engine guarantees:
   REP string instruction, whose registers say how far it came, and one that saves or stores more
   than 8 bytes (PUSHA, ENTER, FNSAVE and their like), which may have written part of its operand,
   and does so again. Their other registers and flags are those from before.
+* A write to ROM (`Ram.set_rom`) completes and changes nothing, whatever the mapping allows.
 * It may leave more often than asked (a whole page traced instead of a byte), never less.
 * Nobody stops it from outside: run() ends with the budget, at an exit, or because a port access
   that it is serving sets `recheck`. So the budget bounds how long the monitor is deaf. A REP

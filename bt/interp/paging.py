@@ -88,6 +88,15 @@ def on_board(c: Cpu, pa: u32) -> u32:
 
 
 @func
+def leave_soon(c: Cpu) -> i32:
+    """A device behind memory wants the loop: no block after this one shall be entered."""
+    if c.recheck:
+        c.icount_end = (c.icount_end - c.budget) & M64
+        c.budget = 0
+    return 0
+
+
+@func
 def count_callback(c: Cpu) -> i32:
     """Device memory is a thousand times slower than RAM: after many accesses, let run() come back.
 
@@ -96,9 +105,8 @@ def count_callback(c: Cpu) -> i32:
     c.callbacks += 1
     if c.callbacks >= MANY_CALLBACKS:
         c.callbacks = 0
-        c.icount_end = (c.icount_end - c.budget) & M64
-        c.budget = 0
         c.recheck = 1
+        leave_soon(c)
     return 0
 
 
@@ -116,7 +124,9 @@ def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
             return ld8(c, host)
         return ld8(c, host) | ld8(c, host + 1) << 8 | ld8(c, host + 2) << 16
     count_callback(c)
-    return call_read_memory(c, pa, size) & M32
+    value: u32 = call_read_memory(c, pa, size) & M32
+    leave_soon(c)
+    return value
 
 
 @func
@@ -180,6 +190,7 @@ def phys_write(c: Cpu, pa: u32, size: u32, value: u32) -> i64:
     if phys_is_ram(c, pa) == 0:
         count_callback(c)
         call_write_memory(c, pa, size, value)
+        leave_soon(c)
         return 0
     if flags & FRAME_WATCH and watch_hit(c.mem, pa, size):
         if refuse_traced(c, pa, size) < 0:

@@ -146,6 +146,31 @@ def test_lines_that_there_are_not() -> None:
                 function(line)
 
 
+@modes
+def test_from_memory_it_is_taken_at_the_end_of_the_block(mode: str) -> None:
+    """Of decoded instructions, bare; at once where every access is emulated."""
+    def prepare(machine: Machine, said: list[object]) -> None:
+        def write(offset: int, size: int, value: int) -> None:
+            if value == 1000:
+                machine.lines.pulse_irq(5)
+
+        machine.devices.plug_memory(0xFED00000, 4, write=write)
+
+    life = live(mode, guest("""
+        sti
+    again:
+        inc  ecx
+        mov  [0xfed00000], ecx
+        nop
+        nop
+        cmp  ebx, 0
+        je   again
+        cli
+    """), prepare)  # fmt: skip
+    assert life.registers["ebx"] == 1
+    assert life.registers["ecx"] == (1001 if mode == "bare" else 1000)
+
+
 # --- NMI ------------------------------------------------------------------------------------------
 
 

@@ -233,6 +233,16 @@ def test_what_a_function_raises_comes_out_of_run(mode: str) -> None:
     assert machine.registers["ebx"] in (0, 1) and machine.registers["edx"] == 0x300
 
 
+@modes
+def test_what_a_memory_device_raises_comes_out_soon(mode: str) -> None:
+    machine = Machine(memory_mb=4, mode=mode)
+    machine.devices.plug_memory(0xFED00000, 4, write=lambda offset, size, value: 1 // (value - 50))
+    machine.load_flat(asm("again: inc ecx; mov [0xfed00000], ecx; jmp again"), ORIGIN)
+    with pytest.raises(ZeroDivisionError):
+        machine.run(max_instructions=100_000)
+    assert machine.registers["ecx"] in (50, 51)
+
+
 # --- what cannot be -------------------------------------------------------------------------------
 
 
