@@ -19,6 +19,7 @@ from bt.interp.dialect import (
     alloc8,
     alloc64,
     i32,
+    i64,
     inline,
     keep,
     nogil,
@@ -379,16 +380,15 @@ class Interp(Cpu):
         Sets accessed and dirty bits; a failed walk changes nothing, CR2 included.
         """
         access: u32 = (ACC_WRITE if write else 0) | (ACC_USER if user else 0)
-        if self.cr0 & CR0_PG == 0:
-            at: u64 = on_board(self, la & M32)
-            return at << 8 | 7
-        keep = self.cr2
-        found = walk(self, la & M32, access)
-        self.cr2 = keep
-        if found >= 0:
-            at = on_board(self, (found >> 8) & M32)
-            found = at << 8 | found & 0xFF
-        return found
+        found: i64 = (la & M32) << 8 | 7
+        if self.cr0 & CR0_PG:
+            keep = self.cr2
+            found = walk(self, la & M32, access)
+            self.cr2 = keep
+            if found < 0:
+                return -1
+        at: u64 = on_board(self, (found >> 8) & M32)
+        return at << 8 | found & 0xFF
 
     def read_physical(self, pa: int, size: int) -> int:
         return phys_read(self, pa & M32, size)
