@@ -23,6 +23,7 @@ What every engine guarantees:
   REP string instruction, whose registers say how far it came, and one that saves or stores more
   than 8 bytes (PUSHA, ENTER, FNSAVE and their like), which may have written part of its operand,
   and does so again. Their other registers and flags are those from before.
+* A write to ROM (`Ram.set_rom`) completes and changes nothing, whatever the mapping allows.
 * It may leave more often than asked (a whole page traced instead of a byte), never less.
 * Nobody stops it from outside: run() ends with the budget, at an exit, or because a port access
   that it is serving sets `recheck`. So the budget bounds how long the monitor is deaf. A REP
@@ -355,8 +356,8 @@ class Engine(Protocol[Space]):
         the monitor has mapped there. In the pages themselves, at physical address `page`, the
         virtual IF, selectors and control registers of `source` are filled in, and how what `source`
         has in `reserved` can be reached through DS: SEGMENT_SHIFT, and bounds that let pass an
-        operand that is within both its limit and the ceiling (bt/segment_access.py). Ports are open if
-        the CPL of `source` is 0. Registers and flags go back, IF as the code left the virtual
+        operand that is within both its limit and the ceiling (bt/segment_access.py). Ports are open
+        if the CPL of `source` is 0. Registers and flags go back, IF as the code left the virtual
         one; EIP does not, it stands in `self.eip`.
         """
 

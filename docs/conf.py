@@ -59,6 +59,11 @@ nitpick_ignore_regex += [
     ("py:class", r"monitor\.extensions\.\w+\.(HandledProcessor|FilledShadow|ChainingProcessor)"),
 ]
 
+#: What the parts of a machine are made from.
+nitpick_ignore_regex += [
+    ("py:class", r"monitor\.(board\.Board|processor\.Processor|watchpoint\.Watchpoints)"),
+]
+
 # The notebooks' folder may be empty. `suppress_warnings` does not reach this warning: no type.
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: getattr(record, "subtype", "") != "empty_glob"

@@ -48,7 +48,7 @@ class Audit:
         before = ideal.save_state()
         saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         ideal.set_icount(count)
-        ideal.run(1)
+        ideal.step_past()  # also where there is a breakpoint
         wanted = self._visible(windows)
         ideal.restore_state(before)
         for at, data in zip(windows.values(), saved, strict=True):

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.bus import Bus
+from devices.device import Device
 from devices.pc import Pc, build_pc
 from monitor.clock import Clock, InstructionCounter
+from monitor.console import Console
 from monitor.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -49,10 +51,11 @@ class Board:
         self.counter = counter
         self.memory_bytes = memory_bytes
         self.bus = Bus(clock)
-        self.console = bytearray()  # all that the guest sent to COM1
-        self.debug_console = bytearray()
+        self.console = Console(on_found=lambda: self.notice())  # what the guest sent to COM1
+        self.debug_console = Console()
         self.on_serial: list[Callable[[bytes], None]] = []
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
+        self.plugged: list[Device] = []  # devices of the embedder's that have more than registers
         self.ended: Outcome | None = None
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
@@ -62,7 +65,6 @@ class Board:
         self.input_open = False  # may somebody still send() while the machine runs?
         self.world_switches = 0  # requests handed to the host application: console output, input
         self._deadline: int | None = None
-        self._awaited = b""
         self._input: deque[bytes] = deque()
         self._input_lock = threading.Lock()
         self.pc: Pc = build_pc(
@@ -73,7 +75,7 @@ class Board:
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
             on_serial=self._transmit,
-            on_debug=self.debug_console.extend,
+            on_debug=self.debug_console.write,
         )
         self.bus.on_intr = self._interrupt_line
 
@@ -139,7 +141,7 @@ class Board:
 
     def tell(self, kind: str, port: int, size: int, value: int) -> None:
         """Tell whoever listens about an access."""
-        for listener in self.on_access:
+        for listener in tuple(self.on_access):  # one may take itself out
             listener(kind, port, size, value)
 
     def has_device(self, address: int, size: int) -> bool:
@@ -160,10 +162,8 @@ class Board:
         self.notice()
 
     def _transmit(self, data: bytes) -> None:
-        self.console += data
         self.world_switches += 1
-        if self._awaited and self._awaited[-1] in data:
-            self.notice()
+        self.console.write(data)
         for listener in self.on_serial:
             listener(bytes(data))
 
@@ -174,10 +174,6 @@ class Board:
         self._deadline = self.bus.next_deadline()
         return self._deadline
 
-    def watch_text(self, wanted: bytes) -> None:
-        """Leave the processor's loop when the last byte of `wanted` goes by."""
-        self._awaited = wanted
-
     def send(self, data: bytes) -> None:
         """Queue bytes for the serial console's input. Safe from any thread."""
         with self._input_lock:
@@ -187,7 +183,17 @@ class Board:
     def can_interrupt(self) -> bool:
         """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
         input_open = self.input_open  # before the queue: the last text is sent before it closes
-        return bool(self._input) or self.pc.can_interrupt(input_open)
+        if self._input or self.pc.can_interrupt(input_open):
+            return True
+        coming = (line for device in self.plugged for line in device.coming_irqs(input_open))
+        return any(map(self.pc.pic.would_interrupt, coming))
+
+    def reset(self) -> None:
+        """The reset line: every chip; what was plugged in comes first, as the PIC is the last."""
+        for device in self.plugged:
+            device.reset()
+        self.pc.reset()
+        self.ended = None
 
     def take_input(self) -> bool:
         """Hand queued input to the serial port; was there any?"""

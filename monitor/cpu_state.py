@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from monitor.machine import GENERAL, Machine
+from monitor.machine import Machine
+from monitor.registers import GENERAL
 from monitor.x87_image import x87_unit
 
 Value = int | bytes | str
@@ -18,6 +19,7 @@ Value = int | bytes | str
 ATTRIBUTES = (
     *("eip", "cr0", "cr2", "cr3", "cr4", "cpl", "gdtr_base", "gdtr_limit"),
     *("idtr_base", "idtr_limit", "tsc_offset", "a20_mask", "intr"),
+    *("nmi_pending", "nmi_blocked"),
     *("fpu_cw", "fpu_sw", "fpu_top", "fpu_tag", "fpu_ip", "fpu_cs"),
     *("fpu_dp", "fpu_ds", "fpu_op", "ferr"),
     *("msr_sysenter_cs", "msr_sysenter_esp", "msr_sysenter_eip", "msr_apicbase"),
@@ -56,7 +58,7 @@ def state_of(machine: Machine) -> tuple[Value, ...]:
         loop.interrupts,
         accesses["port_reads"],
         accesses["port_writes"],
-        len(board.console),
+        board.console.total,
         *(reg(0), reg(1), reg(2), reg(3), reg(4), reg(5), reg(6), reg(7)),
         *(debug(0), debug(1), debug(2), debug(3), debug(6), debug(7)),
         *_attributes(cpu),

@@ -88,6 +88,8 @@ class Loop:
         outcome = self._limit_reached(limits)
         if outcome is not None:
             return outcome
+        if self.processor.nmi_ready():
+            return self._deliver_nmi()
         if self.board.bus.intr and self.processor.interruptible():
             return self._deliver()
         if self.halted:
@@ -146,6 +148,8 @@ class Loop:
             budget = min(budget, max(1, self.clock.budget_until(deadline)))
         if limits.max_count is not None:
             budget = min(budget, limits.max_count - self.processor.count())
+        if self.processor.ideal.nmi_pending and not self.processor.ideal.nmi_blocked:
+            return 1  # past the shadow of MOV SS or STI
         return budget
 
     def _deliver(self) -> Outcome | None:
@@ -156,6 +160,15 @@ class Loop:
             self.processor.tell(f"interrupt {vector:#x}", self.processor.ideal.eip)
         if self.processor.interrupt(vector) != EXIT_NONE:
             return Outcome("shutdown", detail="triple fault while an interrupt was delivered")
+        return None
+
+    def _deliver_nmi(self) -> Outcome | None:
+        self.halted = False
+        self.interrupts += 1
+        if self.processor.listeners:
+            self.processor.tell("NMI", self.processor.ideal.eip)
+        if self.processor.deliver_nmi() != EXIT_NONE:
+            return Outcome("shutdown", detail="triple fault while an NMI was delivered")
         return None
 
     def _idle(self) -> Outcome | None:

@@ -18,35 +18,40 @@ from typing import Any
 
 from bt.contract import MAX_STOPS
 from bt.engine import BUILD, ENGINES, Ram
-from bt.interp.state import CS, DS, ES, FRAME_MONITOR, FS, GS, SS
+from bt.interp.state import CS, FRAME_MONITOR
 from monitor.bare import BareProcessor
 from monitor.board import Board
 from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
 from monitor.config import check_ablations
+from monitor.console import Console
 from monitor.errors import UserError
-from monitor.events import ExitEvent, Listener
+from monitor.events import Listener
 from monitor.extensions import Extensions
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
-from monitor.loaders.source import Source
+from monitor.hooks import Hooks
+from monitor.keyboard import Keyboard
+from monitor.lines import Lines
+from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.loop import Limits, Loop
 from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
 from monitor.outcome import Outcome
+from monitor.plugging import Devices
 from monitor.processor import Processor
-from monitor.system_registers import (
-    TABLES,
-    load_selector,
-    set_table_register,
-    system_registers,
-)
+from monitor.registers import read_registers, set_register
+from monitor.roms import Roms
+from monitor.segments import Segments
+from monitor.starting import start_at
+from monitor.system_registers import system_registers
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.hypercalls import Handler
 from monitor.vmware.switches import Switches
 from monitor.vmware.tools.tools import Tools
+from monitor.waiting import Waiting
 from monitor.watch import Watch
 from monitor.watchpoint import Watchpoint, Watchpoints
 from monitor.where import describe
@@ -54,16 +59,8 @@ from monitor.x87_image import SIZE as X87_SIZE
 from monitor.x87_image import x87_unit
 
 MODES = ("translate", "trap", "bare")
-GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
-SEGMENTS = {"es": ES, "cs": CS, "ss": SS, "ds": DS, "fs": FS, "gs": GS}
-CONTROL = ("cr0", "cr2", "cr3", "cr4")
 MIN_MB, MAX_MB = 1, 2048
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
-
-CODE_RIGHTS = 0xC09B  # flat 32-bit code: present, DPL 0, readable, accessed, 4 KiB granular
-DATA_RIGHTS = 0xC093
-REAL_RIGHTS = 0x0093
-REAL_CODE_RIGHTS = 0x009B
 
 
 class Machine:
@@ -127,6 +124,19 @@ class Machine:
         self.breakpoints: set[int] = set()
         self._watchpoints = Watchpoints()
         self._loaded = False
+        self._waiting = Waiting(self.board, self.processor)
+        #: ROMs (`monitor.roms`).
+        self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
+        #: Devices of your own (`monitor.plugging`).
+        self.devices = Devices(self.board, self.processor, self.roms)
+        #: Functions called at ports, instructions and accesses (`monitor.hooks`).
+        self.hooks = Hooks(self.board, self._watchpoints, self.breakpoints)
+        #: Interrupt lines and NMI (`monitor.lines`).
+        self.lines = Lines(self.board, self.processor)
+        #: Keys of the PS/2 keyboard (`monitor.keyboard`).
+        self.keyboard = Keyboard(self.board, self.processor)
+        #: Segment registers with base, limit and rights (`monitor.segments`).
+        self.segments = Segments(self.processor)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
 
@@ -280,16 +290,22 @@ class Machine:
         self._start(multiboot.load(self.memory, image, cmdline, modules, reserved), firmware_state)
 
     def load_elf(
-        self, image: str | Path | bytes, *, firmware_state: str = "raw", **registers: int
+        self,
+        image: str | Path | bytes,
+        *,
+        firmware_state: str = "raw",
+        selectors: tuple[int, int] | None = None,
+        gdt: tuple[int, int] | None = None,
+        **registers: int,
     ) -> None:
         """Load a 32-bit ELF executable, a file or its bytes, at its physical addresses.
 
-        It starts in flat protected mode, with these registers (`esp=0x90000`). UserError for what
-        is no such file, or does not fit into RAM.
+        It starts in flat protected mode, with these registers (`esp=0x90000`); `selectors` and
+        `gdt` are as for load_flat(). UserError for what is no such file, or does not fit into RAM.
         """
         from monitor.loaders import elf
 
-        start = elf.load(self.memory, image, registers, areas(firmware_state))
+        start = elf.load(self.memory, image, registers, areas(firmware_state), selectors, gdt)
         self._start(start, firmware_state)
 
     def load_flat(
@@ -302,12 +318,17 @@ class Machine:
         registers: Mapping[str, int] | None = None,
         real_mode: bool = False,
         firmware_state: str = "raw",
+        selectors: tuple[int, int] | None = None,
+        gdt: tuple[int, int] | None = None,
     ) -> None:
         """Load bytes at a physical address and stand at the first one, or at `eip`.
 
         In protected mode with flat segments, paging and interrupts off; with `real_mode` in real
-        mode, where `registers` may give selectors too. `esp` is short for a register. UserError
-        for bytes that do not fit into RAM.
+        mode, where `registers` may give selectors too. `esp` is short for a register. `selectors`
+        are CS and the data segments': the loader puts a GDT with flat descriptors there (0x10 and
+        0x18 if none are given). With `gdt`, base and limit of a table that is in memory by then,
+        perhaps in `data`, no table is written, and the descriptors are its own. UserError for bytes
+        that do not fit into RAM, and selectors that name no fitting segment.
         """
         from monitor.loaders import flat
 
@@ -321,6 +342,8 @@ class Machine:
                 registers=dict(registers or {}),
                 real_mode=real_mode,
                 reserved=areas(firmware_state),
+                selectors=selectors,
+                table=gdt,
             ),
             firmware_state,
         )
@@ -332,30 +355,30 @@ class Machine:
         if self._loaded or self.processor.count():
             self.processor.forget_code()  # of the guest before
         self._loaded = True
-        cpu = self.processor.ideal
-        cpu.reset()
         self.loop.halted = False
-        cpu.cr0 = 0x10
-        for name, segment in SEGMENTS.items():
-            code = segment == CS
-            if start.protected:
-                selector = start.code_selector if code else start.data_selector
-                rights = CODE_RIGHTS if code else DATA_RIGHTS
-                cpu.set_segment(segment, selector, 0, 0xFFFFFFFF, rights)
-            else:
-                selector = start.registers.get(name, 0)
-                rights = REAL_CODE_RIGHTS if code else REAL_RIGHTS
-                cpu.set_segment(segment, selector, selector << 4, 0xFFFF, rights)
-        if start.protected:
-            cpu.cr0 = 0x11
-        if start.gdt is not None:
-            cpu.gdtr_base, cpu.gdtr_limit = start.gdt
-        for name, value in start.registers.items():
-            if name in GENERAL:
-                cpu.set_reg(GENERAL.index(name), value)
-        cpu.set_flags(start.registers.get("eflags", 0))
-        cpu.set_reg(4, start.esp)
-        cpu.eip = start.eip
+        try:
+            start_at(self.processor.ideal, start, self.read_memory)
+        finally:
+            self.processor.restarted()
+
+    def load_rom(self, image: str | Path | bytes) -> None:
+        """Put firmware, a file or its bytes, at the top of 1 MiB and of 4 GiB, and reset().
+
+        The first instruction is the one 16 bytes before its end. UserError for a file that cannot
+        be read, and for more than 384 KiB.
+        """
+        self.roms.add_firmware(open_image(image, "firmware").data)
+        self.reset()
+
+    def reset(self) -> None:
+        """The reset button: processor and devices are as after power-on, and run() goes on.
+
+        The processor stands at F000:FFF0, physical FFFFFFF0 (SDM vol. 3, 9.1.4): without
+        load_rom() there is nothing to execute. RAM, the clock and the consoles stay as they are.
+        """
+        self.board.reset()
+        self.processor.ideal.reset()
+        self.loop.halted = False
         self.processor.restarted()
 
     # --- running ------------------------------------------------------------------------
@@ -367,64 +390,58 @@ class Machine:
         max_instructions: int | None = None,
         until_address: int | None = None,
         until_event: str | None = None,
+        since: int | str = "new",
     ) -> Outcome:
         """Run until the guest ends or a limit is reached; run on with another call.
 
-        * `until`: the serial console shows this text, from here on.
+        * `until`: the serial console shows this text. `since` says which text counts: "new", what
+          is complete only after this call; "all", also what it shows already; or a position of
+          `machine.output`, for what lies from there on.
         * `timeout`: so many seconds of real time are over.
         * `max_instructions`: so many guest instructions have completed in this call.
         * `until_address`: EIP is at this linear address; the instruction there has not run.
         * `until_event`: an exit with this reason, as `on_exit` tells them ("interrupt 0x20").
 
-        What the guest does is never an exception: it is the outcome's `kind`. A MonitorBug is one
-        of this program.
+        What the guest does is never an exception: it is the outcome's `kind`. UserError for a
+        `since` that there is not. A MonitorBug is one of this program.
         """
         limits = Limits(
             deadline=None if timeout is None else time.monotonic() + timeout,
             max_count=None if max_instructions is None else self._count() + max_instructions,
-            check=self._checks(until, until_event),
+            check=self._waiting.check(until, since, until_event),
         )
-        stops = set(self.breakpoints)
-        if until_address is not None:
-            stops.add(until_address)
-        self.processor.set_breakpoints(stops)
-        changed = self._watchpoints.changes()
-        if changed is not None:
-            self.processor.set_watchpoints(changed)
         begun = time.perf_counter()
         self._switches.locked = True
         try:
-            outcome = self._guest_calls.resume() or self.loop.run(limits)
+            while True:
+                self._arm(until_address)
+                outcome = self._guest_calls.resume() or self.loop.run(limits)
+                if not self._hooked(outcome, until_address):
+                    return outcome
         finally:
             self.seconds += time.perf_counter() - begun
+
+    def _arm(self, until_address: int | None) -> None:
+        """Tell the processor where it shall stop."""
+        stops = self.breakpoints | self.hooks.addresses
+        self.processor.set_breakpoints(stops if until_address is None else stops | {until_address})
+        changed = self._watchpoints.changes()
+        if changed is not None:
+            self.processor.set_watchpoints(changed)
+
+    def _hooked(self, outcome: Outcome, until_address: int | None) -> bool:
+        """Call the hooks of where it stopped; shall it go on, as only they wanted that?"""
         if outcome.kind == "watchpoint":
             self._watchpoints.told(self.processor.take_watchpoint())
-        return outcome
-
-    def _checks(
-        self, until: str | bytes | None, until_event: str | None
-    ) -> Callable[[], Outcome | None] | None:
-        """What run() asks between turns: has the text or the event come?"""
-        text = self._console_check(until)
-        self._awaited_event = until_event
-        self._event: ExitEvent | None = None
-        if until_event is None:
-            return text
-        if self._watch_event not in self.on_exit:
-            self.on_exit.append(self._watch_event)
-
-        def check() -> Outcome | None:
-            if self._event is not None:
-                event = self._event
-                return Outcome("event", detail=f"{event.reason} at {event.eip:#010x}")
-            return text() if text is not None else None
-
-        return check
-
-    def _watch_event(self, event: ExitEvent) -> None:
-        if event.reason == self._awaited_event:
-            self._event = event
-            self.processor.notice()
+            hit = self._watchpoints.hit
+            assert hit is not None
+            return self.hooks.call(hit) and not self._watchpoints.ends_run(hit)
+        if outcome.kind != "address":
+            return False
+        cpu = self.processor.ideal
+        linear = int(cpu.segment(CS)[1] + cpu.eip & 0xFFFFFFFF)
+        ends = linear == until_address or linear in self.breakpoints
+        return self.hooks.call(linear) and not ends
 
     @property
     def on_exit(self) -> list[Listener]:
@@ -433,21 +450,6 @@ class Machine:
         Exits are there in modes trap and translate, interrupts in all.
         """
         return self.processor.listeners
-
-    def _console_check(self, until: str | bytes | None) -> Callable[[], Outcome | None] | None:
-        if until is None:
-            return None
-        wanted = until.encode() if isinstance(until, str) else until
-        position = len(self.board.console)
-
-        def check() -> Outcome | None:
-            start = max(0, position - len(wanted) + 1) if position else 0
-            if self.board.console.find(wanted, start) >= 0:
-                return Outcome("until", detail=f"the console shows {wanted!r}")
-            return None
-
-        self.board.watch_text(wanted)
-        return check
 
     def step(self, count: int = 1) -> Outcome:
         """Run `count` guest instructions; kind "instructions" unless the guest ended before."""
@@ -472,14 +474,27 @@ class Machine:
         self.board.input_open = is_open
 
     @property
+    def output(self) -> Console:
+        """The serial console's output: a bounded tail, the stream's length and digest."""
+        return self.board.console
+
+    @property
+    def debug_output(self) -> Console:
+        """The same of what the guest wrote to port 0xE9."""
+        return self.board.debug_console
+
+    @property
     def console(self) -> bytes:
-        """All that the guest sent to its serial console."""
-        return bytes(self.board.console)
+        """What the guest sent to its serial console: all of it up to 1 MiB, then the last MiB.
+
+        `machine.output.keep_all = True` keeps everything.
+        """
+        return self.board.console.tail
 
     @property
     def debug_console(self) -> bytes:
-        """All that the guest wrote to port 0xE9."""
-        return bytes(self.board.debug_console)
+        """What the guest wrote to port 0xE9, as `console`."""
+        return self.board.debug_console.tail
 
     @property
     def on_serial(self) -> list[Callable[[bytes], None]]:
@@ -496,11 +511,7 @@ class Machine:
         numbers. In translate mode, too, EIP is the guest's and never one of the cache.
         """
         self.processor.sync()
-        cpu = self.processor.ideal
-        values = {name: int(cpu.reg(i)) for i, name in enumerate(GENERAL)}
-        values |= {"eip": int(cpu.eip), "eflags": int(cpu.flags())}
-        values |= {name: int(cpu.segment(i)[0]) for name, i in SEGMENTS.items()}
-        return values | {name: int(getattr(cpu, name)) for name in CONTROL}
+        return read_registers(self.processor.ideal)
 
     def set_register(self, name: str, value: int) -> None:
         """Set eax to edi, eip, eflags, a selector, a control register, or gdtr_base and its like.
@@ -509,24 +520,7 @@ class Machine:
         there is not, and for a selector whose descriptor cannot be loaded.
         """
         self.processor.sync()
-        cpu = self.processor.ideal
-        if name in GENERAL:
-            cpu.set_reg(GENERAL.index(name), value)
-        elif name == "eip":
-            cpu.eip = value & 0xFFFFFFFF
-        elif name == "eflags":
-            cpu.set_flags(value)
-        elif name in CONTROL:
-            setattr(cpu, name, value & 0xFFFFFFFF)
-            cpu.flush()
-            cpu.set_privilege(cpu.cpl)  # CR0.AM may have changed
-        elif name in SEGMENTS:
-            load_selector(cpu, SEGMENTS[name], value, self.read_memory)
-        elif name in TABLES:
-            set_table_register(cpu, name, value)
-        else:
-            known = ", ".join((*GENERAL, "eip", "eflags", *SEGMENTS, *CONTROL, *TABLES))
-            raise UserError(f"register {name!r} cannot be set: choose one of {known}")
+        set_register(self.processor.ideal, name, value, self.read_memory)
         self.processor.restarted()
 
     @property
@@ -610,9 +604,10 @@ class Machine:
     def add_breakpoint(self, linear: int) -> None:
         """From now on run() returns with kind "address" before the instruction there.
 
-        The guest's memory is not touched. UserError beyond 255 of them.
+        The guest's memory is not touched. UserError beyond 255 of them, hooks included.
         """
-        if len(self.breakpoints | {linear}) >= MAX_STOPS:  # one is kept for until_address
+        stops = self.breakpoints | {linear} | self.hooks.addresses
+        if len(stops) >= MAX_STOPS:  # one is kept for until_address
             raise UserError(f"{MAX_STOPS - 1} breakpoints are set already: remove one first")
         self.breakpoints.add(linear)
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 
 from bt.contract import FrameTable
 from bt.engine import Interp
+from bt.interp.state import VEC_NMI
 from monitor.events import ExitEvent, Listener
 
 
@@ -67,6 +68,24 @@ class Processor(ABC):
     @abstractmethod
     def interrupt(self, vector: int) -> int:
         """Deliver an external interrupt; 0 or an EXIT_* reason."""
+
+    def pulse_nmi(self) -> None:
+        """A rising edge of the NMI pin; one is remembered while another is being handled."""
+        self.ideal.nmi_pending = 1
+        self.notice()
+
+    def nmi_ready(self) -> bool:
+        """Would the NMI that waits be taken now?"""
+        if not self.ideal.nmi_pending:
+            return False
+        self.ideal.set_icount(self.count())
+        return bool(self.ideal.nmi_ready())
+
+    def deliver_nmi(self) -> int:
+        """Deliver it, and block further ones until IRET; 0 or an EXIT_* reason."""
+        self.ideal.nmi_pending = 0
+        self.ideal.nmi_blocked = 1
+        return self.interrupt(VEC_NMI)
 
     @abstractmethod
     def set_vmware(

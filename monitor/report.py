@@ -36,6 +36,7 @@ FIGURES = ("instructions", "seconds", "mips", "guest_seconds", "memory_mb")
 WRONG = "wrong_answers"
 REFRESH_PER_SECOND = 4
 TEXT_WIDTH = 79
+LAST_OUTPUT = 400  # bytes of the console that are searched for its last line
 
 
 # --- the final report ------------------------------------------------------------------
@@ -145,7 +146,7 @@ def progress_line(statistics: Statistics, console: bytes) -> Text:
     """One line: the figures, and the last line of the guest's console."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(_progress_figures(statistics), style="cyan")
-    lines = console[-400:].decode(errors="replace").split("\n")
+    lines = console[-LAST_OUTPUT:].decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     printable = "".join(c for c in last if c.isprintable())
     return text.append(f"  {printable}")
@@ -169,7 +170,7 @@ class Running:
 
     def line(self) -> Text:
         """The progress line of this moment."""
-        return progress_line(self.statistics(), self._machine.console)
+        return progress_line(self.statistics(), self._machine.output.last(LAST_OUTPUT))
 
 
 @contextmanager

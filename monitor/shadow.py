@@ -164,7 +164,7 @@ class ShadowMmu:
         return True
 
     def _is_ram(self, pa: int) -> bool:
-        return pa < self.memory.size and not 0xA0000 <= pa < 0x100000
+        return self._frames.is_ram(pa)
 
     def _search(self, frame: int) -> None:
         """Before a frame runs as user code: does it hold what may be a critical instruction?"""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 PROMPTS = (b"# ", b"$ ")
+NEWLINE = 0x0A
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Typist:
     def __init__(self, lines: Iterable[Line], send: Callable[[bytes], None]) -> None:
         self._waiting = deque(lines)
         self._send = send
-        self._heard = bytearray()  # output since the last text
-        self._typed = False
+        self._heard = bytearray()  # the end of the output since the last text
+        self._on_a_new_line = True  # has a line begun since then?
 
     @property
     def done(self) -> bool:
@@ -46,14 +47,21 @@ class Typist:
         for byte in output:
             if self.done:
                 return
-            self._heard.append(byte)
+            self._hear(byte)
             if self._cue_is_complete(self._waiting[0].cue):
                 self._send(self._waiting.popleft().text)
                 self._heard.clear()
-                self._typed = True
+                self._on_a_new_line = False
+
+    def _hear(self, byte: int) -> None:
+        """One more byte of output; no more is kept than the next cue may need."""
+        self._heard.append(byte)
+        self._on_a_new_line |= byte == NEWLINE
+        needed = len(self._waiting[0].cue or PROMPTS[0])
+        if len(self._heard) > needed:
+            del self._heard[:-needed]
 
     def _cue_is_complete(self, cue: bytes | None) -> bool:
         if cue is not None:
             return self._heard.endswith(cue)
-        on_a_new_line = not self._typed or b"\n" in self._heard
-        return on_a_new_line and self._heard.endswith(PROMPTS)
+        return self._on_a_new_line and self._heard.endswith(PROMPTS)

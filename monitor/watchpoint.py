@@ -44,24 +44,30 @@ class Watchpoints:
     """The machine's watchpoints, and which of them was hit."""
 
     def __init__(self) -> None:
-        self._wanted: set[Watchpoint] = set()
+        self._wanted: set[Watchpoint] = set()  # run() shall return
+        self._hooked: set[Watchpoint] = set()  # functions are called (hooks.py)
         self._set: list[Watchpoint] = []
         self.hit: Watchpoint | None = None
 
-    def add(self, watchpoint: Watchpoint) -> None:
+    def add(self, watchpoint: Watchpoint, hooked: bool = False) -> None:
         """One more; UserError if there are too many."""
-        if watchpoint not in self._wanted and len(self._wanted) >= MAX_WATCHPOINTS:
+        there = self._wanted | self._hooked
+        if watchpoint not in there and len(there) >= MAX_WATCHPOINTS:
             raise UserError(f"{MAX_WATCHPOINTS} watchpoints are set already: remove one first")
-        self._wanted.add(watchpoint)
+        (self._hooked if hooked else self._wanted).add(watchpoint)
 
-    def remove(self, watchpoint: Watchpoint) -> None:
+    def remove(self, watchpoint: Watchpoint, hooked: bool = False) -> None:
         """One less, if it was set."""
-        self._wanted.discard(watchpoint)
+        (self._hooked if hooked else self._wanted).discard(watchpoint)
+
+    def ends_run(self, watchpoint: Watchpoint) -> bool:
+        """Shall run() return, or are only functions called?"""
+        return watchpoint in self._wanted
 
     def changes(self) -> list[tuple[int, int, int]] | None:
         """The ranges to set before a run; None if they are set."""
         self.hit = None
-        wanted = sorted(self._wanted)
+        wanted = sorted(self._wanted | self._hooked)
         if wanted == self._set:
             return None
         self._set = wanted

@@ -237,7 +237,10 @@ def iret_protected(c: Cpu, size: u32) -> i64:
 
 @func
 def iret_any(c: Cpu, op: Op) -> i64:
-    """The case distinction."""
+    """The case distinction. However it ends, NMI is no longer blocked (SDM vol. 3, 6.7.1)."""
+    if c.nmi_blocked:
+        c.nmi_blocked = 0
+        c.recheck |= c.nmi_pending
     if real_mode(c):
         return iret_simple(c, op.size, EFLAGS_ANY_CPL | IF | IOPL)
     if v86_mode(c):

@@ -44,6 +44,8 @@ from bt.interp.state import (
     FRAME_DEVICE,
     FRAME_MONITOR,
     FRAME_RAM,
+    FRAME_ROM,
+    FRAME_SLOW,
     FRAME_WATCH,
     PERM_EXEC,
     PERM_GLOBAL,
@@ -83,6 +85,24 @@ def nobody_answers(c: Cpu, pa: u32) -> u32:
     return 1 if c.mem.open_bus and c.mem.frame_flags[pa >> 12] & FRAME_DEVICE == 0 else 0
 
 
+@inline
+def on_board(c: Cpu, pa: u32) -> u32:
+    """Where a physical address leads: the A20 gate, and the second place of ROM below 4 GiB."""
+    at: u32 = pa & c.a20_mask
+    if at >= c.mem.window_from:
+        at = at - c.mem.window_from + c.mem.window_to
+    return at
+
+
+@func
+def leave_soon(c: Cpu) -> i32:
+    """A device behind memory wants the loop: no block after this one shall be entered."""
+    if c.recheck:
+        c.icount_end = (c.icount_end - c.budget) & M64
+        c.budget = 0
+    return 0
+
+
 @func
 def count_callback(c: Cpu) -> i32:
     """Device memory is a thousand times slower than RAM: after many accesses, let run() come back.
@@ -92,16 +112,15 @@ def count_callback(c: Cpu) -> i32:
     c.callbacks += 1
     if c.callbacks >= MANY_CALLBACKS:
         c.callbacks = 0
-        c.icount_end = (c.icount_end - c.budget) & M64
-        c.budget = 0
         c.recheck = 1
+        leave_soon(c)
     return 0
 
 
 @func
 def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
     """Read 1, 2 or 4 bytes of physical memory (in one page): RAM, or a device, or open bus."""
-    pa = pa & c.a20_mask
+    pa = on_board(c, pa)
     if phys_is_ram(c, pa):
         host = c.mem.host + pa
         if size == 4:
@@ -114,7 +133,9 @@ def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
     if nobody_answers(c, pa):
         return M32 >> (32 - 8 * size)
     count_callback(c)
-    return call_read_memory(c, pa, size) & M32
+    value: u32 = call_read_memory(c, pa, size) & M32
+    leave_soon(c)
+    return value
 
 
 @func
@@ -154,8 +175,9 @@ def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
 @func
 def refuse_traced(c: Cpu, pa: u32, size: u32) -> i64:
     """-1: a write (in one page) that touches traced bytes, which is the monitor's to make."""
-    pa = pa & c.a20_mask
-    if c.external == 0 or c.mem.frame_flags[pa >> 12] & FRAME_WATCH == 0:
+    pa = on_board(c, pa)
+    flags = c.mem.frame_flags[pa >> 12]
+    if c.external == 0 or flags & FRAME_WATCH == 0 or flags & FRAME_ROM:
         return 0
     if phys_is_ram(c, pa) == 0 or watch_hit(c.mem, pa, size) == 0:
         return 0
@@ -170,12 +192,15 @@ def refuse_traced(c: Cpu, pa: u32, size: u32) -> i64:
 @func
 def phys_write(c: Cpu, pa: u32, size: u32, value: u32) -> i64:
     """Write 1 to 4 bytes of physical memory (in one page). -1: traced, leave it to the monitor."""
-    pa = pa & c.a20_mask
+    pa = on_board(c, pa)
     flags = c.mem.frame_flags[pa >> 12]
+    if flags & FRAME_ROM:
+        return 0
     if phys_is_ram(c, pa) == 0:
         if nobody_answers(c, pa) == 0:
             count_callback(c)
             call_write_memory(c, pa, size, value)
+            leave_soon(c)
         return 0
     if flags & FRAME_WATCH and watch_hit(c.mem, pa, size):
         if refuse_traced(c, pa, size) < 0:
@@ -310,7 +335,7 @@ def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
     space.r[page] = entry
     if perm & PERM_EXEC:
         space.x[page] = entry
-    if perm & PERM_WRITE and flags & (FRAME_CODE | FRAME_WATCH) == 0:
+    if perm & PERM_WRITE and flags & FRAME_SLOW == 0:
         space.w[page] = entry
     return 0
 
@@ -321,7 +346,7 @@ def refill_write(c: Cpu, space: Space, page: u32) -> i32:
     entry = space.r[page]
     if entry != 0 and space.w[page] == 0 and space.perm[page] & PERM_WRITE:
         pa: u32 = (entry + (page << 12) - c.mem.host) & M32
-        if c.mem.frame_flags[pa >> 12] & (FRAME_CODE | FRAME_WATCH) == 0:
+        if c.mem.frame_flags[pa >> 12] & FRAME_SLOW == 0:
             space.w[page] = entry
     return 0
 
@@ -449,6 +474,6 @@ def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
     else:
         pa = la & M32
         perm = PERM_PRESENT | PERM_EXEC | PERM_WRITE | PERM_GLOBAL
-    pa = pa & c.a20_mask
+    pa = on_board(c, pa)
     fill(c, space, la, pa, perm)
     return pa

@@ -39,6 +39,7 @@ from bt.interp.state import (
     FRAME_AUDIT,
     FRAME_DEVICE,
     FRAME_RAM,
+    FRAME_ROM,
     Memory,
     Space,
 )
@@ -64,6 +65,7 @@ class Ram:
         m = new_memory()
         m.host = host_base(self.buffer)
         m.size = size
+        m.window_from = 0x100000000
         m.frame_flags = alloc8(1 << 20)
         m.code_bits = alloc8(size >> 3)
         m.watch_bits = alloc8(size >> 3)
@@ -108,6 +110,19 @@ class Ram:
             for frame in range(first >> 12, (end - 1 >> 12) + 1):
                 self.memory.frame_flags[frame] |= FRAME_DEVICE
         self.memory.open_bus = 1
+
+    def set_rom(self, first: int, count: int) -> None:
+        """These frames can be read and executed, and writes of the guest to them vanish.
+
+        Who calls this flushes the TLBs, and tells written() what stands there.
+        """
+        for frame in range(first, first + count):
+            self.memory.frame_flags[frame] |= FRAME_RAM | FRAME_ROM
+
+    def set_window(self, first: int, shown: int) -> None:
+        """Physical memory from `first` to the end of 4 GiB is that from `shown` on once more."""
+        self.memory.window_from = first
+        self.memory.window_to = shown
 
     def written(self, pa: int, size: int) -> None:
         """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""

@@ -19,6 +19,7 @@ from bt.interp.dialect import (
     alloc8,
     alloc64,
     i32,
+    i64,
     inline,
     keep,
     nogil,
@@ -45,6 +46,7 @@ from bt.interp.paging import (
     flush_page,
     flush_tlb,
     invalidate_page,
+    on_board,
     phys_read,
     phys_write,
     walk,
@@ -166,6 +168,8 @@ class Interp(Cpu):
         self.ss_loaded_at = M64
         self.rep_at = M64
         self.dr_held = 0
+        self.nmi_pending = 0
+        self.nmi_blocked = 0
         self.fpu_cw = 0x40
         self.fpu_sw = 0
         self.fpu_top = 0
@@ -233,6 +237,13 @@ class Interp(Cpu):
         """IF is set and no STI or MOV SS shadow is in force."""
         return self.eflags & IF != 0 and self.shadow_at != icount_now(self)
 
+    def nmi_ready(self) -> bool:
+        """An NMI waits, and none is being handled; nor is a MOV SS or STI shadow in force."""
+        if self.nmi_pending == 0 or self.nmi_blocked:
+            return False
+        count: u64 = icount_now(self)
+        return self.shadow_at != count and self.ss_loaded_at != count
+
     def run(self, budget: int) -> int:
         """Run at most `budget` instructions; returns an EXIT_* reason.
 
@@ -298,7 +309,7 @@ class Interp(Cpu):
         have them, G only where it counts.
         """
         if self.cr0 & CR0_PG == 0:
-            return (la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
+            return on_board(self, la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
         pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
         entry = pde
         frame: u64 = (pde & 0xFFC00000) | (la & 0x3FF000)
@@ -312,7 +323,7 @@ class Interp(Cpu):
         bits: u64 = pde & entry & (PTE_P | PTE_W | PTE_U | PTE_A)
         if entry & PTE_G and self.cr4 & CR4_PGE:
             bits |= PTE_G
-        return frame | bits
+        return on_board(self, frame & M32) | bits
 
     def set_stops(self, addresses: list[int]) -> None:
         """Leave run() with EXIT_BREAKPOINT before the instruction at any of these (at most 256)."""
@@ -352,18 +363,21 @@ class Interp(Cpu):
     # --- memory -------------------------------------------------------------------------
 
     def peek_translation(self, la: int) -> int:
-        """Physical address of a linear one, without faults or accessed bits; -1: not mapped."""
+        """Physical address of a linear one, without faults or accessed bits; -1: not mapped.
+
+        As on_board() has it, like translation() and peek_entry().
+        """
         if self.cr0 & CR0_PG == 0:
-            return la & M32
+            return on_board(self, la & M32)
         pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
         if pde & 1 == 0:
             return -1
         if pde & 0x80 and self.cr4 & CR4_PSE:
-            return (pde & 0xFFC00000) | (la & 0x3FFFFF)
+            return on_board(self, (pde & 0xFFC00000) | (la & 0x3FFFFF))
         pte = phys_read(self, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), 4)
         if pte & 1 == 0:
             return -1
-        return (pte & 0xFFFFF000) | (la & 0xFFF)
+        return on_board(self, (pte & 0xFFFFF000) | (la & 0xFFF))
 
 
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
@@ -382,12 +396,15 @@ class Interp(Cpu):
         Sets accessed and dirty bits; a failed walk changes nothing, CR2 included.
         """
         access: u32 = (ACC_WRITE if write else 0) | (ACC_USER if user else 0)
-        if self.cr0 & CR0_PG == 0:
-            return (la & M32) << 8 | 7
-        keep = self.cr2
-        found = walk(self, la & M32, access)
-        self.cr2 = keep
-        return found
+        found: i64 = (la & M32) << 8 | 7
+        if self.cr0 & CR0_PG:
+            keep = self.cr2
+            found = walk(self, la & M32, access)
+            self.cr2 = keep
+            if found < 0:
+                return -1
+        at: u64 = on_board(self, (found >> 8) & M32)
+        return at << 8 | found & 0xFF
 
     def read_physical(self, pa: int, size: int) -> int:
         return phys_read(self, pa & M32, size)

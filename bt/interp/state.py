@@ -157,7 +157,9 @@ FRAME_CODE = 2  # some bytes are decoded into blocks: writes take the slow path
 FRAME_MONITOR = 8  # memory that only external processors have: no guest address reaches it
 FRAME_AUDIT = 16  # external processors stop before critical instructions in this frame
 FRAME_WATCH = 4  # some bytes are traced for a monitor: writes take the slow path
-FRAME_DEVICE = 32  # no RAM, and somebody on the bus may answer
+FRAME_ROM = 32  # with FRAME_RAM: writes of processors vanish
+FRAME_SLOW = 0x26  # FRAME_CODE, FRAME_WATCH, FRAME_ROM: no write to it has a fast path
+FRAME_DEVICE = 64  # no RAM, and somebody on the bus may answer
 
 # Handlers that are no instruction (handlers.py numbers the table's ones after them)
 H_UNDEFINED = 0  # #UD
@@ -248,6 +250,8 @@ class Memory:
 
     host: u64  # host address of physical address 0
     size: u64
+    window_from: u64  # from this physical address on, ROM answers a second time:
+    window_to: u32  # what is there is what is here
     frame_flags: U8Ptr  # one byte for each of 2^20 frames
     open_bus: u32  # 1: nobody answers where there is neither RAM nor FRAME_DEVICE
     code_bits: U8Ptr  # one bit per byte of RAM: decoded into a block (blocks.py)
@@ -488,6 +492,8 @@ class Cpu:
     io_icount: u64  # instructions completed before the port access under way
     io_left: u32  # how many of its block are still to come, paid for already
     kept: i64  # budget kept aside while a single instruction is looked at (step_watched)
+    nmi_pending: u32  # an edge of the NMI pin that was not delivered yet; the embedder's to look at
+    nmi_blocked: u32  # from the delivery of an NMI until IRET
 
     # --- memory (memory.py, paging.py) --------------------------------------------------
     ram: Any  # memoryview of guest RAM

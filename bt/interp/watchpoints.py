@@ -16,8 +16,7 @@ from __future__ import annotations
 from bt.interp.dialect import func, i32, u32
 from bt.interp.state import (
     ACC_WRITE,
-    FRAME_CODE,
-    FRAME_WATCH,
+    FRAME_SLOW,
     PERM_EXEC,
     PERM_WRITE,
     WP_READ,
@@ -77,6 +76,6 @@ def wp_space(c: Cpu, space: Space) -> i32:
                 space.x[page] = entry
             frame: u32 = (entry + (page << 12) - c.mem.host) >> 12
             if space.perm[page] & PERM_WRITE:
-                if c.mem.frame_flags[frame] & (FRAME_CODE | FRAME_WATCH) == 0:
+                if c.mem.frame_flags[frame] & FRAME_SLOW == 0:
                     space.w[page] = entry
     return 0

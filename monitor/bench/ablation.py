@@ -181,7 +181,7 @@ def _beside_bare(found: Subject, setup: Setup) -> tuple[Counts, bool]:
         if found.instructions is not None:
             step = min(step, found.instructions - pair.count)
         ended = pair.advance(step, found.until)
-        same = pair.agree() and pair.one.console == pair.other.console
+        same = pair.agree() and pair.one.output.digest() == pair.other.output.digest()
         if ended.kind != GOES_ON or pair.count == found.instructions:
             break
     return runner.counts_of(pair.other.statistics()), same

@@ -140,7 +140,7 @@ def _row(
     plan: Plan, load: Load, setup: Setup, repetition: int, stretch: Stretch, known: Known
 ) -> Row:
     counts = stretch.counts
-    same = (stretch.console == known.bare.console
+    same = (stretch.digest == known.bare.digest
             and counts.instructions == known.bare.counts.instructions)  # fmt: skip
     engine = counts.instructions if setup == BARE else known.engine
     cycles, parts = plan.model.estimate(counts, known.profile)

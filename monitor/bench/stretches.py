@@ -29,11 +29,12 @@ Run = Callable[[Machine, str], Outcome]
 
 @dataclass(frozen=True)
 class Stretch:
-    """One load: counts, processor seconds, and the whole console when it had ended."""
+    """One load: counts, processor seconds, the console's end when it had ended, and its digest."""
 
     counts: Counts
     seconds: float
     console: bytes
+    digest: str  # of all that the console showed until then
 
 
 def begin(name: str) -> str:
@@ -69,11 +70,11 @@ class Journey:
         spent = time.process_time() - begun
         counts = counts_of(self.machine.statistics()) - before
         self._to(done(name))
-        return Stretch(counts, spent, self.machine.console)
+        return Stretch(counts, spent, self.machine.console, self.machine.output.digest())
 
     def _to(self, text: str, run: Run = run_until) -> None:
         outcome = run(self.machine, text)
         if outcome.kind != UNTIL:
-            tail = self.machine.console[-400:].decode(errors="replace")
+            tail = self.machine.output.last(400).decode(errors="replace")
             raise MonitorBug(f"Linux, {self.setup}: {outcome.kind} before {text!r}\n"
                              f"{self.machine.where()}\n{tail}")  # fmt: skip

@@ -26,21 +26,24 @@ def load(
     image: Source,
     registers: Mapping[str, int] | None = None,
     reserved: Sequence[Reserved] = (),
+    selectors: tuple[int, int] | None = None,
+    table: tuple[int, int] | None = None,
 ) -> StartState:
-    """Load an executable. `registers` are general registers to start with."""
+    """Load an executable. `registers` are general registers to start with.
+
+    `selectors` and `table` are as for flat binaries.
+    """
     chosen = check_registers(registers or {}, GENERAL)
     file = parse(open_image(image, "executable"))
     plan = Plan(memory.size, reserved)
     put_segments(plan, file)
-    table = gdt.put(plan)
+    segments = gdt.enter(plan, selectors, table)
     plan.commit(memory)
     return StartState(
         eip=chosen.pop("eip", file.physical_entry),
         esp=chosen.pop("esp", STACK_TOP),
         registers=chosen,
-        code_selector=gdt.CODE_SELECTOR,
-        data_selector=gdt.DATA_SELECTOR,
-        gdt=table,
+        **segments,
     )
 
 

@@ -11,6 +11,7 @@ SS:SP = 0000:7C00, the other segments 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monitor.errors import UserError
 from monitor.loaders import gdt
@@ -33,8 +34,15 @@ def load(
     registers: Mapping[str, int] | None = None,
     real_mode: bool = False,
     reserved: Sequence[Reserved] = (),
+    selectors: tuple[int, int] | None = None,
+    table: tuple[int, int] | None = None,
 ) -> StartState:
-    """Put the bytes at a physical address. `eip` (in real mode, the offset in CS) starts them."""
+    """Put the bytes at a physical address. `eip` (in real mode, the offset in CS) starts them.
+
+    `selectors` of code and data; `table`: base and limit of a GDT that the loader need not write.
+    """
+    if real_mode and (selectors or table):
+        raise UserError("real mode has no descriptor table: leave out selectors and gdt")
     chosen = check_registers(registers or {}, GENERAL + SEGMENTS if real_mode else GENERAL)
     for name, value in (("eip", eip), ("esp", esp)):
         if value is not None:
@@ -45,19 +53,20 @@ def load(
     if real_mode:
         start = real_start(address, chosen)
     else:
-        start = protected_start(address, chosen, gdt.put(plan))
+        start = protected_start(address, chosen, gdt.enter(plan, selectors, table))
     plan.commit(memory)
     return start
 
 
-def protected_start(address: int, registers: dict[str, int], table: tuple[int, int]) -> StartState:
+def protected_start(
+    address: int, registers: dict[str, int], segments: dict[str, Any]
+) -> StartState:
+    """`segments`: fields of StartState, from gdt.enter()."""
     return StartState(
         eip=registers.pop("eip", address),
         esp=registers.pop("esp", STACK_TOP),
         registers=registers,
-        code_selector=gdt.CODE_SELECTOR,
-        data_selector=gdt.DATA_SELECTOR,
-        gdt=table,
+        **segments,
     )
 
 

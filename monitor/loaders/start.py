@@ -1,7 +1,8 @@
 """How the processor starts: what a loader promises the guest about its registers.
 
 A protected-mode start is flat: every segment has base 0 and limit 4 GiB, CR0 is PE only, paging
-and interrupts are off, and the loader has written the GDT that the selectors name. A real-mode
+and interrupts are off, and the loader has written the GDT that the selectors name. (With a table
+of the embedder's own the segments are what that says.) A real-mode
 start takes its segment registers from `registers` ("cs", "ds", "es", "fs", "gs", "ss"; each base
 is the selector times 16).
 
@@ -30,7 +31,8 @@ class StartState:
     protected: bool = True
     code_selector: int = 0
     data_selector: int = 0
-    gdt: tuple[int, int] | None = None  # base and limit of the flat GDT; None: real mode
+    gdt: tuple[int, int] | None = None  # base and limit of the GDT; None: real mode
+    own_table: bool = False  # the GDT is the embedder's: the selectors' descriptors are in memory
 
     @property
     def code_base(self) -> int:

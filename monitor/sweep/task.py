@@ -17,7 +17,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from monitor.bench.model import Model
@@ -84,11 +83,11 @@ def _run(machine: Machine, guest: Guest, models: Sequence[Model], timed: bool) -
     if outcome.kind == TIMEOUT:
         return row
     counts = counts_of(machine.statistics())
-    console = machine.console
     row |= {name: value for name, value in count_columns(counts).items() if name in COUNTED}
     row |= {EXIT + plain(reason): n for reason, n in counts.exits.items() if n}
     row |= _cycles(counts, guest.image.profile(), models)
-    row |= {"console": sha256(console).hexdigest()[:DIGEST_DIGITS], "console_bytes": len(console)}
+    console = machine.output
+    row |= {"console": console.digest()[:DIGEST_DIGITS], "console_bytes": console.total}
     return row | ({"seconds": f"{spent:.6f}"} if timed else {})
 
 

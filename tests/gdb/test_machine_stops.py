@@ -204,6 +204,18 @@ def test_too_many() -> None:
         one.add_breakpoint(255)
 
 
+def test_a_breakpoint_is_no_wrong_answer() -> None:
+    """Trap mode runs what is critical on both processors: one that is stopped would do nothing."""
+    one = Machine(memory_mb=4, mode="trap")
+    one.load_flat(bytes.fromhex("b905000000 890d00002000 e2f8 f4"), 0x100000)  # mov loop: mov loop
+    one.add_breakpoint(0x100005)
+    one.add_watchpoint(0x200000)
+    kinds = [one.run(timeout=60).kind for _ in range(10)]
+    assert kinds == ["address", "watchpoint"] * 5
+    assert one.run(timeout=60).kind == "stuck"
+    assert one.statistics()["wrong_answers"] == []
+
+
 # --- registers ------------------------------------------------------------------------------------
 
 

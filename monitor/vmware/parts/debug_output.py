@@ -17,7 +17,7 @@ from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 
 TEXT_LIMIT = 64 << 10  # of PUTCHR's bytes, the newest are kept
-CONSOLE_LIMIT = 1 << 20  # and no more go to the debug console, which keeps them all
+CONSOLE_LIMIT = 1 << 20  # and no more go to the debug console
 REPORT_LIMIT = 64  # lines for the machine's log; further ones are only counted
 VMK_INFO_ENTRY = 1
 
