@@ -1,8 +1,9 @@
-"""Tests marked `slow` are left out where the interpreter is uncompiled."""
+"""Tests marked `slow` are left out where the interpreter is uncompiled; a watchdog is over each."""
 
 from __future__ import annotations
 
 import pytest
+from watchdog import pytest_configure, pytest_timeout_set_timer  # noqa: F401  (they are hooks)
 
 from bt.engine import BUILD
 
