@@ -31,7 +31,7 @@ test-pure: $(STAMP)-run $(STAMP)-test  ## the same tests on the uncompiled sourc
 	VP_PURE=1 $(BIN)/python -m pytest $(PYTEST) -m "not slow"
 
 soak: build $(STAMP)-test  ## boot Linux ten times in each mode; must be the same every time
-	$(BIN)/python tests/guests/soak.py $(ROUNDS)
+	PYTHONPATH=tests $(BIN)/python tests/guests/soak.py $(ROUNDS)
 
 lint: $(STAMP)-lint $(STAMP)-run  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from patience import PATIENCE
+
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,6 @@ from bad_guests import BAD_GUESTS, MEMORY_MB, ORIGIN, BadGuest
 
 from monitor.config import MODES
 
-LIMIT = 30  # seconds for a command that its own --timeout should end long before
 REPORT = ("guest registers after", "  eax=", "  cs=", "  eip=")
 
 
@@ -21,7 +22,7 @@ def vp_run(image: Path, *options: object) -> subprocess.CompletedProcess[str]:
             "--memory", str(MEMORY_MB), *map(str, options)]  # fmt: skip
     return subprocess.run(
         line, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-        timeout=LIMIT,
+        timeout=PATIENCE,
     )  # fmt: skip
 
 
