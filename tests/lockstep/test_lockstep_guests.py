@@ -61,6 +61,7 @@ def test_embedded_guest_instruction_by_instruction() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # it needs 90 seconds
 @pytest.mark.guest
 @pytest.mark.skipif(
     not (KERNEL.exists() and INITRD.exists()), reason="no guests/vmlinuz: `make guests` fetches it"

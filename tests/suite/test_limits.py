@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 FILES = sorted(TESTS.rglob("*.py"))
 WAITS = ("wait", "join", "settimeout", "communicate", "alarm")  # their first argument is a limit
 OPTION = "--timeout"
-DICE = ("Random", "default_rng", "seed")
+DICE = ("Random", "default_rng")
 # `vp run --timeout 9` and the like: command lines that are parsed here, and run nothing.
 ONLY_PARSED = {"surfaces/test_vp_arguments.py"}
 
@@ -42,7 +43,7 @@ def too_short(tree: ast.AST) -> Iterator[tuple[int, float]]:
                 limits += node.args[:1]
         items = getattr(node, "args", None) or getattr(node, "elts", None)
         if isinstance(items, list):
-            limits += [after for word, after in zip(items, items[1:], strict=False)
+            limits += [after for word, after in pairwise(items)
                        if isinstance(word, ast.Constant) and word.value == OPTION]  # fmt: skip
         for limit in limits:
             value = number(limit)
@@ -55,9 +56,10 @@ def without_a_seed(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
-        *_, last = name.split(".")
-        seedless = last in DICE and not node.args and not node.keywords
-        if seedless or (name.startswith("random.") and last not in ("Random", "seed")):
+        module, _, last = name.rpartition(".")
+        alone = last in DICE and not node.args and not node.keywords
+        shared = last not in DICE and module == "random"
+        if alone or shared:
             yield node.lineno, name
 
 
