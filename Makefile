@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make demo`, `make test`. `make help` lists the rest.
+# Everything a newcomer needs: `make demo`, `make check`, `make test`. `make help` lists the rest.
 # All targets are safe to repeat, and need no network once .venv holds its packages.
 
 PYTHON ?= python3
