@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make demo`, `make test`. `make help` lists the rest.
+# Everything a newcomer needs: `make demo`, `make check`, `make test`. `make help` lists the rest.
 # All targets are safe to repeat, and need no network once .venv holds its packages.
 
 PYTHON ?= python3
@@ -8,14 +8,18 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP  := $(VENV)/.stamp
 
 # On all cores; neighbours stay with one worker as far as that keeps all busy: they share boots.
-PYTEST := -q -ra --numprocesses=auto --maxprocesses=8 --dist=worksteal
+PYTEST := -q -ra --numprocesses=auto --maxprocesses=8 --dist=worksteal \
+  --durations=10 --durations-min=1
+
+# A line of the list is a file or folder, and why.
+CHECK := $(shell sed -nE 's/^(tests[^ ]*).*/\1/p' tests/check.txt)
 
 # What the compiled interpreter is made from; the amalgamation itself is not a source.
 SOURCES := $(shell find bt -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pure soak lint guests bench notebooks docs build clean
+.PHONY: help demo check test test-pure soak lint guests bench notebooks docs build clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' \
@@ -24,14 +28,17 @@ help:  ## this list
 demo: build  ## the embedded guest, start to finish, in all three modes
 	$(BIN)/vp demo
 
-test: build $(STAMP)-test  ## every test, on all cores
+check: build $(STAMP)-test  ## the tests that catch most for their time (tests/check.txt): two minutes
+	ORACLE_STATES=64 $(BIN)/python -m pytest $(PYTEST) -m "not slow and not guest" $(CHECK)
+
+test: build $(STAMP)-test  ## every test, on all cores: ten minutes
 	$(BIN)/python -m pytest $(PYTEST)
 
 test-pure: $(STAMP)-run $(STAMP)-test  ## the same tests on the uncompiled sources
 	VP_PURE=1 $(BIN)/python -m pytest $(PYTEST) -m "not slow"
 
 soak: build $(STAMP)-test  ## boot Linux ten times in each mode; must be the same every time
-	$(BIN)/python tests/guests/soak.py $(ROUNDS)
+	PYTHONPATH=tests $(BIN)/python tests/guests/soak.py $(ROUNDS)
 
 lint: $(STAMP)-lint $(STAMP)-run  ## ruff and mypy
 	$(BIN)/ruff check .

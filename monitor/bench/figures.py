@@ -144,13 +144,13 @@ def _figure(measured: Measured, bare: Measured | None) -> Figure:
         reasons=measured.by_name(lambda row: row.counts.exits),
         parts=measured.by_name(lambda row: row.parts),
         seconds=Spread.of(measured.seconds()),
-        slowdown=_slowdown(measured.seconds(), bare.seconds() if bare else [0.0]),
+        slowdown=slowdown(measured.seconds(), bare.seconds() if bare else [0.0]),
         wrong=row.counts.wrong > 0 or row.ended != ENDED_WELL,
     )
 
 
-def _slowdown(seconds: Sequence[float], bare: Sequence[float]) -> Spread | None:
-    """None where a difference of noisy times is not positive."""
+def slowdown(seconds: Sequence[float], bare: Sequence[float]) -> Spread | None:
+    """None where a time is not positive: a difference of noisy ones, or less than a clock tick."""
     if min(bare) <= 0:
         return None
     return Spread.of([here / there for here, there in zip(seconds, bare, strict=True)])

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from monitor.bench.figures import Rows, Spread, decimal
+from monitor.bench.figures import Rows, Spread, decimal, slowdown
 from monitor.bench.images import workload
 from monitor.bench.model import real_exits
 from monitor.bench.nano import KERNEL, USER
 from monitor.bench.rows import BARE, TRANSLATE, Row, Workload
 from monitor.bench.suite import Source
-from monitor.bench.tables import LOAD, REASONS, reasons
+from monitor.bench.tables import LOAD, NONE, REASONS, reasons
 from monitor.errors import UserError
 
 ROUNDS = 1000  # 18 to 30 million instructions: start-up must not count
@@ -59,7 +59,7 @@ class Slowdown:
     bare: Row
     virtual: Row
     cycles: Fraction
-    seconds: Spread
+    times: Spread | None  #: virtual over bare; None where the host measured no time for bare
 
 
 def choose(names: Sequence[str]) -> list[Program]:
@@ -84,9 +84,9 @@ def slowdowns(rows: Sequence[Row], programs: Sequence[Program]) -> list[Slowdown
 
 
 def _slowdown(program: Program, bare: Sequence[Row], virtual: Sequence[Row]) -> Slowdown:
-    ratios = [v.seconds / b.seconds - 1 for b, v in zip(bare, virtual, strict=True)]
     cycles = Fraction(virtual[0].cycles, bare[0].cycles) - 1
-    return Slowdown(program, bare[0], virtual[0], cycles, Spread.of(ratios))
+    times = slowdown([row.seconds for row in virtual], [row.seconds for row in bare])
+    return Slowdown(program, bare[0], virtual[0], cycles, times)
 
 
 def head(host_clock: bool) -> tuple[str, ...]:
@@ -119,5 +119,8 @@ def _reasons(one: Slowdown) -> str:
 
 
 def _here(one: Slowdown) -> tuple[str, ...]:
-    spread = one.seconds
-    return tuple(f"{100 * value:.0f}%" for value in (spread.middle, spread.least, spread.most))
+    spread = one.times
+    if spread is None:
+        return (NONE,) * len(HOST_HEAD)
+    ratios = (spread.middle, spread.least, spread.most)
+    return tuple(f"{100 * (ratio - 1):.0f}%" for ratio in ratios)

@@ -101,12 +101,14 @@ def _time_limit() -> Iterator[None]:
 
     before = {number: signal.signal(number, time_is_up)
               for number in (signal.SIGPROF, signal.SIGALRM)}  # fmt: skip
-    signal.setitimer(signal.ITIMER_PROF, LIMIT)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE * LIMIT)
+    limits = {signal.ITIMER_PROF: LIMIT, signal.ITIMER_REAL: PATIENCE * LIMIT}
+    timers = {timer: signal.setitimer(timer, seconds) for timer, seconds in limits.items()}
     try:
         yield
     finally:
-        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+        for timer in timers:
             signal.setitimer(timer, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        for timer, left in timers.items():  # the caller's own go on where they were
+            signal.setitimer(timer, *left)

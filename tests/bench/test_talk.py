@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_both_machines_do_the_same_and_the_monitor_costs(name: str) -> None:
     assert one.bare.ended == one.virtual.ended == "exit"
     assert one.bare.counts.instructions == one.virtual.counts.instructions
     assert one.cycles > 0
+
+
+def test_a_host_whose_clock_saw_no_time_pass() -> None:
+    """Where a clock ticks, or the host was busy with others, a short run may take none."""
+    one = found()["direct"]
+    rows = [replace(one.bare, seconds=0.0), replace(one.virtual, seconds=0.1)]
+    [slowdown] = talk.slowdowns(rows, talk.choose(["direct"]))
+    [line] = talk.lines([slowdown], host_clock=True)
+    here = dict(zip(talk.head(host_clock=True), line, strict=True))["here"]
+    assert slowdown.times is None and here == "-"
+    rows[0] = replace(one.bare, seconds=0.05)
+    [line] = talk.lines(talk.slowdowns(rows, talk.choose(["direct"])), host_clock=True)
+    assert dict(zip(talk.head(host_clock=True), line, strict=True))["here"] == "100%"
 
 
 def test_unknown_programs() -> None:

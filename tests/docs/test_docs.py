@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from bt.contract import AddressSpace, Engine, FrameTable
 from bt.engine import Interp, Ram
@@ -222,7 +223,7 @@ def test_the_map_of_the_hidden_region() -> None:
 def test_every_statistics_field_is_explained(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
     machine.load_flat(bytes.fromhex("9c fa 58 f4"), 0x100000)
-    machine.run(timeout=30)
+    machine.run(timeout=PATIENCE)
     named = set(CODE.findall(prose(ARCHITECTURE)))
     for field, value in machine.statistics().items():
         assert field in named, f"architecture.md does not explain {field}"

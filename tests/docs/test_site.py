@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("sphinx", "myst_nb", "furo")
@@ -93,7 +94,7 @@ def source(tmp_path: Path) -> Path:
 def build(source: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs",
                str(source), str(source.parent / "built")]  # fmt: skip
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_a_site_without_mistakes_is_built_in_silence(source: Path) -> None:

@@ -20,16 +20,17 @@ from pathlib import Path
 
 import debuggee
 import pytest
+from patience import PATIENCE
 
 from monitor import Machine, Outcome
 from monitor.gdb.server import GdbServer
 
 GDB = shutil.which("gdb")
-LIMIT = 60
 needs_gdb = pytest.mark.skipif(GDB is None, reason="gdb is not installed (Debian: apt install gdb)")
 
 PREPARE = ("set pagination off", "set confirm off", "set width 0", "set architecture i386",
-           "set tcp connect-timeout 20", "set remotetimeout 20")  # fmt: skip
+           f"set tcp connect-timeout {PATIENCE:.0f}",
+           f"set remotetimeout {PATIENCE:.0f}")  # fmt: skip
 
 Script = Callable[[Machine, subprocess.Popen[str]], None]
 
@@ -86,13 +87,13 @@ def debug_machine(
             helper = threading.Thread(target=meanwhile, args=(machine, gdb), daemon=True)
             helper.start()
         try:
-            outcome = server.run(until=until, timeout=LIMIT)
-            output, _ = gdb.communicate(timeout=LIMIT)
+            outcome = server.run(until=until, timeout=PATIENCE)
+            output, _ = gdb.communicate(timeout=PATIENCE)
         finally:
             gdb.kill()
             gdb.wait()
         if helper is not None:
-            helper.join(LIMIT)
+            helper.join(PATIENCE)
     return Session(machine, outcome, output)
 
 

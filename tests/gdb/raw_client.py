@@ -8,16 +8,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from patience import PATIENCE
+
 from monitor import Machine, Outcome
 from monitor.gdb.protocol import Decoder, Packet, encode
 from monitor.gdb.server import GdbServer
 
-LIMIT = 30.0
-
 
 class Client:
     def __init__(self, port: int) -> None:
-        self.link = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+        self.link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = Decoder()
         self._waiting: list[bytes] = []
@@ -59,7 +59,7 @@ class Running:
         self._clients: list[Client] = []
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
-        limits.setdefault("timeout", LIMIT)
+        limits.setdefault("timeout", PATIENCE)
         self._thread = threading.Thread(target=self._run, kwargs=limits, daemon=True)
         self._thread.start()
 
@@ -75,7 +75,7 @@ class Running:
 
     def end(self) -> Outcome:
         """Wait for the machine's end."""
-        self._thread.join(LIMIT)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the machine hangs"
         if self._error is not None:
             raise self._error
@@ -90,7 +90,7 @@ class Running:
         """End whatever still runs."""
         if self._thread.is_alive():
             self.server.stop()
-            self._thread.join(LIMIT)
+            self._thread.join(PATIENCE)
         self.server.close()
         for client in self._clients:
             client.close()

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from debuggee import LETTERS, ORIGIN, debuggee
+from patience import PATIENCE
 from raw_client import Client
 
 from monitor import Machine
 from monitor.cli import main
 from monitor.gdb.server import GdbServer
 
-LIMIT = 60
 ECHO = bytes.fromhex(  # every character that comes in goes out, until a line ends
     "66bafd03 ec a801 74f7 66baf803 ec ee 3c0a 75ed b000 e6f4"
 )
@@ -34,7 +34,8 @@ def image(tmp_path: Path) -> str:
 @contextmanager
 def vp(*arguments: object) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
     """`vp run --gdb 0 --gdb-wait` as a process of its own, and a debugger that is attached."""
-    line = [sys.executable, "-m", "monitor", "run", "--gdb", "0", "--gdb-wait", "--timeout", LIMIT]
+    line = [sys.executable, "-m", "monitor", "run", "--gdb", "0", "--gdb-wait",
+            "--timeout", PATIENCE]  # fmt: skip
     process = subprocess.Popen(
         [*map(str, line), *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -73,7 +74,7 @@ def test_a_port_that_is_taken(image: str, capsys: pytest.CaptureFixture[str]) ->
 
 def test_nobody_attaches(image: str) -> None:
     line = [sys.executable, "-m", "monitor", "run", "--flat", image, "--gdb", "0", "--quiet"]
-    done = subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    done = subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
     assert done.returncode == 7
     assert done.stdout.startswith(LETTERS.encode())
     assert re.fullmatch(rb"gdb: target remote localhost:\d+\n", done.stderr)
@@ -84,7 +85,7 @@ def test_the_console_in_a_file(image: str, tmp_path: Path) -> None:
     with vp("--flat", image, "--serial", f"file:{console}") as (process, client):
         assert client.ask(b"?").startswith(b"T05")
         assert client.ask(b"c") == b"W07"
-        assert process.wait(LIMIT) == 7
+        assert process.wait(PATIENCE) == 7
     assert console.read_bytes().startswith(LETTERS.encode())
 
 
@@ -108,4 +109,4 @@ def test_a_signal_ends_a_guest_that_is_stopped(image: str) -> None:
     with vp("--flat", image) as (process, client):
         assert client.ask(b"?").startswith(b"T05")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT) == 128 + signal.SIGTERM
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM

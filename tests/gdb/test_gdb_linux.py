@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from gdb_session import debug_machine, needs_gdb
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -58,7 +59,7 @@ def callees(machine: Machine) -> list[int]:
 
 def test_a_breakpoint_in_start_kernel(tmp_path: Path) -> None:
     bare = linux("bare")
-    assert bare.run(until=VERSION, timeout=200).kind == "until"
+    assert bare.run(until=VERSION, timeout=PATIENCE).kind == "until"
     count = bare.instructions
     symbols = bare.watch.linux_symbols()
     start_kernel = callees(bare)[-1]
@@ -83,7 +84,7 @@ def test_a_system_call_by_its_name(tmp_path: Path) -> None:
     """Attached to a Linux that runs: its names, a breakpoint in write(2) as init calls it."""
     machine = Machine(memory_mb=64, mode="bare")
     machine.load_linux(KERNEL, initrd=INITRD, cmdline=FAST)
-    assert machine.run(until="Run /init", timeout=200).kind == "until"
+    assert machine.run(until="Run /init", timeout=PATIENCE).kind == "until"
     path = tmp_path / "linux.sym"
     session = debug_machine(
         machine, f"monitor symbols {path}", f"symbol-file {path}", "info symbol $eip",

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from debuggee import MAPPED, ORIGIN, address, load
+from patience import PATIENCE
 from raw_client import Client, running
 
 from monitor import Machine
@@ -27,7 +28,7 @@ def machine(mode: str = "translate", entry: str = "start") -> Machine:
 
 def undisturbed() -> tuple[bytes, int]:
     alone = machine()
-    alone.run(timeout=60)
+    alone.run(timeout=PATIENCE)
     return alone.console, alone.instructions
 
 
@@ -226,7 +227,7 @@ def test_a_debugger_that_is_never_heard_of() -> None:
     with running(machine(), wait=False, timeout=1.0) as run:
         run.connect()
         assert run.end().kind in ("timeout", "exit")
-    with running(machine(entry="spin"), wait=True, timeout=0.5) as run:
+    with running(machine(entry="spin"), wait=True, timeout=2.0) as run:
         client = run.connect()
         assert run.end().kind == "timeout"
         with pytest.raises(ConnectionError):
@@ -237,7 +238,6 @@ def test_one_that_asks_and_never_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 0.5)
     with running(machine()) as run:
         client = run.connect()
-        client.link.settimeout(2)
         client.link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         asked = encode(b"m100000,2000") * 500
         with pytest.raises(OSError):

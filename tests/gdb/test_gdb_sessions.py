@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from debuggee import DIRECTORY, MAPPED, ORIGIN, TABLE, UPPER, address, debuggee, load, symbol_file
 from gdb_session import Session, debug, debug_machine, needs_gdb
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.shadow import HIDDEN_BASE
@@ -28,7 +29,7 @@ PAGE_ENTRY = TABLE + MAPPED // 1024
 def undisturbed(mode: str) -> tuple[str, int | None, bytes, int]:
     machine = Machine(memory_mb=8, mode=mode)
     load(machine)
-    outcome = machine.run(timeout=60)
+    outcome = machine.run(timeout=PATIENCE)
     return outcome.kind, outcome.status, machine.console, machine.instructions
 
 

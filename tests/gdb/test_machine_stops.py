@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from debuggee import LETTERS, MAPPED, ORIGIN, TABLE, UPPER, address, load
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -21,14 +22,14 @@ def machine(mode: str, entry: str = "start") -> Machine:
 
 def ended(one: Machine) -> tuple[bytes, int]:
     """Run to the end."""
-    assert one.run(timeout=60).kind == "exit"
+    assert one.run(timeout=PATIENCE).kind == "exit"
     return one.console, one.instructions
 
 
 def stops_of(one: Machine, step: bool = False) -> int:
     """How often it stops before it ends."""
     stops = 0
-    while (outcome := one.run(timeout=60)).kind in ("address", "watchpoint"):
+    while (outcome := one.run(timeout=PATIENCE)).kind in ("address", "watchpoint"):
         stops += 1
         if step:
             assert one.step().kind == "instructions"
@@ -55,9 +56,9 @@ def test_a_breakpoint_in_a_loop(mode: str) -> None:
     one.add_breakpoint(address("count_next"))
     one.add_breakpoint(address("count_next") + 6)
     for _ in range(50):
-        assert one.run(timeout=60).kind == "address"
+        assert one.run(timeout=PATIENCE).kind == "address"
         assert one.registers["eip"] == address("count_next")
-        assert one.run(timeout=60).kind == "address"
+        assert one.run(timeout=PATIENCE).kind == "address"
         assert one.registers["eip"] == address("count_next") + 6
     one.remove_breakpoint(address("count_next"))
     one.remove_breakpoint(address("count_next") + 6)
@@ -94,7 +95,7 @@ def test_it_stops_right_behind_the_instruction(mode: str) -> None:
     one.add_watchpoint(TABLE + MAPPED // 1024)
     hit = Watchpoint(TABLE + MAPPED // 1024)
     places = []
-    while one.run(timeout=60).kind == "watchpoint":
+    while one.run(timeout=PATIENCE).kind == "watchpoint":
         assert one.watchpoint_hit == hit
         places.append(one.registers["eip"])
     assert places[-1] == address("map_done")
@@ -110,7 +111,7 @@ def test_every_mode_stops_at_the_same_instructions(mode: str) -> None:
         one.add_watchpoint(0x97FF0, 8, "access")
         one.add_watchpoint(0x8FFF8, 4, "write")
         stops = []
-        while one.run(timeout=60).kind == "watchpoint":
+        while one.run(timeout=PATIENCE).kind == "watchpoint":
             stops.append((one.instructions, one.registers["eip"]))
         return stops
 
@@ -126,11 +127,11 @@ def test_rep_stops_between_two_iterations(mode: str) -> None:
     one.set_register("ecx", 100)
     one.set_register("edi", 0x20000)
     one.add_watchpoint(0x20000 + 40)
-    assert one.run(timeout=60).kind == "watchpoint"
+    assert one.run(timeout=PATIENCE).kind == "watchpoint"
     state = one.registers
     assert (state["ecx"], state["edi"], state["eip"]) == (89, 0x20000 + 44, ORIGIN)
     assert one.instructions == 0
-    assert one.run(timeout=60).kind == "stuck"
+    assert one.run(timeout=PATIENCE).kind == "stuck"
     assert one.instructions == 2
 
 
@@ -138,7 +139,7 @@ def test_rep_stops_between_two_iterations(mode: str) -> None:
 def test_the_guests_own_debug_registers_stay_its_own(mode: str) -> None:
     one = machine(mode)
     one.add_watchpoint(address("counter"))
-    assert one.run(timeout=60).kind == "watchpoint"
+    assert one.run(timeout=PATIENCE).kind == "watchpoint"
     values = one.system_registers
     assert (values["dr0"], values["dr6"], values["dr7"]) == (0, 0xFFFF0FF0, 0x400)
 
@@ -158,7 +159,7 @@ def test_in_the_monitors_region(mode: str) -> None:
     one.add_watchpoint(0xFF830034, 4, "read")
     one.add_watchpoint(0xFF830034, 4, "write")
     kinds = []
-    while one.run(timeout=60).kind == "watchpoint":
+    while one.run(timeout=PATIENCE).kind == "watchpoint":
         assert one.watchpoint_hit is not None
         kinds.append(one.watchpoint_hit.access)
     assert kinds == ["read", "write"]
@@ -171,7 +172,7 @@ def test_removed_watchpoints_are_gone(mode: str) -> None:
     one = machine(mode)
     one.add_watchpoint(address("counter"))
     for _ in range(3):
-        assert one.run(timeout=60).kind == "watchpoint"
+        assert one.run(timeout=PATIENCE).kind == "watchpoint"
     one.remove_watchpoint(address("counter"))
     assert ended(one) == ended(machine(mode))
 
@@ -188,7 +189,7 @@ def test_bad_watchpoints(linear: int, size: int, access: str) -> None:
 def test_a_watchpoint_at_the_very_end() -> None:
     one = machine("bare")
     one.add_watchpoint(0xFFFFFFFC, 4, "access")
-    assert one.run(timeout=60).kind == "exit"
+    assert one.run(timeout=PATIENCE).kind == "exit"
 
 
 def test_too_many() -> None:
@@ -222,7 +223,7 @@ def test_a_breakpoint_is_no_wrong_answer() -> None:
 def in_protected_mode() -> Machine:
     """With its GDT loaded."""
     one = machine("translate")
-    one.run(until_address=address("count_up"), timeout=60)
+    one.run(until_address=address("count_up"), timeout=PATIENCE)
     return one
 
 
@@ -268,7 +269,7 @@ def test_table_registers() -> None:
 @modes
 def test_the_x87_unit(mode: str) -> None:
     one = machine(mode)
-    one.run(until_address=address("flag_work"), timeout=60)
+    one.run(until_address=address("flag_work"), timeout=PATIENCE)
     before, registers = one.x87, one.registers
     assert before[28:38] == bytes.fromhex("35c26821a2da0fc90040")  # pi
     assert int.from_bytes(before[8:10], "little") == 0x3FFF  # only R7 is in use

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,8 @@ from monitor.grading.verdict import Grade
 pytestmark = pytest.mark.slow
 
 COUNT, SEED = 60, 1999
+# Two of them sleep for ever, and are waited for. Ten times what the longest of the others needs.
+CLASS_LIMITS = replace(LIMITS, wall=12)
 WRONG = (RIGHT.replace("a + a", "a"), RIGHT.replace("hello", "bye"), "def add(a, b): return a + b")
 WRONG_SCORES = {10, 15, 5}
 FULL = 20
@@ -58,7 +60,7 @@ def grade_class(folder: Path, out: Path, scratch: Path) -> Graded:
     before = tree(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(scratch))
-        classroom = Classroom(folder, out, STANDIN, LIMITS)
+        classroom = Classroom(folder, out, STANDIN, CLASS_LIMITS)
         for _ in classroom.grade(jobs=2):
             pass
     with (out / "grades.csv").open(encoding="utf-8", newline="") as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from test_class import WRONG, tree
 
 from monitor.errors import UserError
 from monitor.grading.classroom import Classroom
-from monitor.grading.limits import Limits
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_what_was_graded_is_not_graded_again(
 def test_other_limits_or_a_wish_grade_again(handed_in: Path, scratch: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     grade(handed_in, out)
-    other = Limits(cpu=2, wall=6, memory=256, file=4)
+    other = replace(LIMITS, cpu=2)
     assert len(Classroom(handed_in, out, STANDIN, other).to_run) == 5
     assert len(Classroom(handed_in, out, STANDIN, LIMITS, again=True).to_run) == 5
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from small_lab import LIMITS, RIGHT, STANDIN, GradeOne
 
 from monitor.errors import UserError
@@ -149,7 +150,7 @@ def test_without_the_filter_files_are_out_of_reach(grade: GradeOne, tmp_path: Pa
 
 
 def test_a_run_can_be_stopped(scratch: Path) -> None:
-    sandbox = Sandbox(STANDIN.check, Limits(memory=256, wall=600), STANDIN.extra)
+    sandbox = Sandbox(STANDIN.check, Limits(memory=256, wall=3600), STANDIN.extra)
     caught: list[BaseException] = []
 
     def run() -> None:
@@ -163,7 +164,7 @@ def test_a_run_can_be_stopped(scratch: Path) -> None:
     while not list(scratch.iterdir()):
         time.sleep(0.01)
     sandbox.stop.set()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert len(caught) == 1 and list(scratch.iterdir()) == []
 
 
@@ -185,7 +186,7 @@ from pathlib import Path
 from monitor.grading.limits import Limits
 from monitor.grading.sandbox import Sandbox
 tempfile.tempdir = {str(marker)!r}
-limits, extra = Limits(memory=256, wall=600), [Path({str(STANDIN.extra[0])!r})]
+limits, extra = Limits(memory=256, wall=3600), [Path({str(STANDIN.extra[0])!r})]
 sandbox = Sandbox({STANDIN.check!r}, limits, extra)
 sandbox.run(1, "lab1.py", b"import time\\nprint('up')\\ntime.sleep(1000)")
 """

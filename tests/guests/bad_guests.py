@@ -8,6 +8,7 @@ behind it. A guest that never ends by itself ends by `--timeout`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from monitor.guests.assembler import assemble
 
@@ -124,9 +125,8 @@ class BadGuest:
     name: str
     source: str
     ends: tuple[str, ...]
-    seconds: float = 0.3
 
-    @property
+    @cached_property
     def image(self) -> bytes:
         """The code, to be loaded and started at ORIGIN."""
         source = f"{CONSTANTS}\n{self.source}\n{SUBROUTINES}"

@@ -13,6 +13,8 @@ takes work to compute. `host` is what happens on the other side as a command is 
 
 from __future__ import annotations
 
+from patience import PATIENCE
+
 import hashlib
 import time
 from collections.abc import Callable
@@ -59,7 +61,6 @@ class Boot:
     memory_mb: int = 128
     clock: str = "icount"
     start_time: int = 0
-    seconds: float = 240.0
     files: tuple[Path, ...] = (KERNEL, INITRD, BUSYBOX)
 
     @property
@@ -162,7 +163,7 @@ def boot(row: Boot, mode: str) -> Life:
         lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]
         machine.on_serial.append(Typist(lines, send))
     begun = time.process_time()
-    outcome = machine.run(until=row.until, timeout=row.seconds)
+    outcome = machine.run(until=row.until, timeout=PATIENCE)
     spent = time.process_time() - begun
     text = machine.console.decode("latin-1").replace("\r\n", "\n")
     memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()

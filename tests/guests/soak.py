@@ -1,6 +1,6 @@
 """The Linux boot with typed commands, over and over, in every mode: ten times out of ten?
 
-    python tests/guests/soak.py [ROUNDS]        (`make soak`: ten rounds)
+    PYTHONPATH=tests python tests/guests/soak.py [ROUNDS]        (`make soak`: ten rounds)
 
 Each round boots Linux in a process of its own through `vp run`, types the commands of boots.py, and
 waits for the reboot. All rounds of all modes must print the same bytes after the same number of
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boots import INITRD, KERNEL, QUICK, SHELL
+from patience import PATIENCE
 
 MODES = ("bare", "translate")
 ROUNDS = 10
-LIMIT = 240  # seconds for one round
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def boot(mode: str) -> Round:
     with tempfile.TemporaryDirectory() as folder:
         stats = Path(folder, "stats.json")
         line = [
-            *(sys.executable, "-m", "monitor", "run", "--mode", mode, "--timeout", str(LIMIT)),
+            *(sys.executable, "-m", "monitor", "run", "--mode", mode, "--timeout", str(PATIENCE)),
             *("--kernel", str(KERNEL), "--initrd", str(INITRD), "--append", QUICK, "--quiet"),
             *("--stats", str(stats), *typing),
         ]
         begun = time.monotonic()
         done = subprocess.run(
-            line, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT + 60
+            line, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE + 60
         )
         spent = time.monotonic() - begun
         figures = json.loads(stats.read_text()) if stats.exists() else {}

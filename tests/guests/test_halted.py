@@ -5,6 +5,8 @@ Each row is what the guest sets up before its HLT, and which interrupts it can b
 
 from __future__ import annotations
 
+from patience import PATIENCE
+
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,7 +93,7 @@ def by_mode(test: Callable[..., None]) -> Callable[..., None]:
 @by_mode
 def test_it_ends_if_nobody_can_wake_it(sleeper: Sleeper, mode: str) -> None:
     machine = machine_of(sleeper, mode)
-    outcome = machine.run(until="text that never comes", timeout=60)
+    outcome = machine.run(until="text that never comes", timeout=PATIENCE)
     if sleeper.wakes:
         assert outcome.kind == "exit" and outcome.status == 0x77 << 1 | 1
     else:
@@ -105,7 +107,7 @@ def test_it_waits_for_input_that_could_wake_it(sleeper: Sleeper, mode: str) -> N
     machine.input_open = True
     typist = threading.Timer(0.1, machine.send, ["x"])
     typist.start()
-    outcome = machine.run(timeout=60)
+    outcome = machine.run(timeout=PATIENCE)
     typist.join()
     wakes = sleeper.wakes or sleeper.typing_wakes
     assert outcome.kind == ("exit" if wakes else "stuck")
@@ -122,7 +124,7 @@ def test_the_end_of_the_input_ends_the_wait(mode: str) -> None:
 
     timer = threading.Timer(0.1, hang_up)
     timer.start()
-    assert machine.run(timeout=60).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     timer.join()
 
 
@@ -130,4 +132,4 @@ def test_in_real_time_too() -> None:
     machine = Machine(memory_mb=2, clock="host")
     guest = BadGuest("masked", PICS + unmask(0xFF) + TIMER + HALT, ())
     machine.load_flat(guest.image, ORIGIN, esp=0x90000)
-    assert machine.run(timeout=60).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"

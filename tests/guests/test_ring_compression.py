@@ -6,6 +6,8 @@ under translation. Where the kernel runs in ring 3 on shadow descriptors of DPL 
 
 from __future__ import annotations
 
+from patience import PATIENCE
+
 from collections.abc import Callable
 
 import pytest
@@ -49,7 +51,7 @@ READ_BACK = {
 def end_of(code: str, mode: str) -> str:
     machine = Machine(memory_mb=2, mode=mode)
     machine.load_flat(BadGuest("load", SETUP + code + EXIT, ()).image, ORIGIN, esp=0x90000)
-    return machine.run(timeout=60).kind
+    return machine.run(timeout=PATIENCE).kind
 
 
 def rows(table: dict[str, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:

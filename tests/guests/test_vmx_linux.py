@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from patience import PATIENCE
+
 import os
 import subprocess
 import sys
@@ -11,7 +13,6 @@ import pytest
 from boots import GUESTS, KERNEL, QUICK
 
 VMTOOLS = GUESTS / "vmtools.cpio.gz"
-LIMIT = 300
 PROMPT = "/ # "
 
 pytestmark = [
@@ -53,8 +54,8 @@ def test_the_tools_find_what_the_file_says(tmp_path: Path, mode: str) -> None:
     typed = [word for line in (*SAYS, "exit") for word in ("--type", f"{line}\\n")]
     done = subprocess.run(
         [sys.executable, "-m", "monitor", "run", path, "--mode", mode, "--kernel", KERNEL,
-         "--initrd", VMTOOLS, "--append", QUICK, "--timeout", str(LIMIT), *typed],
-        capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT + 60,
+         "--initrd", VMTOOLS, "--append", QUICK, "--timeout", str(PATIENCE), *typed],
+        capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE + 60,
         env={**os.environ, "COLUMNS": "100"},
     )  # fmt: skip
     console = done.stdout.decode(errors="replace").replace("\r", "")

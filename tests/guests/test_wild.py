@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from patience import PATIENCE
+
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,6 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("wild.py")
-LIMIT = 200  # seconds for a batch of worlds
 BATCH = 40
 OUT_OF_TIME = "timeout"
 
@@ -17,7 +18,7 @@ OUT_OF_TIME = "timeout"
 def run_worlds(first: int, count: int, *modes: str) -> dict[tuple[str, int], str]:
     """How each world ended in each mode. In a process of its own, which must survive them all."""
     line = [sys.executable, str(SCRIPT), str(first), str(count), *modes]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
     reached = done.stdout.splitlines()[-1:] or ["nothing"]
     assert done.returncode == 0, f"after {reached[0]}:\n{done.stderr}"
     ends = {}

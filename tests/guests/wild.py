@@ -16,13 +16,14 @@ import hashlib
 import random
 import struct
 import sys
+from functools import cache, lru_cache
 
 from monitor import Machine
-from monitor.guests.assembler import assemble
+from monitor.guests.assembler import Assembly, assemble
 
 MEMORY_MB = 2
 INSTRUCTIONS = 4000
-SECONDS = 1.0  # a REP may go on nearly for ever
+SECONDS = 60.0  # a REP may go on nearly for ever; such a world is not compared
 ORIGIN = 0x100000
 WILD, WILD_BYTES = 0x110000, 0x4000
 
@@ -95,6 +96,12 @@ handler:
 """
 
 
+@cache
+def assembled() -> Assembly:
+    """What all worlds have in common."""
+    return assemble(lambda _name: SOURCE, "wild.asm", ORIGIN)
+
+
 def descriptor(limit: int, access: int, flags: int, base: int = 0) -> bytes:
     """One entry of the GDT (SDM volume 3, 3.4.5)."""
     low = limit & 0xFFFF | (base & 0xFFFF) << 16
@@ -112,11 +119,11 @@ def wild_bytes(dice: random.Random) -> bytes:
     return bytes(code[:WILD_BYTES])
 
 
-def build(machine: Machine, seed: int) -> None:
-    """Fill the machine's memory with the world of this number."""
+@lru_cache(1)
+def world(seed: int) -> dict[int, bytes]:
+    """What lies where in memory in the world of this number."""
     dice = random.Random(seed)
-    memory = machine.memory
-    assembly = assemble(lambda _name: SOURCE, "wild.asm", ORIGIN)
+    assembly = assembled()
     handler = assembly.symbols["handler"]
     gdt = [
         bytes(8),
@@ -129,17 +136,13 @@ def build(machine: Machine, seed: int) -> None:
         descriptor(0x1FF, 0xF3, 4, 0x110000),  # 0x3B: a short segment of data
         *(dice.randbytes(8) for _ in range(8)),
     ]
-    memory.write(0x1000, b"".join(gdt))
-    for vector in range(256):
-        access = 0xEE00 if vector >= 32 else 0x8E00
-        gate = struct.pack("<HHHH", handler & 0xFFFF, 8, access, handler >> 16)
-        memory.write(0x2000 + 8 * vector, gate)
-    memory.write(0x3004, struct.pack("<II", 0x90000, 0x10))
-    memory.write(0x3066, b"\x68\x00")  # no I/O permission bitmap
+    gates = [
+        struct.pack("<HHHH", handler & 0xFFFF, 8, 0xEE00 if vector >= 32 else 0x8E00, handler >> 16)
+        for vector in range(256)
+    ]
     paging = dice.random() < 0.5
     user_flags = dice.choice((0x202, 0x3202, 0x2, 0x3002, 0x202))
-    memory.write(0x6000, struct.pack("<III", dice.getrandbits(32), user_flags, paging))
-    memory.write(0x4000, struct.pack("<I", 0x5007))
+    state = struct.pack("<III", dice.getrandbits(32), user_flags, paging)
     entries = [page << 12 | dice.choice((7, 7, 7, 7, 5, 3)) for page in range(512)]
     for page in (*range(7), *range(0x8F, 0x91), 0x100, 0x110, 0x111):
         entries[page] = page << 12 | 7
@@ -147,14 +150,30 @@ def build(machine: Machine, seed: int) -> None:
     # Page tables that change behind the TLB's back may act at once or later, and both are right:
     # no page leads to them.
     entries = [0 if entry >> 12 in (4, 5) else entry for entry in entries]
-    memory.write(0x5000, struct.pack("<1024I", *entries))
-    memory.write(WILD, wild_bytes(dice))
+    table, wild = struct.pack("<1024I", *entries), wild_bytes(dice)
+    pointers = struct.pack("<HIxxHI", 8 * len(gdt) - 1, 0x1000, 0x7FF, 0x2000)
+    return {
+        0x1000: b"".join(gdt),
+        0x2000: b"".join(gates),
+        0x3004: struct.pack("<II", 0x90000, 0x10),
+        0x3066: b"\x68\x00",  # no I/O permission bitmap
+        0x4000: struct.pack("<I", 0x5007),
+        0x5000: table,
+        0x6000: state,
+        ORIGIN: assembly.image,
+        ORIGIN + 0x800: pointers,
+        WILD: wild,
+    }
+
+
+def build(machine: Machine, seed: int) -> None:
+    """Fill the machine's memory with the world of this number."""
+    for address, content in world(seed).items():
+        machine.memory.write(address, content)
     prelude = b"\x0f\x01\x15" + struct.pack("<I", ORIGIN + 0x800)  # lgdt
     prelude += b"\x0f\x01\x1d" + struct.pack("<I", ORIGIN + 0x808)  # lidt
     prelude += b"\xea" + struct.pack("<IH", ORIGIN, 8)  # jmp far start
-    memory.write(ORIGIN + 0x800, struct.pack("<HIxxHI", 8 * len(gdt) - 1, 0x1000, 0x7FF, 0x2000))
     machine.load_flat(prelude, ORIGIN + 0x900, esp=0x90000)
-    memory.write(ORIGIN, assembly.image)
 
 
 def life(seed: int, mode: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from monitor.cli import main
 from monitor.labs import FOLDER, all_labs
@@ -74,7 +75,7 @@ def test_what_a_submission_prints_is_not_in_the_report(tmp_path: Path) -> None:
         worker = subprocess.run(
             [sys.executable, "-m", "monitor.labs.worker", "3", str(path),
              "--report-fd", str(report.fileno())],
-            pass_fds=[report.fileno()], capture_output=True, timeout=120, check=False,
+            pass_fds=[report.fileno()], capture_output=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         report.seek(0)
         found = json.loads(report.read())
@@ -115,6 +116,6 @@ def test_a_machine_that_loops_is_given_up(tmp_path: Path) -> None:
 def test_the_worker_needs_an_open_descriptor() -> None:
     worker = subprocess.run(
         [sys.executable, "-m", "monitor.labs.worker", "3", str(LAB3), "--report-fd", "77"],
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert worker.returncode == 2 and worker.stderr == b"worker: --report-fd 77 is not open\n"

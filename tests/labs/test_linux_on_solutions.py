@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.extensions import Extensions
@@ -30,7 +31,7 @@ def solution(number: int, name: str) -> Any:
 def boot(mode: str, extensions: Extensions | None = None) -> Machine:
     machine = Machine(memory_mb=MEMORY_MB, mode=mode, extensions=extensions)
     machine.load_linux(KERNEL, INITRD, QUICK)
-    assert machine.run(until=PROMPT, timeout=240).kind == "until"
+    assert machine.run(until=PROMPT, timeout=PATIENCE).kind == "until"
     return machine
 
 

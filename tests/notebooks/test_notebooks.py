@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 
 from tools.notebooks import GUESTS, digest, guests_of
 
@@ -25,7 +26,6 @@ FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
 MOST_BYTES = 500_000
 MOST_LINES = 30  # of a code cell
-SECONDS = 240
 
 SOURCES = re.compile(
     r"\b(?:Popek 1974|Robin 2000|Rosenblum 1999|Adams 2006|Bugnion 2012|SDM volume \d)\b"
@@ -157,7 +157,7 @@ def test_the_index_names_only_what_exists() -> None:
 def run(path: Path, into: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tools.notebooks", "--into", str(into), str(path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from monitor.cli import scan
 from monitor.errors import UserError
@@ -104,4 +105,4 @@ def test_importing_the_verb_is_cheap() -> None:
         "import sys, monitor.cli.scan; "
         "assert not {'rich', 'capstone', 'numpy', 'bt.table'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from monitor.cli import main
 
@@ -113,5 +114,5 @@ def test_one_clear_line_and_status_2(
 
 def test_a_process_says_the_same(folder: Path) -> None:
     line = [sys.executable, "-m", "monitor", "run", "--kernel", "gone"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.events import ExitEvent
@@ -19,9 +20,9 @@ def embedded(mode: str) -> Machine:
 @pytest.mark.parametrize("mode", ["bare", "translate"])
 def test_run_until_an_interrupt(mode: str) -> None:
     machine = embedded(mode)
-    outcome = machine.run(until_event="interrupt 0x20", timeout=60)
+    outcome = machine.run(until_event="interrupt 0x20", timeout=PATIENCE)
     assert outcome.kind == "event", outcome
-    assert machine.run(timeout=60).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
 
 
 def test_exits_are_told_in_order() -> None:

@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from monitor.guests import embedded_image
 from monitor.guests.assembler import assemble
-
-LIMIT = 120
 
 ECHO = """
     mov dx, 0x3F8
@@ -37,7 +36,7 @@ wait: inc ebx
 
 def command(*arguments: object) -> subprocess.CompletedProcess[bytes]:
     line = [sys.executable, "-m", "monitor", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    return subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_its_console_is_standard_output(image: Path, tmp_path: Path) -> None:
     stats = tmp_path / "stats.json"
-    options = ["--mode", "bare", "--memory", 8, "--stats", stats, "--timeout", LIMIT]
+    options = ["--mode", "bare", "--memory", 8, "--stats", stats, "--timeout", PATIENCE]
     done = command("run", "--multiboot", image, *options)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split("\r\n")[:-1] == list(embedded_image().expected_console)
@@ -94,7 +93,7 @@ def test_typing(mode: str, tmp_path: Path) -> None:
         r"d\n",
         "--quiet",
         "--timeout",
-        LIMIT,
+        PATIENCE,
     ]
     done = command("run", "--flat", f"{echo}@0x100000", "--mode", mode, *options)
     assert done.returncode == 0, done.stderr.decode()

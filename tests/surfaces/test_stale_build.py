@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from patience import PATIENCE
 
 import monitor
 from bt.engine import BUILD
@@ -80,6 +81,6 @@ def copied(where: Path, *packages: str) -> Path:
 def python(where: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Python on that copy of the packages alone."""
     return subprocess.run(
-        [sys.executable, *arguments], cwd=where, capture_output=True, text=True, timeout=60,
+        [sys.executable, *arguments], cwd=where, capture_output=True, text=True, timeout=PATIENCE,
         env={**os.environ, "VP_PURE": "0", "PYTHONPATH": str(where), **variables},
     )  # fmt: skip

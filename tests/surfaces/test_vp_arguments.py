@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fake_machine
 import pytest
+from patience import PATIENCE
 from vp_command import Result, last_machine
 
 from monitor import config
@@ -190,13 +191,13 @@ def test_help_imports_nothing_heavy(option: str) -> None:
         "sys.exit(f'status {status}, imported {heavy}' if status or heavy else 0)"
     )
     command = [sys.executable, "-c", program, *option.split()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
 
 def test_the_module_is_the_command() -> None:
     command = [sys.executable, "-m", "monitor", "run"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.startswith("vp: error: nothing to run")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from vp_command import Result, last_machine
 
 Play = Callable[..., Result]
@@ -130,7 +131,7 @@ def test_a_serial_file_that_cannot_be_written_is_found_before_the_run(
 
 
 def test_a_full_disk_stops_the_machine_and_is_said(play: Play) -> None:
-    result = play("print x\nspin", "--serial", "file:/dev/full", "--timeout", 20)
+    result = play("print x\nspin", "--serial", "file:/dev/full", "--timeout", PATIENCE)
     assert result.status == 2
     assert "cannot write the serial output to /dev/full: No space left on device" in result.err
 

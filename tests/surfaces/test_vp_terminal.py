@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from vp_command import spawn
 
 from monitor.terminal import EscapeKeys
-
-PATIENCE = 30.0
 
 # The part of a shell that matters here: a job in a process group of its own, in the foreground,
 # can be stopped, and somebody notices. (One that nobody watches is never stopped by SIGTSTP.)
@@ -198,11 +197,12 @@ def test_being_stopped_gives_the_terminal_back_for_a_while(terminals: Any) -> No
 
 
 def test_progress_shows_figures_and_the_last_line(terminals: Any) -> None:
-    terminal = terminals("print booting\nspin", "--serial", "null", "--timeout", "1.5")
+    terminal = terminals("print booting\nspin", "--serial", "null")
     terminal.wait_for(b"1,234,567 instructions")
     terminal.wait_for(b"booting")
     assert not terminal.raw
-    assert terminal.ends() == 1
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.ends() == 128 + signal.SIGINT
 
 
 # --- pipes ----------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from patience import PATIENCE
+
 import monitor
 
 ROOT = Path(monitor.__file__).parent.parent
@@ -47,9 +49,8 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]  # fmt: skip
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
-    """Fails after a time that is long enough for everything."""
-    deadline = time.monotonic() + seconds
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not what():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.01)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from sweeping import ROOT, SMALL, spec, start
 
 from monitor.cli import main
@@ -49,7 +50,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_the_cluster_makes_the_same_table(tmp_path: Path, address: str) -> None:
     run(spec(tmp_path), tmp_path / "local.csv")
     process = start(spec(tmp_path), "--out", tmp_path / "there.csv", "--dask", address)
-    out, said = process.communicate(timeout=200)
+    out, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
     assert "Compared with mode bare" in out
@@ -62,7 +63,7 @@ def test_begun_here_and_finished_there(tmp_path: Path, address: str) -> None:
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:5]))
     path = spec(tmp_path, f'dask = "{address}"\n' + SMALL)  # where it runs changes no row
     process = start(path, "--out", tmp_path / "t.csv")
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "18 rows, 14 of them now" in said
     assert (tmp_path / "t.csv").read_bytes() == table
 

@@ -9,16 +9,17 @@ import random
 import re
 import resource
 import signal
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from sweeping import SMALL, SMALL_ROWS, spec, spinning, start, wait_for
 
 from monitor.bench import store
 from monitor.cli import main
 from monitor.errors import UserError
+from monitor.sweep import local
 from monitor.sweep.backend import Rows, Task
 from monitor.sweep.local import LocalBackend
 from monitor.sweep.spec import Spec, load
@@ -175,11 +176,12 @@ def test_a_finished_sweep_runs_nothing(tmp_path: Path, table: bytes) -> None:
 
 
 def test_ctrl_c_says_how_far_it_is(tmp_path: Path) -> None:
-    path = spinning(tmp_path, "timeout = 300\n[[guest]]\ndemo = true\nmax-instructions = 100\n")
+    other = "[[guest]]\ndemo = true\nmax-instructions = 100\n"
+    path = spinning(tmp_path, f"timeout = {PATIENCE}\n{other}")
     process = start(path, "--out", tmp_path / "t.csv", "--jobs", 2)
     wait_for(lambda: lines(tmp_path / "t.csv.journal") == 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     # 0 if it comes between the row's way to the disk and its being counted
     assert re.fullmatch(
@@ -188,7 +190,7 @@ def test_ctrl_c_says_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_workers_end_with_the_sweep(tmp_path: Path) -> None:
-    process = start(spinning(tmp_path, "timeout = 300\n"), "--out", tmp_path / "t.csv")
+    process = start(spinning(tmp_path, f"timeout = {PATIENCE}\n"), "--out", tmp_path / "t.csv")
     wait_for(lambda: bool(children(process.pid)))
     workers = children(process.pid)
     process.kill()  # it alone, and not its group
@@ -227,11 +229,11 @@ def test_a_full_disk_says_so_and_loses_nothing(tmp_path: Path, table: bytes) -> 
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    path = spinning(tmp_path, "timeout = 300\n")
+    path = spinning(tmp_path, f"timeout = {PATIENCE}\n")
     first = start(path, "--out", tmp_path / "t.csv")
     wait_for(lambda: lines(tmp_path / "t.csv.journal") == 1)
     second = start(path, "--out", tmp_path / "t.csv")
-    _, said = second.communicate(timeout=60)
+    _, said = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2 and "another vp sweep is writing there" in said
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
@@ -257,23 +259,21 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("deaths", "ended"), [(1, "timeout"), (2, DIED)])
-def test_a_worker_that_dies_is_replaced_once(tmp_path: Path, deaths: int, ended: str) -> None:
-    backend = LocalBackend(1)
+def test_a_worker_that_dies_is_replaced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int, ended: str
+) -> None:
+    send, sent = local.Worker.send, []
 
-    def kill() -> None:
-        killed: set[int] = set()
-        while len(killed) < deaths:
-            # In this order: where there is a new one, the old one does not count as running.
-            wait_for(lambda: bool({*children(os.getpid())} - killed) and backend.running == 1)
-            for pid in {*children(os.getpid())} - killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
+    def send_and_kill(worker: local.Worker, task: Task, seconds: float) -> None:
+        send(worker, task, seconds)
+        sent.append(task)
+        if len(sent) <= deaths:
+            worker.kill()
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    path = spinning(tmp_path, "timeout = 3\n")
-    rows = sweep(load(path), tmp_path / "t.csv", lambda: backend)
-    killer.join()
+    monkeypatch.setattr(local.Worker, "send", send_and_kill)
+    path = spinning(tmp_path, "timeout = 0.3\n")
+    rows = sweep(load(path), tmp_path / "t.csv", lambda: LocalBackend(1))
+    assert len(sent) == 2
     assert rows[0]["ended"] == ended
     if ended == DIED:
         assert rows[0]["detail"] == "the worker died twice: killed by SIGKILL"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.guests.small_kernel import (
@@ -157,7 +158,7 @@ class Run:
 def run(kernel: Kernel, mode: str, most: int = 2_000_000) -> Run:
     """Run to the end, which must come before `most` instructions are over."""
     machine = make(kernel, mode)
-    outcome = machine.run(max_instructions=most, timeout=120)
+    outcome = machine.run(max_instructions=most, timeout=PATIENCE)
     return look(machine, outcome)
 
 

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.ablations import ABLATIONS
@@ -25,7 +26,7 @@ def embedded_guest(mode: str, without: tuple[str, ...] = ()) -> Machine:
 def life(*without: str) -> tuple[bytes, dict[str, Any]]:
     """The embedded guest's console and statistics."""
     machine = embedded_guest("translate", without)
-    outcome = machine.run(timeout=120)
+    outcome = machine.run(timeout=PATIENCE)
     assert outcome.kind == "exit", outcome
     return machine.console, machine.statistics()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
@@ -53,7 +54,7 @@ def figures(most: int | None) -> dict[str, Any]:
     """Statistics and registers of the program above, run in slices of so many instructions."""
     machine = Machine(memory_mb=4, mode="translate")
     machine.load_flat(assemble(SOURCE, ORIGIN), ORIGIN, esp=0x90000)
-    while (ended := machine.run(max_instructions=most, timeout=60).kind) == "instructions":
+    while (ended := machine.run(max_instructions=most, timeout=PATIENCE).kind) == "instructions":
         pass
     assert ended == "exit"
     statistics = machine.statistics()

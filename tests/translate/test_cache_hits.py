@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from patience import PATIENCE
+
 from bt.assembler import assemble
 from monitor import Machine
 
@@ -35,7 +37,7 @@ def figures() -> tuple[dict[str, Any], dict[str, int]]:
     code = assemble(SOURCE, ORIGIN)
     machine = Machine(memory_mb=4, mode="translate")
     machine.load_flat(code, ORIGIN, esp=0x90000)
-    assert machine.run(timeout=60).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
     assert machine.registers["ebx"] == 2 * ROUNDS
     statistics = machine.statistics()
     return statistics["tc"], statistics["exits"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from kernel_lab import CODE, FREE, Kernel, agree, code16, descriptor, gate, make, raw, run
+from patience import PATIENCE
 
 LDT = 0x5000
 EXTRA_GDT = {
@@ -108,9 +109,9 @@ def test_breakpoints_let_no_critical_instruction_pass(stop: str) -> None:
     wanted = run(kernel, "bare").registers
     machine = make(kernel, "translate")
     machine.add_breakpoint(kernel.symbol(stop))
-    outcome = machine.run(timeout=60)
+    outcome = machine.run(timeout=PATIENCE)
     assert (outcome.kind, machine.registers["eip"]) == ("address", kernel.symbol(stop))
-    assert machine.run(timeout=60).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
     assert machine.registers["eax"] == machine.registers["ebx"] == wanted["ebx"]
 
 

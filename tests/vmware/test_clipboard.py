@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from guest_side import low, make_backdoor
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.cli.run import share_clipboard
@@ -150,7 +151,7 @@ def shared(
         (str(tmp_path / found.paste[0]), *found.paste[1:]),
     )
     backdoor = make_backdoor(restrictions)
-    backdoor.clipboard.shared = HostClipboard(tool)
+    backdoor.clipboard.shared = HostClipboard(tool, seconds=PATIENCE)
     return backdoor
 
 

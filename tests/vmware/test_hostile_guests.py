@@ -13,6 +13,7 @@ import zlib
 
 import pytest
 from machine_lab import DATA3, GP, MachineLab
+from patience import PATIENCE
 
 from bt.interp.state import DS
 
@@ -80,7 +81,7 @@ def test_random_calls_are_survived_and_the_same_in_every_mode(call: str) -> None
     states = []
     for mode in ("bare", "trap", "translate"):
         lab = guest(mode, call, seed=1)
-        outcome = lab.machine.run(timeout=60)
+        outcome = lab.machine.run(timeout=PATIENCE)
         assert outcome.kind in ("stuck", "poweroff", "reset"), outcome
         states.append(final_state(lab))
     assert states[0] == states[1] == states[2]

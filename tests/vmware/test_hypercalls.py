@@ -6,10 +6,11 @@ The layout is the one published for KVM: struct kvm_vmware_exit.
 from __future__ import annotations
 
 import struct
-import time
+import threading
 
 import pytest
 from machine_lab import CODE, GP, PF, UD, MachineLab
+from patience import PATIENCE
 
 from monitor.vmware.exits import VmwareExit
 
@@ -273,8 +274,10 @@ def test_a_callback_that_raises_ends_the_machine(mode: str) -> None:
 def test_a_slow_callback_ends_the_machine(mode: str) -> None:
     lab = lab_with(mode)
     lab.machine.callback_seconds = 0.05
-    lab.machine.on_hypercall = lambda exit_: time.sleep(1)
+    told = threading.Event()
+    lab.machine.on_hypercall = lambda exit_: told.wait(PATIENCE) and None
     outcome = lab.run(program(lab, "vmcall")).outcome
+    told.set()
     assert outcome.kind == "callback" and "within 0.05 seconds" in outcome.detail
     lab.machine.on_hypercall = lambda exit_: None
     assert lab.run().vector is None, "another function can go on from there"

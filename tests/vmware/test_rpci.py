@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-import time
+import threading
 from typing import Any
 
 import pytest
 from guest_side import GuestChannel, make_backdoor, rpc
+from patience import PATIENCE
 
 from monitor.errors import UserError
 from monitor.vmware.callback import CallbackFailed
@@ -332,10 +333,11 @@ class TestUserCommands:
         assert channel.receive() is None  # the channel is as before a message
 
     def test_one_that_is_slow_ends_the_run(self) -> None:
-        backdoor = make_backdoor(seconds=0.01)
-        backdoor.tools.register("slow", lambda args: time.sleep(1))
+        backdoor, told = make_backdoor(seconds=0.01), threading.Event()
+        backdoor.tools.register("slow", lambda args: told.wait(PATIENCE) and None)
         with pytest.raises(CallbackFailed, match=r"did not return within 0\.01 seconds"):
             rpc(backdoor, "slow")
+        told.set()
 
     @pytest.mark.parametrize("high", [False, True])
     def test_one_runs_although_nobody_wants_its_reply(self, high: bool) -> None:

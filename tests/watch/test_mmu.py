@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pytest
 from IPython.lib.pretty import pretty
+from patience import PATIENCE
 from rich.console import Console
 from watch_lab import ORIGIN, embedded, flat
 
@@ -290,7 +291,7 @@ def test_looking_between_steps_does_not_change_the_run() -> None:
 def test_the_place_of_the_program() -> None:
     """Code that runs out of the cache was fetched by nobody: only its data pages are filled."""
     machine = flat()
-    machine.run(timeout=60)
+    machine.run(timeout=PATIENCE)
     found = pages(machine.watch.mmu().shadow("kernel").ranges)[ORIGIN]
     assert isinstance(found, ShadowRange)
     assert found.state == ABSENT

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from IPython.lib.pretty import pretty
+from patience import PATIENCE
 from rich.console import Console
 from watch_lab import ORIGIN, ROUNDS, assembled, embedded, flat
 
@@ -20,7 +21,7 @@ from monitor.watch.tc_model import CHAIN, COPY, EXIT, FALLS, LOOKUP, STUB, Cache
 def run(machine: Machine, counted: bool = True) -> Machine:
     if counted:
         machine.watch.count_entries()
-    assert machine.run(timeout=120).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
     return machine
 
 

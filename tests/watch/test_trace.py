@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from IPython.lib.pretty import pretty
+from patience import PATIENCE
 from watch_lab import ORIGIN, ROUNDS, embedded, flat
 
 from monitor import Machine
@@ -34,7 +35,7 @@ GOES = ("j", "call", "ret", "lret", "loop", "int", "iret", "into", "ljmp", "lcal
 
 def traced(machine: Machine, *kinds: str, count: int | None = None) -> list[TraceEvent]:
     with machine.watch.trace(*kinds) as trace:
-        machine.run(timeout=200, max_instructions=count)
+        machine.run(timeout=PATIENCE, max_instructions=count)
     assert trace.lost == 0
     return trace.events
 
@@ -160,10 +161,10 @@ def test_filter_by_reason(part: list[TraceEvent]) -> None:
 def test_a_limit_stops_the_machine_which_can_go_on() -> None:
     machine, alone = flat(), flat()
     with machine.watch.trace(INSTRUCTION, limit=50) as trace:
-        assert machine.run(timeout=60).kind == "stopped"
+        assert machine.run(timeout=PATIENCE).kind == "stopped"
     assert trace.full
     assert [event.count for event in trace.events] == list(range(50))
-    assert machine.run(timeout=60) == alone.run(timeout=60)
+    assert machine.run(timeout=PATIENCE) == alone.run(timeout=PATIENCE)
     assert machine.processor.count() == alone.processor.count()
 
 
@@ -172,7 +173,7 @@ def test_a_limit_that_is_reached_at_the_end_stops_nothing() -> None:
     with machine.watch.trace(INSTRUCTION, limit=10) as trace:
         machine.run(max_instructions=10)
     assert trace.full
-    assert machine.run(timeout=60).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
 
 
 def test_one_trace_at_a_time() -> None:
@@ -217,7 +218,7 @@ def test_counting_and_tracing_together() -> None:
     machine.watch.count_entries()
     traced(machine, INSTRUCTION)
     plain = flat()
-    plain.run(timeout=60)
+    plain.run(timeout=PATIENCE)
     assert machine.statistics()["by_kind"] == plain.statistics()["by_kind"]
     assert machine.statistics()["tc"]["lookups"] == plain.statistics()["tc"]["lookups"]
 
@@ -274,7 +275,7 @@ def test_chrome_json(part: list[TraceEvent], kinds: tuple[str, ...]) -> None:
 def test_in_a_notebook() -> None:
     machine = flat()
     with machine.watch.trace() as trace:
-        machine.run(timeout=60)
+        machine.run(timeout=PATIENCE)
     html = trace._repr_html_()
     assert "pushfd" in html
     assert f"and {len(trace.events) - 200:,} more" in html

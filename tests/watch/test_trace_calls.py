@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from patience import PATIENCE
 from watch_lab import ORIGIN
 
 from bt.assembler import assemble
@@ -37,7 +38,7 @@ def calls(mode: str) -> list[TraceEvent]:
     machine.on_hypercall = lambda exit_: None
     machine.load_flat(assemble(SOURCE, ORIGIN), ORIGIN)
     with machine.watch.trace(DEVICE) as trace:
-        assert machine.run(timeout=60).kind == "exit"
+        assert machine.run(timeout=PATIENCE).kind == "exit"
     return trace.events
 
 

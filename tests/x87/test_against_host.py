@@ -102,17 +102,25 @@ def pointers_differ(runs: Runs) -> Array:
 @pytest.mark.parametrize("prefix", [b"", b"\x66"], ids=["32-bit", "16-bit"])
 @pytest.mark.parametrize("opcode", [0xD9, 0xDD], ids=["fnstenv", "fnsave"])
 def test_store_environment(prefix: bytes, opcode: int) -> None:
-    """After an FADD, so that the opcode field has something to show; addresses differ."""
+    """After an FADD, so that the opcode field has something to show; addresses differ.
+
+    The opcode is lost as the pointers are (pointers_differ), by a task switch behind the FADD.
+    """
     rng = np.random.default_rng(10)
     cases = rotate_top(rng, random_cases(rng, COUNT, 8))
-    runs = both(bytes.fromhex("d8c1") + mem_form(opcode, 6, prefix), cases)
-    for image in (runs.host["mem"], runs.guest["mem"]):
-        if prefix:
-            image[:, 6:14] = 0
-        else:
-            image[:, 12:18] = 0
-            image[:, 20:26] = 0
-    check(runs, visible_differs(runs) | registers_differ(runs))
+    for _ in range(1 + RETRIES):
+        runs = both(bytes.fromhex("d8c1") + mem_form(opcode, 6, prefix), cases)
+        for image in (runs.host["mem"], runs.guest["mem"]):
+            if prefix:
+                image[:, 6:14] = 0
+            else:
+                image[:, 12:18] = 0
+                image[:, 20:26] = 0
+        differs = visible_differs(runs) | registers_differ(runs)
+        if not differs.any():
+            break
+        cases = cases[differs]
+    check(runs, differs)
 
 
 def test_fldcw_may_raise_what_is_pending() -> None:
