@@ -44,7 +44,7 @@ lint: $(STAMP)-lint $(STAMP)-run  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-guests:  ## fetch Debian's kernel, busybox and open-vm-tools into guests/ (through apt; installs nothing)
+guests:  ## fetch Debian's kernel, busybox, open-vm-tools and more into guests/ (through apt; installs nothing)
 	$(PYTHON) tools/fetch_guests.py
 
 bench: build $(STAMP)-bench  ## speed against the peers, cost of the monitor (BENCH=--quick: a first look)

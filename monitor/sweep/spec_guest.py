@@ -10,6 +10,7 @@
     kernel = "vmlinuz"
     initrd = "initramfs.cpio.gz"
     append = "console=ttyS0"
+    firmware-state = "bios"
     memory = 64
     type = ["uname -a\\n", { after = "login: ", text = "root\\n" }]
     until = "i686"
