@@ -176,8 +176,7 @@ def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
 def refuse_traced(c: Cpu, pa: u32, size: u32) -> i64:
     """-1: a write (in one page) that touches traced bytes, which is the monitor's to make."""
     pa = on_board(c, pa)
-    flags = c.mem.frame_flags[pa >> 12]
-    if c.external == 0 or flags & FRAME_WATCH == 0 or flags & FRAME_ROM:
+    if c.external == 0 or c.mem.frame_flags[pa >> 12] & FRAME_WATCH == 0:
         return 0
     if phys_is_ram(c, pa) == 0 or watch_hit(c.mem, pa, size) == 0:
         return 0

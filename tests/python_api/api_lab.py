@@ -68,8 +68,12 @@ def agree(
     prepare: Callable[[Machine, list[object]], object] = lambda machine, said: None,
     trap: bool = True,
 ) -> Life:
-    """Bare and translated, and trapped if the code has nothing that goes wrong there."""
+    """Bare and translated, and trapped if the code has nothing that goes wrong there.
+
+    They end at a HLT that nothing wakes.
+    """
     first = live("bare", source, prepare)
+    assert first.outcome.kind == "stuck", first.outcome
     for mode in MODES[1 if trap else 2 :]:
         assert live(mode, source, prepare).summary() == first.summary(), mode
     return first

@@ -25,7 +25,6 @@ again:
 
 def codes(prepare) -> bytes:
     life = agree(READS, lambda machine, said: prepare(machine.keyboard))
-    assert life.outcome.kind == "stuck", life.outcome
     return life.machine.read_physical(0x300000, life.registers["edi"] - 0x300000)
 
 

@@ -252,3 +252,33 @@ def test_a20_gate(lab: Lab) -> None:
     lab.cpu.set_a20(True)
     lab.run("mov ecx, [0x100500]")
     assert (lab.reg(EBX), lab.reg(ECX)) == (0xA20, 0xFFFFFFFF)
+
+
+def test_what_a_monitor_asks_of_the_walk(paged: Lab) -> None:
+    """A walk that fails says so, and leaves CR2 alone; one that succeeds sets the bits."""
+    cpu = paged.cpu
+    cpu.cr2 = 0x1234
+    paged.dword(entry(0x50000), 0)
+    assert cpu.translation(0x50123, False, False) == -1
+    assert cpu.translation(0x60123, True, True) >> 8 == 0x60123
+    assert paged.peek(entry(0x60000)) == 0x60000 | P | W | U | A | D
+    assert cpu.peek_translation(0x50123) == -1 and cpu.peek_entry(0x50123) == -1
+    assert cpu.cr2 == 0x1234
+
+
+def test_the_gate_and_the_window_are_behind_the_walk(paged: Lab) -> None:
+    """A20 closed, and physical memory that shows another part: the monitor is told where it is."""
+    cpu = paged.cpu
+    paged.dword(entry(0x50000), 0x150000 | P | W | U)
+    paged.dword(entry(0x51000), 0xFFFF1000 | P | W | U)
+    paged.ram.set_window(0xFFFF0000, 0x20000)
+    cpu.set_a20(False)
+    assert cpu.peek_translation(0x50004) == 0x50004 == cpu.translation(0x50004) >> 8
+    cpu.set_a20(True)
+    assert cpu.peek_translation(0x50004) == 0x150004 == cpu.translation(0x50004) >> 8
+    assert cpu.peek_translation(0x51004) == 0x21004 == cpu.translation(0x51004) >> 8
+    assert cpu.peek_entry(0x51004) >> 12 == 0x21
+    cpu.cr0 &= ~0x80000000
+    cpu.flush()
+    assert cpu.translation(0xFFFF0010) >> 8 == 0x20010 == cpu.peek_translation(0xFFFF0010)
+    assert cpu.translation(0xFFFEFFFF) >> 8 == 0xFFFEFFFF
