@@ -19,6 +19,7 @@ from typing import Any
 from bt.contract import MAX_STOPS
 from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import CS, DS, ES, FRAME_MONITOR, FS, GS, SS
+from monitor import watchdog
 from monitor.bare import BareProcessor
 from monitor.board import Board
 from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
@@ -362,7 +363,10 @@ class Machine:
         begun = time.perf_counter()
         self._switches.locked = True
         try:
-            outcome = self._guest_calls.resume() or self.loop.run(limits)
+            with watchdog.limit(limits.deadline, self.board, self.processor):
+                outcome = self._guest_calls.resume() or self.loop.run(limits)
+        except watchdog.TimeOver as over:  # not in the loop, which knows it too
+            outcome = over.outcome()
         finally:
             self.seconds += time.perf_counter() - begun
         if outcome.kind == "watchpoint":
