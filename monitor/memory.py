@@ -58,11 +58,15 @@ def _map_memory(size: int) -> mmap.mmap:
     A submission that is graded may have no shared memory (monitor/grading/policy.py).
     """
     try:
-        descriptor = os.memfd_create("guest-ram")
+        return _memory_file(size)
     except (AttributeError, OSError):
         return _private_memory(size)
+
+
+def _memory_file(size: int) -> mmap.mmap:
+    descriptor = os.memfd_create("guest-ram")
     try:
-        os.ftruncate(descriptor, size)
+        os.ftruncate(descriptor, size)  # refused where files are limited (ulimit -f)
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)
