@@ -87,8 +87,9 @@ def leave(interrupted: bool) -> None:
 
     A display that was interrupted while it began has hidden the cursor and never ends.
     """
-    if interrupted and sys.stderr.isatty():
-        sys.stderr.write(SHOW_CURSOR)
+    for stream in (sys.stdout, sys.stderr):
+        if interrupted and stream.isatty():
+            stream.write(SHOW_CURSOR)
     try:
         sys.stdout.flush()
     except (UserError, NobodyReads):
