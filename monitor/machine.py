@@ -340,8 +340,8 @@ class Machine:
         """Run until the guest ends or a limit is reached; run on with another call.
 
         * `until`: the serial console shows this text, from here on.
-        * `timeout`: so many seconds of real time are over, also in a function of yours that does not
-          return (monitor/watchdog.py).
+        * `timeout`: so many seconds of real time are over, also while a function of yours does not
+          return.
         * `max_instructions`: so many guest instructions have completed in this call.
         * `until_address`: EIP is at this linear address; the instruction there has not run.
         * `until_event`: an exit with this reason, as `on_exit` tells them ("interrupt 0x20").

@@ -16,7 +16,6 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from conftest import Board
 
 from devices.bus import Bus
 from devices.clock import ManualClock
@@ -32,6 +31,9 @@ PORTS = (*range(0x20, 0x22), *range(0x40, 0x44), 0x60, 0x61, 0x64, 0x70, 0x71, 0
          0xA0, 0xA1, 0xE9, *range(0xF4, 0xF8), *range(0x3F8, 0x400), 0x4D0, 0x4D1)  # fmt: skip
 VALUES = (0, 1, 2, 0x7F, 0x80, 0xC0, 0xFF)
 PASSING = (0, 1, 100, 900, 60_000, 10**6, 10**9, 3600 * 10**9, DAY, 30 * DAY)
+
+
+MakeBoard = Callable[[], Any]  # conftest.py
 
 
 class TooMany(AssertionError):
@@ -61,9 +63,9 @@ def lines(function: Callable[..., Any], *args: Any) -> int:
 class Guest:
     """One that does anything, on a board whose calls are counted."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, board: Any) -> None:
         self.random = random.Random(seed)
-        self.board = Board()
+        self.board = board
         self.worst: dict[str, int] = {}
 
     def call(self, name: str, function: Callable[..., Any], *args: Any) -> None:
@@ -105,8 +107,8 @@ class Guest:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_call_is_long(seed: int) -> None:
-    guest = Guest(seed)
+def test_no_call_is_long(seed: int, make_board: MakeBoard) -> None:
+    guest = Guest(seed, make_board())
     for _ in range(STEPS):
         guest.step()
     assert {name: count for name, count in guest.worst.items() if count > MOST} == {}
@@ -122,8 +124,7 @@ def test_the_count_sees_a_loop() -> None:
         lines(lambda: [None for _ in iter(int, 1)])
 
 
-def test_an_alarm_that_never_comes_costs_as_little_as_one_that_does() -> None:
-    board = Board()
+def test_an_alarm_that_never_comes_costs_as_little_as_one_that_does(board: Any) -> None:
 
     def write(register: int, value: int) -> int:
         board.outb(0x70, register)
@@ -164,8 +165,7 @@ def test_the_alarm_comes_when_comparing_every_second_would_find_it() -> None:
         assert rtc._seconds_to_alarm() == wanted, (start, alarm)
 
 
-def test_days_of_periodic_interrupts_are_caught_up_in_one_go() -> None:
-    board = Board()
+def test_days_of_periodic_interrupts_are_caught_up_in_one_go(board: Any) -> None:
     for register, value in ((0x0A, 0x23), (0x0B, 0x72)):  # 8192 Hz, all three interrupts
         board.outb(0x70, register)
         board.outb(0x71, value)
@@ -181,8 +181,7 @@ UNREAD = ((0x60, 0xEE), (0x60, 0x00), (0x64, 0x20), (0x64, 0xC0))
 
 
 @pytest.mark.parametrize(("port", "value"), UNREAD)
-def test_answers_that_nobody_reads_do_not_pile_up(port: int, value: int) -> None:
-    board = Board()
+def test_answers_that_nobody_reads_do_not_pile_up(board: Any, port: int, value: int) -> None:
     for _ in range(1000):
         board.outb(port, value)
     assert len(json.dumps(board.pc.snapshot())) < MOST_STATE

@@ -170,6 +170,21 @@ sys.exit(monitor.cli.main())
     assert vp(folder, "lab list", program)[:2] == (130, "")
 
 
+def test_ctrl_c_while_a_submission_is_checked(folder: Path) -> None:
+    """A terminal's Ctrl-C is for all processes of the group, and only one of them has a say."""
+    (folder / "lab1.py").write_text("import sys\nprint('here', flush=True)\nwhile True: pass\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monitor", "lab", "check", "1", "lab1.py"], cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"here\n"
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("verb", ["run", "demo", "bench", "sweep"])
 def test_ctrl_c_gives_the_terminal_back(folder: Path, verb: str) -> None:
     """On a pseudo-terminal that the verb draws on: its cursor is shown, its keys echo again."""
