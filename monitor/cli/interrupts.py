@@ -67,9 +67,10 @@ class Interrupts:
         _thread.interrupt_main()
 
     def _could_not_be_raised(self, lost: Any) -> None:
+        """Once interrupted, finalizers complain of objects that were never finished."""
         if lost.exc_type is KeyboardInterrupt:
             _thread.start_new_thread(self._send_again, ())
-        else:
+        elif not self.seen:
             self._unraisable(lost)
 
 

@@ -170,6 +170,23 @@ sys.exit(monitor.cli.main())
     assert vp(folder, "lab list", program)[:2] == (130, "")
 
 
+def test_ctrl_c_in_the_middle_of_a_constructor(folder: Path) -> None:
+    """What is half made is finalized, and that fails."""
+    program = """
+import os, signal, sys
+import monitor.cli, monitor.cli.lab
+class Half:
+    def __init__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        self.made = True
+    def __del__(self):
+        print(self.made)
+monitor.cli.lab.run = lambda args: Half() and 0
+sys.exit(monitor.cli.main())
+"""
+    assert vp(folder, "lab list", program)[:2] == (130, "")
+
+
 def test_ctrl_c_while_a_submission_is_checked(folder: Path) -> None:
     """A terminal's Ctrl-C is for all processes of the group, and only one of them has a say."""
     (folder / "lab1.py").write_text("import sys\nprint('here', flush=True)\nwhile True: pass\n")
