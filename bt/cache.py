@@ -82,7 +82,8 @@ class TranslationCache:
         self.base = base
         self.size = size
         # An anonymous map, because the host gives it memory only where it is written.
-        self.eip_map = memoryview(mmap.mmap(-1, 4 * size)).cast("I")
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self.eip_map = memoryview(mmap.mmap(-1, 4 * size, flags=private)).cast("I")
         self.undo_map = bytearray(size)
         tables = memory[tables_at:].cast("I")
         cut = [tables[i * ENTRIES : (i + 1) * ENTRIES] for i in range(2 * CONTEXT_COUNT)]

@@ -82,6 +82,10 @@ class Bus:
                 self._port_reads[port << 3 | size] = (device.read_port, offset)
                 self._port_writes[port << 3 | size] = (device.write_port, offset)
 
+    def owner_of(self, port: int) -> str | None:
+        """The name of the device that answers there, if one does."""
+        return self._port_owner.get(port)
+
     def read_port(self, port: int, size: int) -> int:
         """IN of 1, 2 or 4 bytes; all ones where nobody answers."""
         entry = self._port_reads.get(port << 3 | size)

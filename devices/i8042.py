@@ -26,6 +26,7 @@ from devices.scancodes import BREAK, TO_SET_1
 from devices.timers import Timer
 
 BYTE_NS = 50_000
+MOST_REPLIES = 16
 
 STATUS_OBF, STATUS_SYS, STATUS_COMMAND, STATUS_UNLOCKED = 0x01, 0x04, 0x08, 0x10
 STATUS_AUX, STATUS_TIMEOUT = 0x20, 0x40
@@ -203,7 +204,9 @@ class I8042(Chip):
     # The output buffer
 
     def _reply(self, byte: int, flags: int = 0) -> None:
-        self.replies.append(flags << 8 | byte)
+        """For the guest to read. One that never does has the first ones, and no more."""
+        if len(self.replies) < MOST_REPLIES:
+            self.replies.append(flags << 8 | byte)
 
     def _fill(self) -> None:
         """Put the next byte into the output buffer, or see that it comes."""

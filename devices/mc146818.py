@@ -271,22 +271,13 @@ class Mc146818(Chip):
 
     def _seconds_to_alarm(self) -> int | None:
         """How many updates until the alarm matches, 1 to 86400; None for an impossible alarm."""
-        start = self._second_of_day()
-        hours = self._alarm_hours()
-        minutes = self._alarm_value(MINUTES_ALARM)
-        seconds = self._alarm_value(SECONDS_ALARM)
-        when = start + 1
-        while when <= start + SECONDS_PER_DAY:
-            second = when % SECONDS_PER_DAY
-            if hours is not None and second // 3600 != hours:
-                when += 3600 - second % 3600
-            elif minutes is not None and second // 60 % 60 != minutes:
-                when += 60 - second % 60
-            elif seconds is not None and second % 60 != seconds:
-                when += 1
-            else:
-                return when - start
-        return None
+        minutes, seconds = self._alarm_value(MINUTES_ALARM), self._alarm_value(SECONDS_ALARM)
+        alarm = self._alarm_hours(), minutes, seconds
+        for value, most in zip(alarm, (24, 60, 60), strict=True):
+            if value is not None and value >= most:
+                return None
+        first = (self._second_of_day() + 1) % SECONDS_PER_DAY
+        return _next_match(first, *alarm) - first + 1
 
     def _alarm_value(self, register: int) -> int | None:
         value = self.cmos[register]
@@ -352,3 +343,28 @@ class Mc146818(Chip):
 
     def restored(self) -> None:
         self._schedule()
+
+
+def _next_match(
+    first: int, hours: int | None, minutes: int | None, seconds: int | None
+) -> int:
+    """The first second of the day, from `first` on, that an alarm means; None stands for any.
+
+    Beyond 86399 it is one of the next day. An odometer: as much as can stay of `first` stays, the
+    next wheel goes on to the next figure it may show, and the wheels behind it to their lowest.
+
+    >>> _next_match(3600 + 59, None, 30, 0), _next_match(0, 23, None, None)
+    (5400, 82800)
+    """
+    hour, minute, second = first // 3600, first // 60 % 60, first % 60
+    low_minute, low_second = minutes or 0, seconds or 0
+    if hours in (None, hour):
+        if minutes in (None, minute) and (seconds is None or seconds >= second):
+            return first if seconds is None else first - second + seconds
+        later = minute + 1 if minutes is None else minutes
+        if minute < later < 60:
+            return (hour * 60 + later) * 60 + low_second
+    later = hour + 1 if hours is None else hours
+    if not hour < later < 24:
+        later = 24 + (hours or 0)
+    return (later * 60 + low_minute) * 60 + low_second

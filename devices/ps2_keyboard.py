@@ -181,31 +181,36 @@ class Ps2Keyboard(Chip):
         if not had_data and self.has_data():
             self._on_data()
 
+    def _reply(self, *answer: int) -> None:
+        """Answers wait in a buffer too, and what has no room in it is lost."""
+        if len(self.replies) + len(answer) <= BUFFER_SIZE:
+            self.replies.extend(answer)
+
     def _argument(self, command: int, value: int) -> None:
-        self.replies.append(ACK)
+        self._reply(ACK)
         if command == SET_LEDS:
             self.leds = value & 7
         elif command == SET_TYPEMATIC:
             self.typematic = value & 0x7F
         elif value == 0:  # which scan code set? there is but one
-            self.replies.append(SCAN_CODE_SET)
+            self._reply(SCAN_CODE_SET)
 
     def _command(self, value: int) -> None:
         if value == ECHO:
-            self.replies.append(ECHO)
+            self._reply(ECHO)
         elif value == RESEND_LAST:
-            self.replies.append(self.last_sent)
+            self._reply(self.last_sent)
         elif value in WITH_ARGUMENT:
-            self.replies.append(ACK)
+            self._reply(ACK)
             self.command = value
         elif value in KEY_TYPES:
-            self.replies.append(ACK)
+            self._reply(ACK)
         elif value == IDENTIFY:
-            self.replies.extend((ACK, *IDENTITY))
+            self._reply(ACK, *IDENTITY)
         elif value in (ENABLE, DISABLE, DEFAULTS, RESET):
             self._restart(value)
         else:
-            self.replies.append(RESEND)
+            self._reply(RESEND)
 
     def _restart(self, value: int) -> None:
         if value != ENABLE:
@@ -213,9 +218,9 @@ class Ps2Keyboard(Chip):
         self.buffer.clear()
         self.inside_key = False
         self.replies.clear()
-        self.replies.append(ACK)
+        self._reply(ACK)
         if value == RESET:
-            self.replies.append(SELF_TEST_PASSED)
+            self._reply(SELF_TEST_PASSED)
         if value != DEFAULTS:
             self.scanning = value != DISABLE
 

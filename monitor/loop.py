@@ -28,6 +28,7 @@ from monitor.clock import Clock, HostClock
 from monitor.outcome import Outcome
 from monitor.processor import Processor
 from monitor.vmware.callback import CallbackFailed
+from monitor.watchdog import TimeOver
 
 # Instructions between looks at the host (stop requests, time limit, input). The loop adapts this to
 # what the guest does, so that a turn takes neither much less nor much more than these times; the
@@ -77,6 +78,8 @@ class Loop:
                 outcome = self._turn(limits)
             except CallbackFailed as failure:
                 outcome = Outcome("callback", detail=str(failure))
+            except TimeOver as over:
+                outcome = over.outcome()
             if outcome is not None:
                 self._stop.clear()
                 return outcome
@@ -156,9 +159,12 @@ class Loop:
         self.halted = False
         self.interrupts += 1
         vector = self.board.pc.pic.acknowledge()
-        if self.processor.listeners:
-            self.processor.tell(f"interrupt {vector:#x}", self.processor.ideal.eip)
-        if self.processor.interrupt(vector) != EXIT_NONE:
+        try:
+            if self.processor.listeners:
+                self.processor.tell(f"interrupt {vector:#x}", self.processor.ideal.eip)
+        finally:  # the controller has handed it out
+            reason = self.processor.interrupt(vector)
+        if reason != EXIT_NONE:
             return Outcome("shutdown", detail="triple fault while an interrupt was delivered")
         return None
 

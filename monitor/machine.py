@@ -19,6 +19,7 @@ from typing import Any
 from bt.contract import MAX_STOPS
 from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import CS, FRAME_MONITOR
+from monitor import watchdog
 from monitor.bare import BareProcessor
 from monitor.board import Board
 from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
@@ -397,7 +398,8 @@ class Machine:
         * `until`: the serial console shows this text. `since` says which text counts: "new", what
           is complete only after this call; "all", also what it shows already; or a position of
           `machine.output`, for what lies from there on.
-        * `timeout`: so many seconds of real time are over.
+        * `timeout`: so many seconds of real time are over, also while a function of yours does not
+          return.
         * `max_instructions`: so many guest instructions have completed in this call.
         * `until_address`: EIP is at this linear address; the instruction there has not run.
         * `until_event`: an exit with this reason, as `on_exit` tells them ("interrupt 0x20").
@@ -413,11 +415,14 @@ class Machine:
         begun = time.perf_counter()
         self._switches.locked = True
         try:
-            while True:
-                self._arm(until_address)
-                outcome = self._guest_calls.resume() or self.loop.run(limits)
-                if not self._hooked(outcome, until_address):
-                    return outcome
+            with watchdog.limit(limits.deadline, self.board, self.processor, self.hooks):
+                while True:
+                    self._arm(until_address)
+                    outcome = self._guest_calls.resume() or self.loop.run(limits)
+                    if not self._hooked(outcome, until_address):
+                        return outcome
+        except watchdog.TimeOver as over:  # not in the loop, which knows it too
+            return over.outcome()
         finally:
             self.seconds += time.perf_counter() - begun
 

@@ -20,6 +20,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -209,4 +210,5 @@ def say(text: str, raw: bool) -> None:
     """Print a message of ours; a raw terminal needs its carriage returns written out."""
     if raw:
         text = text.replace("\n", "\r\n")
-    write_all(sys.stderr.fileno(), text.encode(errors="replace"))
+    with suppress(OSError):  # nobody is left to tell
+        write_all(sys.stderr.fileno(), text.encode(errors="replace"))

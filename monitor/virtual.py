@@ -226,8 +226,10 @@ class VirtualProcessor(Processor):
     def run_direct(self, budget: int) -> int:
         engine = self.engine
         engine.use_space(self.shadow.user)
-        reason = engine.run_direct(self.ideal, HIDDEN_BASE, self.total, budget)
-        self.account("direct", engine.icount())
+        try:
+            reason = engine.run_direct(self.ideal, HIDDEN_BASE, self.total, budget)
+        finally:
+            self.account("direct", engine.icount())
         engine.give_null_segments(self.ideal)
         if self.not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
@@ -274,17 +276,19 @@ class VirtualProcessor(Processor):
 
     def _step_ideal(self, budget: int) -> int:
         ideal = self.ideal
-        if self.stops and self._passed == (self.total, self._linear()):
-            ideal.set_icount(self.total)
-            reason = ideal.step_past()
-        else:
-            reason = ideal.run_at(self.total, budget)
-        self.account("emulated", ideal.icount())
+        try:
+            if self.stops and self._passed == (self.total, self._linear()):
+                ideal.set_icount(self.total)
+                reason = ideal.step_past()
+            else:
+                reason = ideal.run_at(self.total, budget)
+        finally:  # a device's bug too comes out behind an instruction, which counts
+            self.account("emulated", ideal.icount())
+            news = ideal.take_news()
+            if news:
+                self._follow(news)
         if reason == EXIT_BREAKPOINT:
             self._passed = (self.total, self._linear())
-        news = ideal.take_news()
-        if news:
-            self._follow(news)
         return self.not_stopped(reason)
 
     def not_stopped(self, reason: int) -> int:

@@ -111,7 +111,7 @@ def is_null(pointer: Any) -> bool:
 
 def _zeroed(size: int) -> memoryview:
     """An anonymous map: untouched pages cost nothing, as with calloc."""
-    return memoryview(mmap.mmap(-1, size))
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def alloc8(count: int) -> U8Ptr:

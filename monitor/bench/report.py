@@ -14,6 +14,7 @@ from monitor.bench import tables
 from monitor.bench.model import Model
 from monitor.bench.results import Results
 from monitor.errors import UserError
+from monitor.whole_file import write_whole
 
 FILE = "report.html"
 MISSING = "figures need matplotlib: pip install 'virtual-platform[report]'"
@@ -58,7 +59,7 @@ def write(results: Results, folder: Path) -> str:
         + "\n</body></html>\n"
     )
     try:
-        (folder / FILE).write_text(page, encoding="utf-8")
+        write_whole(folder / FILE, page)
     except OSError as error:
         raise UserError(f"cannot write {folder / FILE}: {error.strerror}") from error
     return missing

@@ -6,6 +6,7 @@ about.json says what was measured and how; with the host's clock also on which h
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from monitor.bench.model import real_exits
 from monitor.bench.rows import KINDS, Counts, Row
 from monitor.errors import UserError
+from monitor.whole_file import write_whole
 
 ROWS, TABLE, ABOUT = "rows.csv", "table.csv", "about.json"
 COUNTS = ("instructions", *KINDS, "exits", "exits_by_reason", "fills", "code_translated", "lookups",
@@ -83,16 +85,17 @@ def write(
         _write_csv(folder / ROWS, COLUMNS, ([line[name] for name in COLUMNS] for line in rows))
         _write_csv(folder / TABLE, head, table)
         text = json.dumps(about, indent=2, sort_keys=True) + "\n"
-        (folder / ABOUT).write_text(text, encoding="utf-8")
+        write_whole(folder / ABOUT, text)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _write_csv(path: Path, head: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(lines)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(lines)
+    write_whole(path, text.getvalue())
 
 
 def read(folder: Path) -> Stored:

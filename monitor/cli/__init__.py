@@ -1,123 +1,114 @@
 """The command `vp`: one verb, one file of this folder.
 
-A verb is a module as `Verb` describes it. Its words come first: what it does in one line, then what
-a user has to know, at the end its exit statuses; indented lines are shown as they are. Its heavy
-imports (numpy, rich, keystone, the processor) stand inside run(), so that `vp --help` is instant.
-docs/reference/cli.md is made from all of them (tools/docs/cli_reference.py).
+A verb is a module as `Verb` in parser.py describes it. Its words come first: what it does in one
+line, then what a user has to know, at the end its exit statuses; indented lines are shown as they
+are. Its heavy imports (numpy, rich, keystone, the processor) stand inside run(), so that
+`vp --help` is instant. tools/docs/cli_reference.py makes docs/reference/cli.md from all of them.
 
     >>> main(["run", "--memory", "lots"])
     2
 
-prints ``vp: error: argument --memory: ...`` on standard error. Exit statuses: 0 as asked, 1 not
-as asked, 2 bad usage or input, 130 interrupted. What nobody foresaw is a traceback.
+prints ``vp: error: argument --memory: ...`` on standard error. Exit statuses, of every verb:
+
+    0    as asked                      130  interrupted (Ctrl-C)
+    1    not as asked                  141  nobody reads standard output any more (`vp ... | head`)
+    2    bad usage or input; standard output or a file could not be written
+
+What nobody foresaw is a traceback. Nothing that takes time is imported here, since Ctrl-C is only
+ours once main() runs.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import signal
-import sys
-from collections.abc import Sequence
-from importlib import import_module
-from typing import Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
-from monitor.errors import UserError
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace", "bench", "sweep",
-         "lab")  # fmt: skip
+    from monitor.cli.parser import VERBS, Parser, Verb, build_parser, verbs
 
-INTERRUPTED = 128 + signal.SIGINT
-DESCRIPTION = "A virtual machine monitor for 32-bit x86 PCs in the manner of 1999."
+__all__ = ["VERBS", "Parser", "Verb", "build_parser", "main", "verbs"]
+
+FAILED, INTERRUPTED, NOBODY_READS = 1, 130, 141  # 128 + SIGINT, 128 + SIGPIPE
 
 
-class Verb(Protocol):
-    """What the module of a verb has."""
+def __getattr__(name: str) -> Any:
+    """The parser's names, once somebody wants them."""
+    if name in __all__:
+        from monitor.cli import parser
 
-    __doc__: str | None
-    NAME: str  #: how it is called
-    HELP: str  #: one line for the list of verbs
-    EXAMPLES: Sequence[str]  #: whole command lines
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Its options."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do it; its exit status. UserError for bad input."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with its errors in one line, and no guessing at shortened options."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(UserError.status, f"vp: error: {message} (`{self.prog} --help` explains)\n")
-
-
-class ShowVersion(argparse.Action):
-    """`--version`: looking the version up takes time, so it is done only when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_ignored: Any, **_also: Any) -> NoReturn:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            number = version("virtual-platform")
-        except PackageNotFoundError:
-            number = "(run from its sources, not installed)"
-        print(f"vp {number}")
-        parser.exit(0)
-
-
-def verbs() -> list[Verb]:
-    """Every verb, in the order of the list that `vp --help` shows."""
-    return [cast(Verb, import_module(f"monitor.cli.{name}")) for name in VERBS]
-
-
-def build_parser() -> Parser:
-    """The parser of `vp` with every verb's own."""
-    parser = Parser(prog="vp", description=DESCRIPTION, epilog="`vp VERB --help` explains a verb.")
-    parser.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
-    parsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in verbs():
-        described = parsers.add_parser(
-            verb.NAME, help=verb.HELP, description=verb.__doc__,
-            epilog="\n".join(("examples:", *(f"  {line}" for line in verb.EXAMPLES))),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        verb.add_arguments(described)
-        described.set_defaults(run=verb.run)
-    return parser
+        return getattr(parser, name)
+    raise AttributeError(name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit status."""
+    """Run one verb; its exit status.
+
+    Without arguments it is the process's own, whose standard streams and Ctrl-C are then ours.
+    With arguments it is a guest in somebody's process.
+    """
+    if argv is not None:
+        return run_verb(argv)
+    from monitor.cli.interrupts import Interrupts
+
+    with Interrupts() as interrupts:
+        from monitor.cli import streams
+
+        streams.take()
+        try:
+            status = run_verb(None, interrupts)
+            return INTERRUPTED if interrupts.seen else status  # it came too late to be raised
+        except BaseException:
+            if interrupts.seen:  # a library may have made something else of it
+                return INTERRUPTED
+            raise
+        finally:
+            streams.leave(interrupts.seen)
+
+
+def run_verb(argv: Sequence[str] | None, interrupts: Any = None) -> int:
+    """Its exit status, whatever became of it, but for what nobody foresaw."""
+    import sys
+
+    from monitor.cli.streams import NobodyReads
+    from monitor.errors import UserError
+
     try:
-        args = build_parser().parse_args(argv)
-        status: int = args.run(args)
-        sys.stdout.flush()
+        status = _run(argv, interrupts)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
-    except SystemExit as leave:  # argparse's way out; here it is a status like any other
-        return leave.code if isinstance(leave.code, int) else 1
     except UserError as error:
-        print(f"vp: error: {error}", file=sys.stderr)
-        return error.status
+        return _say(error)
     except ImportError as error:
         from bt.interp.sources import StaleBuildError  # not above: `vp --help` must be instant
 
         if not isinstance(error, StaleBuildError):
             raise
-        print(f"vp: error: {error}", file=sys.stderr)
-        return UserError.status
+        return _say(error)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return _nobody_reads()
+    except (NobodyReads, BrokenPipeError):
+        return NOBODY_READS
 
 
-def _nobody_reads() -> int:
-    """The reader of our output went away (`vp scan F | head`): leave quietly, as tools do."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, sys.stdout.fileno())  # Python flushes once more on its way out
-    return 128 + signal.SIGPIPE
+def _run(argv: Sequence[str] | None, interrupts: Any) -> int:
+    from monitor.cli.parser import build_parser
+
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as leave:  # argparse's way out; here it is a status like any other
+        return leave.code if isinstance(leave.code, int) else FAILED
+    if interrupts is not None:
+        interrupts.raise_from_now_on()
+    status: int = args.run(args)
+    return status
+
+
+def _say(error: Exception) -> int:
+    import sys
+
+    from monitor.errors import UserError
+
+    print(f"vp: error: {error}", file=sys.stderr)
+    return UserError.status

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.cli import lab_grade
 from monitor.errors import UserError
+from monitor.whole_file import write_whole
 
 if TYPE_CHECKING:
     from monitor.labs.report import LabReport
@@ -85,7 +86,7 @@ def _start(args: argparse.Namespace) -> int:
     try:
         args.folder.mkdir(parents=True, exist_ok=True)
         for source, goal in zip(wanted, goals, strict=True):
-            goal.write_bytes(source.read_bytes())
+            write_whole(goal, source.read_bytes())
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise UserError(f"{args.folder}: cannot write there ({why})") from None

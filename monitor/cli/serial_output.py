@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from monitor.cli.streams import trouble_with_output
 from monitor.config import SerialConfig
 from monitor.errors import UserError
 from monitor.terminal import write_all
@@ -53,11 +54,12 @@ class SerialOutput:
 
     def check(self) -> None:
         """Raise what went wrong, if something did."""
-        if isinstance(self._trouble, BrokenPipeError):
-            raise self._trouble
-        if self._trouble is not None:
-            name = self._config.path or "standard output"
-            raise UserError(f"cannot write the serial output to {name}: {self._trouble.strerror}")
+        if self._trouble is None:
+            return
+        if self._config.path is None:
+            raise trouble_with_output(self._trouble)
+        why = self._trouble.strerror
+        raise UserError(f"cannot write the serial output to {self._config.path}: {why}")
 
 
 def _nothing() -> None:

@@ -1,16 +1,16 @@
 """A text file that an option names: written whole or not at all, to a place checked before the run.
 
-The file grows under a temporary name beside its own and takes its own name when it is complete.
-What is no regular file (/dev/stdout, a pipe) cannot be replaced and is written as it is.
+It may be written in parts, as they come (monitor/whole_file.py).
 """
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.errors import UserError
+from monitor.whole_file import draft_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,11 +22,7 @@ class TextFile:
     def __init__(self, path: Path, option: str) -> None:
         self.path = path
         self._option = option
-        self._target = Path(os.path.realpath(path))
-        in_place = self._target.exists() and not self._target.is_file()
-        self._draft = self._target if in_place else self._target.with_name(
-            f".{self._target.name}.{os.getpid()}"
-        )
+        self._draft, self._target = draft_of(path)
 
     def __enter__(self) -> Self:
         try:
@@ -36,7 +32,8 @@ class TextFile:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._stream.close()
+        with suppress(OSError):  # what could not be written is still in its buffer
+            self._stream.close()
         if self._draft != self._target:
             self._draft.unlink(missing_ok=True)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.errors import UserError
+from monitor.whole_file import write_whole
 
 if TYPE_CHECKING:
     from bt.virtualizability.survey import Survey
@@ -80,6 +81,6 @@ def _write_json(name: str, result: Survey) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(name).write_text(text, encoding="utf-8")
+        write_whole(Path(name), text)
     except OSError as error:
-        raise UserError(f"{name}: {error.strerror}") from None
+        raise UserError(f"cannot write --json {name}: {error.strerror}") from None

@@ -16,6 +16,7 @@ from monitor.gdb.target import Target
 from monitor.machine import Machine
 from monitor.symbols.elf_file import symbol_file
 from monitor.symbols.kallsyms import read_kallsyms
+from monitor.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _symbols(view: View, words: Sequence[str]) -> str:
     table = read_kallsyms(view.machine.memory.map())
     path = Path(words[0])
     try:
-        path.write_bytes(symbol_file(table))
+        write_whole(path, symbol_file(table))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
     return f"{len(table):,} symbols of the guest's kernel are in {path}: symbol-file {path}"

@@ -26,6 +26,7 @@ from monitor.grading.limits import Limits
 from monitor.grading.reports import printable, without_points
 from monitor.grading.verdict import Grade
 from monitor.labs.report import LabReport
+from monitor.whole_file import write_whole
 
 COLUMNS = ("student", "lab", "status", "score", "out_of", "tests_passed", "tests", "flags", "why")
 NOT_GRADED = "not graded"  # left out by --only, or by an interruption
@@ -38,15 +39,13 @@ class Gradebook:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._write(folder / ".writable", "")
+            write_whole(folder / ".writable", "")
             (folder / ".writable").unlink()
         except OSError as error:
-            why = (error.strerror or "").lower()
-            raise UserError(f"--out {folder}: cannot write there ({why})") from error
+            raise self._trouble(error) from error
 
     def keep(self, grade: Grade, key: str) -> None:
         place = self._place(grade)
-        place.parent.mkdir(exist_ok=True)
         self._write(place.with_name(place.name + ".txt"), feedback.text(grade))
         document = {"key": key, **asdict(grade), "score": grade.score}
         self._write(place.with_name(place.name + ".json"),
@@ -80,10 +79,15 @@ class Gradebook:
 
     def _write(self, path: Path, text: str) -> None:
         """Whole or not at all."""
-        draft = path.with_name(f".draft-{os.getpid()}")
-        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            stream.write(text)
-        draft.replace(path)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, text)
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: OSError) -> UserError:
+        why = (error.strerror or "").lower()
+        return UserError(f"--out {self.folder}: cannot write there ({why})")
 
 
 def key(source: bytes, limits: Limits, labs: str) -> str:

@@ -25,9 +25,9 @@ class Limits:
 
     cpu: int = 50  # seconds of processor time
     wall: int = 200  # seconds that pass; more than `cpu`, since others use the processor too
-    memory: int = 1024  # MiB in use, files in memory included
+    memory: int = 1024  # MiB in use
     mapped: int = 8192  # MiB of addresses
-    file: int = 24  # MiB in one file; only files in memory can be written
+    file: int = 24  # MiB in one file, if the filter let one be written
     descriptors: int = 32
     output: int = 16 * MIB  # bytes printed, after which the run is ended
     reports: int = 4 * MIB  # bytes over the report's descriptor

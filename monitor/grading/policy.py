@@ -3,7 +3,12 @@
 An allow-list: what Python and the monitor need to compute. What is not here cannot be done, above
 all: clone, fork, execve (processes and threads), socket and socketpair (network), open for writing
 (ARGUMENTS below), unlink, rename, truncate, chmod, mkdir, link, mknod (files), kill of others,
-ptrace, process_vm_writev, mount, shmget, bpf, io_uring_setup.
+ptrace, process_vm_writev, mount, bpf, io_uring_setup.
+
+Nor is there shared memory: memfd_create, shmget, maps that are MAP_SHARED. Its pages belong to a
+file without a name. They stay when they are not mapped any more, or never were touched where they
+are, as long as one page is mapped; so no figure of a process has them, and no limit holds for them.
+Memory of the process alone is all in VmRSS and VmSwap (memory_use.py).
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from dataclasses import dataclass
 
 ALLOWED = {
     "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
-    "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14,
+    "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14,
     "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "access": 21,
     "pipe": 22, "select": 23, "sched_yield": 24, "mremap": 25, "msync": 26, "mincore": 27,
     "dup": 32, "dup2": 33, "pause": 34, "nanosleep": 35, "getitimer": 36, "alarm": 37,
@@ -29,7 +34,7 @@ ALLOWED = {
     "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "newfstatat": 262, "readlinkat": 267,
     "faccessat": 269, "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "get_robust_list": 274,
     "epoll_pwait": 281, "eventfd2": 290, "epoll_create1": 291, "dup3": 292, "pipe2": 293,
-    "getcpu": 309, "getrandom": 318, "memfd_create": 319, "membarrier": 324, "preadv2": 327,
+    "getcpu": 309, "getrandom": 318, "membarrier": 324, "preadv2": 327,
     "pwritev2": 328, "statx": 332, "rseq": 334, "faccessat2": 439,
 }  # fmt: skip
 
@@ -41,9 +46,11 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _FCNTL = (0, 1, 2, 3, 4, 1030, 1033, 1034)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC, seals
 _IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONREAD, FIO(N)CLEX
 
-#: MADV_NORMAL to MADV_WILLNEED, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE. Not MADV_DONTNEED: it
-#: takes shared memory out of the pages that are counted, and keeps it.
+#: MADV_NORMAL to MADV_WILLNEED, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE.
 _MADVISE = (0, 1, 2, 3, 8, 14, 15)
+
+#: MAP_SHARED, which MAP_SHARED_VALIDATE has too, and MAP_HUGETLB, whose pages VmRSS does not count.
+_MAP_NOT = 0x01 | 0x4_0000
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ def by_argument(pid: int) -> tuple[Argument, ...]:
     return (
         Argument(2, 1, bits=_WRITING),  # open
         Argument(257, 2, bits=_WRITING),  # openat
+        Argument(9, 3, bits=_MAP_NOT),  # mmap
         Argument(16, 1, values=_IOCTL),
         Argument(28, 2, values=_MADVISE),
         Argument(72, 1, values=_FCNTL),  # no F_SETOWN: it has the kernel signal others

@@ -27,7 +27,9 @@ def check_in_process(number: int, path: Path, seconds: float = SECONDS) -> LabRe
     with tempfile.TemporaryFile() as report:  # no pipe, which is full at 64 KiB
         command = [sys.executable, "-m", "monitor.labs.worker", str(number), str(path),
                    "--report-fd", str(report.fileno()), "--seconds", str(seconds)]  # fmt: skip
-        worker = subprocess.Popen(command, pass_fds=[report.fileno()], stdout=STANDARD_ERROR)
+        # In a session of its own: Ctrl-C is for us, and we end it.
+        worker = subprocess.Popen(command, pass_fds=[report.fileno()], stdout=STANDARD_ERROR,
+                                  start_new_session=True)  # fmt: skip
         try:
             status: int | None = worker.wait(seconds + GRACE)
         except subprocess.TimeoutExpired:

@@ -46,6 +46,7 @@ def _p(name: str, code: str, status: str = "graded", points: bool = NONE, flags:
 DIRECT_CALLS = """
 import ctypes, os
 call = ctypes.CDLL(None, use_errno=True).syscall
+call.restype = ctypes.c_long
 for number, *arguments in (
     (57,), (58,), (56, 0x11, 0), (56, 0x3D0F00, 0), (435, 0, 0),  # fork vfork clone clone3
     (59, b"/bin/true", 0, 0), (322, -1, b"/bin/true", 0, 0, 0),  # execve execveat
@@ -65,9 +66,80 @@ for number, *arguments in (
 
 INT80 = """
 import ctypes, mmap
-code = mmap.mmap(-1, 4096, prot=7)
+code = mmap.mmap(-1, 4096, prot=7, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 code.write(b"\\xb8\\x02\\x00\\x00\\x00\\xcd\\x80\\xc3")  # MOV EAX, 2 (fork); INT 80h; RET
 ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+"""
+
+# Memory that is nobody's pages: each call would give some, or a way to hide it.
+SHARED_CALLS = """
+import ctypes, mmap, os
+call = ctypes.CDLL(None, use_errno=True).syscall
+call.restype = ctypes.c_long
+MIB, RW = 1 << 20, mmap.PROT_READ | mmap.PROT_WRITE
+zero, (out, into) = os.open("/dev/zero", os.O_RDONLY), os.pipe()
+own = os.open(__file__, os.O_RDONLY)
+for number, *arguments in (
+    *((9, 0, MIB, RW, flags | 0x20, -1, 0) for flags in (1, 3, 0x4001, 0x8001, 0x100001)),
+    (9, 0, MIB, mmap.PROT_READ, 1, own, 0), (9, 0, MIB, mmap.PROT_READ, 1, zero, 0),
+    (9, 0, 2 * MIB, RW, 0x40022, -1, 0), (9, 0, 2 * MIB, RW, 21 << 26 | 0x40022, -1, 0),
+    *((319, b"hoard", flags) for flags in (0, 1, 2, 4, 8, 16)), (447, 0), (29, 0, MIB, 0o1600),
+    (30, 0, 0, 0), (2, b"/dev/shm/hoard", 0o102, 0o600), (257, -100, b"/dev/shm/", 0o20200002, 0),
+    (216, 0, MIB, 0, 0, 0), (72, into, 1031, MIB), (275, out, 0, into, 0, 4096, 0),
+    (276, out, into, 4096, 0), (278, into, b"", 0, 0), (53, 1, 2, 0, b"12345678"), (323, 0),
+    (425, 8, b""), (149, 0, 4096), (28, 0, 4096, 9), (310, 1, 0, 0, 0, 0, 0), (440, 0, 0, 0, 4, 0),
+    (0x40000000 | 9, 0, MIB, RW, 0x21, -1, 0), (0x40000000 | 319, b"hoard", 0),
+):
+    if call(number, *map(lambda each: ctypes.c_long(each) if type(each) is int else each,
+                         arguments)) >= 0:
+        raise Escaped((number, *arguments))
+"""
+
+# Whatever is refused is tried again another way, for as long as it takes.
+HOARD = """
+import mmap, os
+hoard = []
+def memory_file():
+    file = os.memfd_create("hoard")
+    os.write(file, bytes(1 << 20))
+    hoard.append(mmap.mmap(file, 1 << 20))
+    os.close(file)
+def unmapped():
+    shared = mmap.mmap(-1, 1 << 24)
+    shared.write(bytes(1 << 24))
+    shared.resize(4096)
+    hoard.append(shared)
+def zeros():
+    with open("/dev/zero", "r+b") as file:
+        hoard.append(mmap.mmap(file.fileno(), 1 << 20))
+def pipe():
+    ends = os.pipe()
+    os.set_blocking(ends[1], False)
+    while True:
+        os.write(ends[1], bytes(4096))
+for way in (memory_file, unmapped, zeros, pipe):
+    for _ in range(1024):
+        try:
+            way()
+        except OSError:
+            pass
+"""
+
+SPARSE = """
+import mmap
+hoard = []
+while True:
+    hoard.append(mmap.mmap(-1, 1 << 26, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000))
+    for place in range(0, 1 << 26, 4096):
+        hoard[-1][place] = 1
+"""
+
+OWN_MACHINE = """
+from monitor import Machine
+machine = Machine(memory_mb=1024)
+while True:
+    for place in range(0x100000, 1024 << 20, 4096):
+        machine.memory.write(place, b"1")
 """
 
 FORGE = """
@@ -126,10 +198,16 @@ PAYLOADS = (
     # memory
     _p("eats memory", "hoard = []\nwhile True:\n    hoard.append(bytearray(1 << 20))",
        "memory", flags="memory"),
-    _p("eats memory in files", "import os\nwhile True:\n    file = os.memfd_create('hoard')\n"
-       "    try:\n        while True:\n            os.write(file, bytes(1 << 20))\n"
-       "    except OSError:\n        pass", flags="odd"),
-    _p("hides memory", "import mmap\nmemory = mmap.mmap(-1, 1 << 20)\n"
+    _p("eats memory in files", "import os\nrefused(os.memfd_create, 'hoard')",
+       points=FULL, flags="odd"),
+    _p("eats memory that is nobody's", "import mmap\nrefused(mmap.mmap, -1, 1 << 20)",
+       points=FULL, flags="odd"),
+    _p("asks the kernel for shared memory", SHARED_CALLS, points=FULL, flags="odd"),
+    _p("hoards what is not counted", HOARD, points=FULL, flags="odd"),
+    _p("eats memory page by page", SPARSE, "memory", flags="memory odd"),
+    _p("eats memory in a machine", OWN_MACHINE, "memory", flags="memory"),
+    _p("hides memory", "import mmap\n"
+       "memory = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
        "memory.write(bytes(1 << 20))\nrefused(memory.madvise, mmap.MADV_DONTNEED)",
        points=FULL, flags="odd"),
     _p("eats shared memory", "refused(open, '/dev/shm/hoard', 'wb')", points=FULL, flags="write"),

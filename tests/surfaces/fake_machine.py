@@ -209,4 +209,4 @@ if __name__ == "__main__":
     from monitor.cli import main
 
     install()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -49,7 +49,13 @@ STATUSES = """\
 | 0 | as asked |
 | 1 | not as asked: each verb says what that is |
 | 2 | bad usage or input: one line on standard error says what to do about it |
-| 130, 141 and other numbers from 128 on | ended by a signal: 128 and its number; 130 is Ctrl-C |
+| 2 | standard output, or a file that an option names, cannot be written: a full disk, a closed stream |
+| 130 | Ctrl-C, at whatever moment |
+| 141 | nobody reads standard output any more (`vp ... \| head`) |
+| other numbers from 128 on | ended by a signal: 128 and its number |
+
+A file that an option names is written whole or not at all; `--serial file:F` and the journal of a
+sweep grow as they come. What cannot be written to standard error is lost.
 
 `vp run` has more: the odd ones from 3 on are the guest's own.
 

@@ -1,0 +1,244 @@
+"""A function that does not return ends the run when its time is over, and the guest stays whole.
+
+Somebody's own device, listener or host application loops, sleeps or waits; the guest is in the
+middle of an instruction. Nothing here measures time: a limit that does not hold is a test that does
+not end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bt.assembler import assemble
+from bt.interp.state import CS
+from monitor import Machine, Outcome, watchdog
+
+MODES = ("bare", "trap", "translate")
+AT = 0x10000
+BUFFER = 0x20000
+PORT = 0x300
+LIMIT = 0.01  # seconds; what a machine in time needs does not matter
+pytestmark = pytest.mark.timeout(60)
+
+
+def loops() -> None:
+    while True:
+        pass
+
+
+def sleeps() -> None:
+    time.sleep(1_000_000)
+
+
+def waits() -> None:
+    threading.Event().wait()
+
+
+def reads_a_pipe() -> None:
+    ends = os.pipe()
+    try:
+        os.read(ends[0], 1)
+    finally:
+        os.close(ends[0])
+        os.close(ends[1])
+
+
+def catches_errors() -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            loops()
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "EVERY", 0.02)
+
+
+HANGS = (loops, sleeps, waits, reads_a_pipe, catches_errors)
+
+
+class Device:
+    """At PORT: answers accesses with their number, hangs at access `at`, or is not there at it."""
+
+    name = "somebody's device"
+
+    def __init__(self, hang: Callable[[], None] | None, at: int = 0) -> None:
+        self.hang, self.at = hang, at
+        self.count = 0
+        self.taken: list[int] = []
+
+    def port_widths(self, offset: int) -> tuple[int, ...]:
+        return (1, 2, 4)
+
+    def read_port(self, offset: int, size: int) -> int:
+        return self.count if self.answers() else (1 << 8 * size) - 1
+
+    def write_port(self, offset: int, size: int, value: int) -> None:
+        if self.answers():
+            self.taken.append(value)
+
+    def answers(self) -> bool:
+        self.count += 1
+        if self.count - 1 != self.at:
+            return True
+        if self.hang is not None:
+            self.hang()
+        return False
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def machine_with(mode: str, source: str, device: Device | None = None) -> Machine:
+    machine = Machine(memory_mb=1, mode=mode)
+    machine.load_flat(assemble(source, AT), AT, esp=0x9000)
+    if device is not None:
+        machine.board.bus.claim_ports(PORT, 4, device)
+    return machine
+
+
+@pytest.mark.parametrize("hang", HANGS)
+def test_the_limit_ends_a_device_that_hangs(mode: str, hang: Callable[[], None]) -> None:
+    source = f"mov edx, {PORT}; mov ecx, 7; inc ecx; out dx, al; inc ecx; hlt"
+    device = Device(hang)
+    machine = machine_with(mode, source, device)
+    outcome = machine.run(timeout=LIMIT)
+    assert outcome == Outcome("timeout", detail="the time limit was reached in OUT to port 0x300 "
+                                                "(somebody's device), which did not return")
+    assert machine.registers["ecx"] == 8, "up to the instruction, and no further"
+    assert machine.instructions == 4
+    assert machine.run().kind == "stuck"
+    assert (machine.registers["ecx"], device.taken, machine.instructions) == (9, [], 6)
+
+
+INSTRUCTIONS = ("in al, dx", "in eax, dx", "out dx, eax", "insb", "outsd", "rep outsb", "rep insd")
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS)
+def test_the_guest_is_as_if_the_device_were_not_there(mode: str, instruction: str) -> None:
+    """The same end, registers, memory and time as if nobody had answered that one access."""
+    source = f"""mov edx, {PORT}; mov esi, {BUFFER}; mov edi, {BUFFER + 64}; mov ecx, 5; cld
+                 mov eax, 0x11223344; stc; {instruction}; pushfd; hlt"""
+    ends = []
+    for hang in (None, loops):
+        device = Device(hang, 2 if "rep" in instruction else 0)
+        machine = machine_with(mode, source, device)
+        machine.memory.write(BUFFER, bytes(range(64)))
+        if hang is not None:
+            assert machine.run(timeout=LIMIT).kind == "timeout"
+        assert machine.run().kind == "stuck"
+        memory = machine.memory.read(0, machine.memory.size)
+        ends.append((device.taken, machine.instructions, machine.registers, memory))
+    assert ends[0] == ends[1]
+
+
+def test_a_thread_of_its_own(mode: str) -> None:
+    """No signal reaches it; what loops in Python is ended all the same."""
+    machine = machine_with(mode, f"mov edx, {PORT}; in al, dx; hlt", Device(loops))
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(machine.run(timeout=LIMIT)))
+    thread.start()
+    thread.join()
+    assert outcomes[0].kind == "timeout" and "IN from port 0x300" in outcomes[0].detail
+
+
+def test_many_calls_that_are_slow(mode: str) -> None:
+    """None of them hangs, and a turn holds ten thousand."""
+    device = Device(None, -1)
+    device.answers = lambda: time.sleep(0.02) or True  # type: ignore[method-assign]
+    machine = machine_with(mode, f"mov edx, {PORT}; l: out dx, al; jmp l", device)
+    outcome = machine.run(timeout=LIMIT)
+    assert (outcome.kind, outcome.detail) == ("timeout", "the time limit was reached")
+    assert len(device.taken) < 1000
+
+
+def test_a_device_that_goes_on_asking_the_board(mode: str) -> None:
+    """Each of its own accesses comes back, and it does not."""
+
+    def asks() -> None:
+        while True:
+            machine.board.read_port(0x80, 1)
+
+    machine = machine_with(mode, f"mov edx, {PORT}; out dx, al; hlt", Device(asks))
+    assert "in OUT to port 0x300" in machine.run(timeout=LIMIT).detail
+
+
+def test_a_timer_that_arms_itself_in_the_past(mode: str) -> None:
+    machine = machine_with(mode, "l: jmp l")
+    bus = machine.board.bus
+
+    def again() -> None:
+        bus.schedule(0, again)
+
+    again()
+    outcome = machine.run(timeout=LIMIT)
+    assert outcome.kind == "timeout" and "in a device's timer" in outcome.detail
+
+
+def test_a_listener(mode: str) -> None:
+    """Called between the acknowledgement of an interrupt and its delivery: it is not lost."""
+    source = f"""mov al, 0x11; out 0x20, al; mov al, 0x20; out 0x21, al; mov al, 4; out 0x21, al
+                 mov al, 1; out 0x21, al; mov al, 0xfe; out 0x21, al
+                 mov al, 0x34; out 0x43, al; mov al, 0; out 0x40, al; out 0x40, al
+                 lidt [{BUFFER:#x}]; sti; l: jmp l"""
+    machine = machine_with(mode, source)
+    gate = (AT + 0x800).to_bytes(4, "little")
+    selector = int(machine.processor.ideal.segment(CS)[0]).to_bytes(2, "little")
+    machine.memory.write(BUFFER, (0x7FF).to_bytes(2, "little") + (BUFFER + 8).to_bytes(4, "little"))
+    machine.memory.write(BUFFER + 8 + 8 * 0x20, gate[:2] + selector + b"\0\x8e" + gate[2:])
+    machine.memory.write(AT + 0x800, assemble("mov ebx, 0x600d; hlt", AT + 0x800))
+    machine.on_exit.append(lambda event: sleeps() if event.reason == "interrupt 0x20" else None)
+    outcome = machine.run(timeout=1)
+    assert outcome.kind == "timeout" and "a listener of 'interrupt 0x20'" in outcome.detail
+    machine.on_exit.clear()
+    assert machine.run().kind == "stuck" and machine.registers["ebx"] == 0x600D
+
+
+def test_a_host_application_that_serves_a_guest_call(mode: str) -> None:
+    """Its own limit is longer, and the run's holds."""
+    machine = machine_with(mode, "mov ebx, 1; vmcall; hlt")
+    machine.enable("X86_VMWARE_HYPERCALL")
+    machine.on_hypercall = lambda exit_: sleeps()
+    machine.callback_seconds = 1_000_000
+    outcome = machine.run(timeout=LIMIT)
+    assert outcome.kind == "timeout" and "a guest call" in outcome.detail
+    machine.on_hypercall = lambda exit_: None
+    assert machine.run().kind == "stuck" and machine.instructions == 3
+
+
+def test_a_machine_within_a_machine(mode: str) -> None:
+    """Each limit is its own machine's."""
+    inner = machine_with(mode, f"mov edx, {PORT}; out dx, al; hlt", Device(loops))
+    ends: list[Outcome] = []
+    device = Device(lambda: ends.append(inner.run(timeout=LIMIT)))
+    outer = machine_with(mode, f"mov edx, {PORT}; out dx, al; hlt", device)
+    assert outer.run(timeout=50).kind == "stuck"
+    assert [end.kind for end in ends] == ["timeout"]
+
+
+def test_many_short_runs(mode: str) -> None:
+    """Each is over while the thread might just look."""
+    machine = machine_with(mode, f"mov edx, {PORT}; l: out dx, al; jmp l", Device(None, -1))
+    for _ in range(40):
+        assert machine.run(timeout=0.0005).kind == "timeout"
+    assert not watchdog._patrol._watches
+
+
+def test_after_a_fork_there_is_a_watchdog_too() -> None:
+    machine = machine_with("bare", f"mov edx, {PORT}; l: out dx, al; jmp l", Device(loops))
+    assert machine.run(timeout=LIMIT).kind == "timeout"
+    machine.board.bus.schedule(0, loops)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends it in any case
+        os._exit(42 if "a device's timer" in machine.run(timeout=LIMIT).detail else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
