@@ -1,0 +1,143 @@
+"""Breaks the code on purpose, thousands of times, and asks whether a test notices.
+
+    python -m tools.mutate                          # every file of tests/mutants/targets.toml
+    python -m tools.mutate bt/cache.py              # one
+    python -m tools.mutate --again bt/cache.py      # only what was not caught the last time
+    python -m tools.mutate --table                  # what is in out/mutants.json
+
+Status 1: a mutant lives that tests/mutants/survivors.toml does not explain. The results of files
+that are not asked for stay in out/mutants.json. One process runs at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+from tools.mutation import report
+from tools.mutation.mutants import ROOT, Mutant
+from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, Line
+from tools.mutation.session import Result, Session, anew
+from tools.mutation.survivors import Explained, explained, why
+from tools.mutation.targets import Target, targets
+
+
+def main() -> int:
+    wanted = _arguments()
+    if wanted.table:
+        print(report.table(list(report.load().values())))
+        return 0
+    chosen = [each for each in targets() if not wanted.files or each.file in wanted.files]
+    if wanted.files and len(chosen) < len(wanted.files):
+        print("not in tests/mutants/targets.toml:", *set(wanted.files) - {t.file for t in chosen})
+        return 2
+    if wanted.one:
+        _one_file(chosen[0], wanted.again)
+        return 0
+    known = explained()
+    for target in chosen:
+        _in_a_process(target, wanted.again, known)
+    names = {target.file for target in chosen}
+    lines = [line for line in report.load().values() if line.file in names]
+    print(report.table(lines))
+    return 1 if any(line.fate == SURVIVED for line in lines) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("files", nargs="*", metavar="FILE")
+    parser.add_argument("--again", action="store_true", help="only what was not caught last time")
+    parser.add_argument("--table", action="store_true", help="print the last results")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _in_a_process(target: Target, again: bool, known: list[Explained]) -> None:
+    """A Python of its own for each file, because what is imported once stays."""
+    environment = os.environ | ({"VP_PURE": "1"} if target.pure else {})
+    command = [sys.executable, "-m", "tools.mutate", "--one", target.file]
+    command += ["--again"] if again else []
+    lines = report.load()
+    fresh: list[Line] = []
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                          text=True) as process:  # fmt: skip
+        assert process.stdout is not None
+        for text in process.stdout:
+            line = _line(json.loads(text), known)
+            fresh.append(line)
+            lines[line.key] = line
+            if line.fate == SURVIVED:
+                print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  {line.after}"
+                      f"  [{line.by}]", flush=True)  # fmt: skip
+    if process.returncode:
+        raise SystemExit(f"{target.file}: its session failed")
+    names = {mutant.key for mutant in target.mutants()}
+    report.save([line for line in lines.values() if line.file != target.file or line.key in names])
+
+
+def _line(found: dict[str, object], known: list[Explained]) -> Line:
+    caught = bool(found.pop("caught"))
+    line = Line(**found, fate=CAUGHT if caught else SURVIVED)  # type: ignore[arg-type]
+    if caught:
+        return line
+    reason = why(line, known)
+    return line if reason is None else Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
+
+
+# --- one file, in its own process ----------------------------------------------------------
+
+
+def _one_file(target: Target, again: bool) -> None:
+    """Print a line of JSON for each mutant."""
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def tell(result: Result) -> None:
+        mutant = result.mutant
+        data = {"file": mutant.file, "function": mutant.function, "line": mutant.line,
+                "before": mutant.before, "after": mutant.after, "number": mutant.number,
+                "caught": result.caught, "by": result.by, "seconds": result.seconds}  # fmt: skip
+        output.write(json.dumps(data) + "\n")
+        output.flush()
+
+    mutants = target.mutants()
+    if again:
+        last = report.load()
+        mutants = [m for m in mutants if m.key not in last or last[m.key].fate != CAUGHT]
+    for mutant in _in_place(target, mutants, tell):
+        tell(anew(mutant, list(target.tests)))
+
+
+def _in_place(target: Target, mutants: list[Mutant], tell: object) -> list[Mutant]:
+    """Those that could be exchanged are done; the others come back, to be imported.
+
+    In a fork: this process must not import what they change.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        session = Session(target.file, mutants, tell)  # type: ignore[arg-type]
+        try:
+            session.run(target.tests)
+            for name in session.failing:
+                print(f"{target.file}: fails without any mutant: {name}", file=sys.stderr)
+            keys = [mutants.index(mutant) for mutant in session.later]
+            os.write(writer, json.dumps(keys).encode())
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        later = pipe.read()
+    if os.waitpid(pid, 0)[1]:
+        raise SystemExit(1)
+    return [mutants[index] for index in json.loads(later)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""A pytest session that runs its tests again and again, each time in a child with one mutant.
+
+First all tests run once, watched: which lines of the file does each reach, and how long does it
+take? Then for every mutant a child is forked, gets the mutated function, and runs only the tests
+that reach the mutated lines: those first that have caught most mutants of that function, then the
+quickest. A child ends at the first test that fails. What is decided while modules are imported
+needs a child that has imported nothing yet: `anew`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
+from tools.mutation.patching import Importer, exchange
+
+PATIENCE = 20.0  # seconds of tests that one mutant is worth
+SECONDS_MORE = 10  # CPU seconds that a child may take beyond what its tests took without it
+MEMORY = 4 << 30  # bytes a child may take
+SURVIVED, CAUGHT = 0, 3  # a child's status
+OPTIONS = ("-s", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout=0",
+           "-p", "no:faulthandler", "-p", "no:terminal", "-p", "no:warnings")  # fmt: skip
+
+
+@dataclass
+class Result:
+    mutant: Mutant
+    caught: bool
+    by: str  # the test that failed, or how the child ended
+    seconds: float
+
+
+@dataclass
+class Session:
+    """What happens to the mutants of one file; a plugin of pytest."""
+
+    file: str
+    mutants: list[Mutant]
+    report: Callable[[Result], None]
+    later: list[Mutant] = field(default_factory=list)  # to be imported
+    failing: list[str] = field(default_factory=list)  # tests that fail without a mutant
+    _items: list[pytest.Item] = field(default_factory=list)
+    _reached: dict[str, set[int]] = field(default_factory=dict)
+    _took: dict[str, float] = field(default_factory=dict)
+    _imported: set[int] = field(default_factory=set)  # lines that run while all is imported
+    _kills: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def run(self, tests: Iterable[str]) -> None:
+        self._source = read(self.file)
+        self._path = str(ROOT / self.file)
+        self._watch(self._imported)
+        status = pytest.main([*OPTIONS, *tests], plugins=[self])
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            raise SystemExit(f"{self.file}: its tests cannot be collected: pytest says {status!r}")
+
+    # --- pytest's hooks -------------------------------------------------------------------
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._unwatch()
+        self._items = session.items
+        for item in session.items:
+            self._first_run(item)
+        for mutant in self.mutants:
+            if self._by_import(mutant):
+                self.later.append(mutant)
+                continue
+            result = self._try(mutant)
+            if result.by == ANEW:
+                self.later.append(mutant)
+            else:
+                self.report(result)
+        return True
+
+    def _first_run(self, item: pytest.Item) -> None:
+        """Which lines does a test reach? How long it takes is measured without watching."""
+        failed = item.session.testsfailed
+        self._watch(self._reached.setdefault(item.nodeid, set()))
+        _protocol(item)
+        self._unwatch()
+        begun = time.perf_counter()
+        _protocol(item)
+        self._took[item.nodeid] = time.perf_counter() - begun
+        if item.session.testsfailed > failed:
+            self.failing.append(item.nodeid)
+            item.session.testsfailed = failed
+            self._reached[item.nodeid] = set()
+
+    # --- which lines run --------------------------------------------------------------------
+
+    def _watch(self, lines: set[int]) -> None:
+        def in_file(frame: FrameType, event: str, argument: Any) -> Any:
+            lines.add(frame.f_lineno)
+            return in_file
+
+        def everywhere(frame: FrameType, event: str, argument: Any) -> Any:
+            return in_file(frame, event, argument) if frame.f_code.co_filename == path else None
+
+        path = self._path
+        sys.settrace(everywhere)
+        threading.settrace(everywhere)
+
+    def _unwatch(self) -> None:
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+
+    def _by_import(self, mutant: Mutant) -> bool:
+        """Does the mutated code run while modules are imported?"""
+        return mutant.function == MODULE or bool(mutant.lines & self._imported)
+
+    # --- one mutant ----------------------------------------------------------------------------
+
+    def _try(self, mutant: Mutant) -> Result:
+        tests = self._choose(mutant)
+        if not tests:
+            return Result(mutant, False, "no test reaches it", 0.0)
+        source = mutated(mutant, self._source)
+        limit = sum(self._took[item.nodeid] for item in tests)
+
+        def child() -> str | None:
+            if not exchange(mutant.file, mutant.function, source):
+                return ANEW
+            return _first_failure(tests)
+
+        result = in_a_child(mutant, child, limit)
+        if result.caught:
+            self._kills.setdefault(mutant.function, Counter())[result.by] += 1
+        return result
+
+    def _choose(self, mutant: Mutant) -> list[pytest.Item]:
+        kills = self._kills.get(mutant.function, Counter())
+        tests = [item for item in self._items if self._reached[item.nodeid] & mutant.lines]
+        tests.sort(key=lambda item: (-kills[item.nodeid], self._took[item.nodeid]))
+        total = 0.0
+        for index, item in enumerate(tests):
+            total += self._took[item.nodeid]
+            if total > PATIENCE:
+                return tests[:index]
+        return tests
+
+
+ANEW = "needs to be imported"
+
+
+def anew(mutant: Mutant, tests: list[str]) -> Result:
+    """A mutant that is imported, in a child of a process that has not imported the project."""
+
+    def child() -> str | None:
+        Importer(mutant.file, mutated(mutant, read(mutant.file))).install()
+        plugin = FirstFailure()
+        status = pytest.main([*OPTIONS, "-x", *tests], plugins=[plugin])
+        return plugin.failed or (None if status == pytest.ExitCode.OK else f"pytest: {status!r}")
+
+    return in_a_child(mutant, child, 3 * PATIENCE)
+
+
+class FirstFailure:
+    failed: str | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+
+def _protocol(item: pytest.Item) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+
+
+def _first_failure(tests: list[pytest.Item]) -> str | None:
+    for item in tests:
+        failed = item.session.testsfailed
+        _protocol(item)
+        if item.session.testsfailed > failed:
+            return item.nodeid
+    return None
+
+
+def in_a_child(mutant: Mutant, work: Callable[[], str | None], limit: float) -> Result:
+    """Do the work in a fork: it says which test failed. Whatever else ends the child, caught too.
+
+    `limit`: seconds that the work takes where nothing is wrong.
+    """
+    begun = time.perf_counter()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _be_a_child(work, writer, limit)
+    os.close(writer)
+    status = _wait(pid, 10 * (limit + SECONDS_MORE))
+    with os.fdopen(reader, errors="replace") as pipe:
+        failed = pipe.read()
+    seconds = round(time.perf_counter() - begun, 3)
+    if failed == ANEW:
+        return Result(mutant, False, ANEW, seconds)
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return Result(mutant, True, f"ended by {name}", seconds)
+    ended = os.WEXITSTATUS(status)
+    caught = ended != SURVIVED
+    return Result(mutant, caught, failed or (f"status {ended}" if caught else ""), seconds)
+
+
+def _be_a_child(work: Callable[[], str | None], writer: int, limit: float) -> None:
+    status = CAUGHT
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        seconds = int(2 * limit) + SECONDS_MORE
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        failed = work()
+        os.write(writer, (failed or "").encode())
+        status = SURVIVED if failed is None or failed == ANEW else CAUGHT
+    except BaseException as error:
+        os.write(writer, f"{type(error).__name__} outside of any test".encode())
+    finally:
+        os._exit(status)
+
+
+def _wait(pid: int, seconds: float) -> int:
+    """Wait for a child; kill it where it only sleeps."""
+    end = time.monotonic() + seconds
+    pause = 0.001
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            return os.waitpid(pid, 0)[1]
+        time.sleep(pause)
+        pause = min(0.02, pause * 1.5)

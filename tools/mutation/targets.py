@@ -1,0 +1,57 @@
+"""Which tests are meant for which file: tests/mutants/targets.toml.
+
+    [[target]]
+    files = ["bt/cache.py"]
+    tests = ["tests/translate/test_branches.py"]
+    pure = true           # run on the uncompiled interpreter; for what is compiled otherwise
+    sample = 200          # of all the mutants of these files, so many
+
+Tests that start processes or boot systems do not belong there: each runs thousands of times.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.mutation.mutants import ROOT, Mutant, mutants
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = ROOT / "tests" / "mutants" / "targets.toml"
+
+
+@dataclass(frozen=True)
+class Target:
+    file: str
+    tests: tuple[str, ...]
+    pure: bool
+    sample: int | None  # mutants of this file; None: all
+
+    def mutants(self) -> list[Mutant]:
+        return mutants(self.file, self.sample)
+
+
+def targets(file: Path = FILE) -> list[Target]:
+    found = []
+    for entry in tomllib.loads(file.read_text(encoding="utf-8"))["target"]:
+        names = [str(path.relative_to(ROOT)) for pattern in entry["files"]
+                 for path in sorted(ROOT.glob(pattern))]  # fmt: skip
+        shares = _shares(names, entry.get("sample"))
+        tests = tuple(f"{ROOT}/{test}" for test in entry["tests"])
+        for name in names:
+            found.append(Target(name, tests, entry.get("pure", False), shares[name]))
+    return found
+
+
+def _shares(names: list[str], sample: int | None) -> dict[str, int | None]:
+    """A sample is shared out by how many mutants each file has."""
+    if sample is None:
+        return dict.fromkeys(names)
+    counts = {name: len(mutants(name)) for name in names}
+    total = sum(counts.values())
+    return {name: max(1, round(sample * count / total)) for name, count in counts.items()}
