@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 from tools.mutation import report
 from tools.mutation.mutants import ROOT, Mutant
@@ -30,25 +31,29 @@ def main() -> int:
     if wanted.table:
         print(report.table(list(report.load().values())))
         return 0
-    chosen = [each for each in targets() if not wanted.files or each.file in wanted.files]
-    if wanted.files and len(chosen) < len(wanted.files):
-        print("not in tests/mutants/targets.toml:", *set(wanted.files) - {t.file for t in chosen})
+    chosen = [each for each in targets() if not wanted.files or {*each.files} & {*wanted.files}]
+    names = {file for target in chosen for file in target.files}
+    if set(wanted.files) - names:
+        print("not in tests/mutants/targets.toml:", *sorted(set(wanted.files) - names))
         return 2
+    names = set(wanted.files) or names
     if wanted.one:
-        _one_file(chosen[0], wanted.again)
+        _one_target(chosen[0], names, wanted.again)
         return 0
     known = explained()
     for target in chosen:
-        _in_a_process(target, wanted.again, known)
-    names = {target.file for target in chosen}
+        _in_a_process(target, sorted({*target.files} & names), wanted.again, known)
     lines = [line for line in report.load().values() if line.file in names]
     print(report.table(lines))
     return 1 if any(line.fate == SURVIVED for line in lines) else 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.mutate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("files", nargs="*", metavar="FILE")
     parser.add_argument("--again", action="store_true", help="only what was not caught last time")
     parser.add_argument("--table", action="store_true", help="print the last results")
@@ -56,27 +61,27 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _in_a_process(target: Target, again: bool, known: list[Explained]) -> None:
-    """A Python of its own for each file, because what is imported once stays."""
+def _in_a_process(
+    target: Target, files: list[str], again: bool, known: list[Explained]
+) -> None:
+    """A Python of its own for each target, because what is imported once stays."""
     environment = os.environ | ({"VP_PURE": "1"} if target.pure else {})
-    command = [sys.executable, "-m", "tools.mutate", "--one", target.file]
+    command = [sys.executable, "-m", "tools.mutate", "--one", *files]
     command += ["--again"] if again else []
     lines = report.load()
-    fresh: list[Line] = []
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
                           text=True) as process:  # fmt: skip
         assert process.stdout is not None
         for text in process.stdout:
             line = _line(json.loads(text), known)
-            fresh.append(line)
             lines[line.key] = line
             if line.fate == SURVIVED:
                 print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  {line.after}"
                       f"  [{line.by}]", flush=True)  # fmt: skip
     if process.returncode:
-        raise SystemExit(f"{target.file}: its session failed")
-    names = {mutant.key for mutant in target.mutants()}
-    report.save([line for line in lines.values() if line.file != target.file or line.key in names])
+        raise SystemExit(f"{', '.join(files)}: the session failed")
+    keys = {mutant.key for mutant in target.mutants()}
+    report.save([line for line in lines.values() if line.file not in files or line.key in keys])
 
 
 def _line(found: dict[str, object], known: list[Explained]) -> Line:
@@ -84,14 +89,14 @@ def _line(found: dict[str, object], known: list[Explained]) -> Line:
     line = Line(**found, fate=CAUGHT if caught else SURVIVED)  # type: ignore[arg-type]
     if caught:
         return line
-    reason = why(line, known)
+    reason = why(line.file, line.function, line.before, line.after, known)
     return line if reason is None else Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
 
 
-# --- one file, in its own process ----------------------------------------------------------
+# --- one target, in its own process ---------------------------------------------------------
 
 
-def _one_file(target: Target, again: bool) -> None:
+def _one_target(target: Target, files: set[str], again: bool) -> None:
     """Print a line of JSON for each mutant."""
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -104,7 +109,7 @@ def _one_file(target: Target, again: bool) -> None:
         output.write(json.dumps(data) + "\n")
         output.flush()
 
-    mutants = target.mutants()
+    mutants = [mutant for mutant in target.mutants() if mutant.file in files]
     if again:
         last = report.load()
         mutants = [m for m in mutants if m.key not in last or last[m.key].fate != CAUGHT]
@@ -112,7 +117,9 @@ def _one_file(target: Target, again: bool) -> None:
         tell(anew(mutant, list(target.tests)))
 
 
-def _in_place(target: Target, mutants: list[Mutant], tell: object) -> list[Mutant]:
+def _in_place(
+    target: Target, mutants: list[Mutant], tell: Callable[[Result], None]
+) -> list[Mutant]:
     """Those that could be exchanged are done; the others come back, to be imported.
 
     In a fork: this process must not import what they change.
@@ -120,11 +127,11 @@ def _in_place(target: Target, mutants: list[Mutant], tell: object) -> list[Mutan
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        session = Session(target.file, mutants, tell)  # type: ignore[arg-type]
+        session = Session(mutants, tell)
         try:
             session.run(target.tests)
             for name in session.failing:
-                print(f"{target.file}: fails without any mutant: {name}", file=sys.stderr)
+                print(f"fails without any mutant: {name}", file=sys.stderr)
             keys = [mutants.index(mutant) for mutant in session.later]
             os.write(writer, json.dumps(keys).encode())
         except BaseException:

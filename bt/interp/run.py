@@ -282,7 +282,7 @@ class Interp(Cpu):
         have them, G only where it counts.
         """
         if self.cr0 & CR0_PG == 0:
-            return (la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
+            return (la & self.a20_mask & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
         pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
         entry = pde
         frame: u64 = (pde & 0xFFC00000) | (la & 0x3FF000)
@@ -296,7 +296,7 @@ class Interp(Cpu):
         bits: u64 = pde & entry & (PTE_P | PTE_W | PTE_U | PTE_A)
         if entry & PTE_G and self.cr4 & CR4_PGE:
             bits |= PTE_G
-        return frame | bits
+        return (frame & self.a20_mask) | bits
 
     def set_stops(self, addresses: list[int]) -> None:
         """Leave run() with EXIT_BREAKPOINT before the instruction at any of these (at most 256)."""
@@ -338,16 +338,16 @@ class Interp(Cpu):
     def peek_translation(self, la: int) -> int:
         """Physical address of a linear one, without faults or accessed bits; -1: not mapped."""
         if self.cr0 & CR0_PG == 0:
-            return la & M32
+            return la & self.a20_mask & M32
         pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
         if pde & 1 == 0:
             return -1
         if pde & 0x80 and self.cr4 & CR4_PSE:
-            return (pde & 0xFFC00000) | (la & 0x3FFFFF)
+            return ((pde & 0xFFC00000) | (la & 0x3FFFFF)) & self.a20_mask
         pte = phys_read(self, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), 4)
         if pte & 1 == 0:
             return -1
-        return (pte & 0xFFFFF000) | (la & 0xFFF)
+        return ((pte & 0xFFFFF000) | (la & 0xFFF)) & self.a20_mask
 
 
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
@@ -363,15 +363,19 @@ class Interp(Cpu):
     def translation(self, la: int, write: bool = False, user: bool = False) -> int:
         """Walk the guest's tables as an access would: physical address << 8 | PERM_*, or -1.
 
-        Sets accessed and dirty bits; a failed walk changes nothing, CR2 included.
+        Sets accessed and dirty bits; a failed walk changes nothing, CR2 included. The A20 gate has
+        its say.
         """
         access: u32 = (ACC_WRITE if write else 0) | (ACC_USER if user else 0)
         if self.cr0 & CR0_PG == 0:
-            return (la & M32) << 8 | 7
+            return (la & self.a20_mask & M32) << 8 | 7
         keep = self.cr2
         found = walk(self, la & M32, access)
         self.cr2 = keep
-        return found
+        if found < 0:
+            return -1
+        closed: i64 = ~self.a20_mask & M32  # the address line that the gate holds at 0, if it does
+        return found & ~(closed << 8)
 
     def read_physical(self, pa: int, size: int) -> int:
         return phys_read(self, pa & M32, size)

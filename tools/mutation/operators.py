@@ -108,9 +108,10 @@ def _statement(node: ast.stmt, parent: ast.AST) -> Iterator[str]:
             yield "return None"
         elif isinstance(node.value.value, str):
             yield "return ''"
+    elif isinstance(node, ast.AnnAssign) and node.value is None:
+        return
     elif isinstance(node, DELETABLE) and not isinstance(parent, (ast.Module, ast.ClassDef)):
-        if not (isinstance(node, ast.AnnAssign) and node.value is None):
-            yield "pass"
+        yield "pass"
 
 
 def _compared(node: ast.Compare) -> str:

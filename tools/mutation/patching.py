@@ -67,7 +67,7 @@ def _forget_results(module: types.ModuleType) -> None:
             value.cache_clear()
 
 
-class Importer(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
+class Importer(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):  # type: ignore[misc]
     """Finds one module, and hands out another source for it."""
 
     def __init__(self, file: str, source: str) -> None:

@@ -1,10 +1,10 @@
 """A pytest session that runs its tests again and again, each time in a child with one mutant.
 
-First all tests run once, watched: which lines of the file does each reach, and how long does it
+First all tests run once, watched: which lines of the files does each reach, and how long does it
 take? Then for every mutant a child is forked, gets the mutated function, and runs only the tests
-that reach the mutated lines: those first that have caught most mutants of that function, then the
-quickest. A child ends at the first test that fails. What is decided while modules are imported
-needs a child that has imported nothing yet: `anew`.
+that reach the mutated lines: those first that have caught most mutants of that function, then one
+of each kind, the quickest first. A child ends at the first test that fails. What is decided while
+modules are imported needs a child that has imported nothing yet: `anew`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pytest
 from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
 from tools.mutation.patching import Importer, exchange
 
-PATIENCE = 20.0  # seconds of tests that one mutant is worth
+PATIENCE = 8.0  # seconds of tests that one mutant is worth
 SECONDS_MORE = 10  # CPU seconds that a child may take beyond what its tests took without it
 MEMORY = 4 << 30  # bytes a child may take
 SURVIVED, CAUGHT = 0, 3  # a child's status
@@ -42,28 +42,29 @@ class Result:
     seconds: float
 
 
+Place = tuple[str, int]  # file, line
+
+
 @dataclass
 class Session:
-    """What happens to the mutants of one file; a plugin of pytest."""
+    """What happens to the mutants of some files; a plugin of pytest."""
 
-    file: str
     mutants: list[Mutant]
     report: Callable[[Result], None]
     later: list[Mutant] = field(default_factory=list)  # to be imported
     failing: list[str] = field(default_factory=list)  # tests that fail without a mutant
     _items: list[pytest.Item] = field(default_factory=list)
-    _reached: dict[str, set[int]] = field(default_factory=dict)
+    _reached: dict[str, set[Place]] = field(default_factory=dict)
     _took: dict[str, float] = field(default_factory=dict)
-    _imported: set[int] = field(default_factory=set)  # lines that run while all is imported
-    _kills: dict[str, Counter[str]] = field(default_factory=dict)
+    _imported: set[Place] = field(default_factory=set)  # lines that run while all is imported
+    _kills: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
     def run(self, tests: Iterable[str]) -> None:
-        self._source = read(self.file)
-        self._path = str(ROOT / self.file)
+        self._sources = {file: read(file) for file in {mutant.file for mutant in self.mutants}}
         self._watch(self._imported)
         status = pytest.main([*OPTIONS, *tests], plugins=[self])
         if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            raise SystemExit(f"{self.file}: its tests cannot be collected: pytest says {status!r}")
+            raise SystemExit(f"the tests cannot be collected: pytest says {status!r}")
 
     # --- pytest's hooks -------------------------------------------------------------------
 
@@ -84,14 +85,13 @@ class Session:
         return True
 
     def _first_run(self, item: pytest.Item) -> None:
-        """Which lines does a test reach? How long it takes is measured without watching."""
+        """Which lines does a test reach, and how long does it take, watched?"""
         failed = item.session.testsfailed
+        begun = time.process_time()
         self._watch(self._reached.setdefault(item.nodeid, set()))
         _protocol(item)
         self._unwatch()
-        begun = time.perf_counter()
-        _protocol(item)
-        self._took[item.nodeid] = time.perf_counter() - begun
+        self._took[item.nodeid] = time.process_time() - begun
         if item.session.testsfailed > failed:
             self.failing.append(item.nodeid)
             item.session.testsfailed = failed
@@ -99,25 +99,28 @@ class Session:
 
     # --- which lines run --------------------------------------------------------------------
 
-    def _watch(self, lines: set[int]) -> None:
-        def in_file(frame: FrameType, event: str, argument: Any) -> Any:
-            lines.add(frame.f_lineno)
+    def _watch(self, lines: set[Place]) -> None:
+        def everywhere(frame: FrameType, event: str, argument: Any) -> Any:
+            return watchers.get(frame.f_code.co_filename)
+
+        def watcher(file: str) -> Callable[[FrameType, str, Any], Any]:
+            def in_file(frame: FrameType, event: str, argument: Any) -> Any:
+                lines.add((file, frame.f_lineno))
+                return in_file
+
             return in_file
 
-        def everywhere(frame: FrameType, event: str, argument: Any) -> Any:
-            return in_file(frame, event, argument) if frame.f_code.co_filename == path else None
-
-        path = self._path
+        watchers = {str(ROOT / file): watcher(file) for file in self._sources}
         sys.settrace(everywhere)
         threading.settrace(everywhere)
 
     def _unwatch(self) -> None:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
     def _by_import(self, mutant: Mutant) -> bool:
         """Does the mutated code run while modules are imported?"""
-        return mutant.function == MODULE or bool(mutant.lines & self._imported)
+        return mutant.function == MODULE or bool(_places(mutant) & self._imported)
 
     # --- one mutant ----------------------------------------------------------------------------
 
@@ -125,7 +128,7 @@ class Session:
         tests = self._choose(mutant)
         if not tests:
             return Result(mutant, False, "no test reaches it", 0.0)
-        source = mutated(mutant, self._source)
+        source = mutated(mutant, self._sources[mutant.file])
         limit = sum(self._took[item.nodeid] for item in tests)
 
         def child() -> str | None:
@@ -135,19 +138,40 @@ class Session:
 
         result = in_a_child(mutant, child, limit)
         if result.caught:
-            self._kills.setdefault(mutant.function, Counter())[result.by] += 1
+            self._killers(mutant)[result.by] += 1
         return result
 
+    def _killers(self, mutant: Mutant) -> Counter[str]:
+        return self._kills.setdefault((mutant.file, mutant.function), Counter())
+
     def _choose(self, mutant: Mutant) -> list[pytest.Item]:
-        kills = self._kills.get(mutant.function, Counter())
-        tests = [item for item in self._items if self._reached[item.nodeid] & mutant.lines]
-        tests.sort(key=lambda item: (-kills[item.nodeid], self._took[item.nodeid]))
+        """The tests that reach it, in order, as many as PATIENCE is good for."""
+        kills, places = self._killers(mutant), _places(mutant)
+        tests = [item for item in self._items if self._reached[item.nodeid] & places]
+        tests.sort(key=lambda item: self._took[item.nodeid])
+        rank = _ranks(tests)
+        tests.sort(key=lambda item: (-kills[item.nodeid], rank[item.nodeid]))
         total = 0.0
         for index, item in enumerate(tests):
             total += self._took[item.nodeid]
-            if total > PATIENCE:
+            if total > PATIENCE and index:
                 return tests[:index]
         return tests
+
+
+def _places(mutant: Mutant) -> set[Place]:
+    return {(mutant.file, line) for line in mutant.lines}
+
+
+def _ranks(tests: list[pytest.Item]) -> dict[str, int]:
+    """Which of its kind, of the same function with other parameters, a test is."""
+    seen: Counter[str] = Counter()
+    ranks = {}
+    for item in tests:
+        kind = item.nodeid.partition("[")[0]
+        ranks[item.nodeid] = seen[kind]
+        seen[kind] += 1
+    return ranks
 
 
 ANEW = "needs to be imported"

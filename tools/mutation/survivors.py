@@ -4,7 +4,7 @@
     file = "bt/cache.py"
     function = "jmp"                      # "*": any function of the file
     before = "the changed lines"          # as the tool prints them, blanks squeezed
-    after = "what they became"            # a list: each of these
+    after = "what they became"            # a list: each of these; "*": whatever
     why = "why no test can notice, or need not"
 
 A mutant that is explained here may live. One that is caught all the same is stale: the entry says
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.mutation.mutants import ROOT, Mutant
+from tools.mutation.mutants import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,12 +37,12 @@ class Explained:
     after: tuple[str, ...]
     why: str
 
-    def covers(self, mutant: Mutant) -> bool:
+    def covers(self, file: str, function: str, before: str, after: str) -> bool:
         return (
-            mutant.file == self.file
-            and self.function in ("*", mutant.function)
-            and mutant.before == self.before
-            and ("*" in self.after or mutant.after in self.after)
+            file == self.file
+            and self.function in ("*", function)
+            and before == self.before
+            and ("*" in self.after or after in self.after)
         )
 
 
@@ -59,6 +59,8 @@ def _entry(number: int, entry: dict[str, Any]) -> Explained:
     return Explained(entry["file"], entry["function"], entry["before"], tuple(after), entry["why"])
 
 
-def why(mutant: Mutant, entries: list[Explained]) -> str | None:
+def why(
+    file: str, function: str, before: str, after: str, entries: list[Explained]
+) -> str | None:
     """Why it may live; None: nobody has said so."""
-    return next((entry.why for entry in entries if entry.covers(mutant)), None)
+    return next((e.why for e in entries if e.covers(file, function, before, after)), None)

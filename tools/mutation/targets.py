@@ -12,6 +12,7 @@ Tests that start processes or boot systems do not belong there: each runs thousa
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,28 +28,32 @@ FILE = ROOT / "tests" / "mutants" / "targets.toml"
 
 @dataclass(frozen=True)
 class Target:
-    file: str
+    """Files whose mutants the same tests shall catch."""
+
+    number: int  # in the file
+    files: tuple[str, ...]
     tests: tuple[str, ...]
     pure: bool
-    sample: int | None  # mutants of this file; None: all
+    sample: int | None  # mutants of these files; None: all
 
     def mutants(self) -> list[Mutant]:
-        return mutants(self.file, self.sample)
+        shares = _shares(self.files, self.sample)
+        return [mutant for file in self.files for mutant in mutants(file, shares[file])]
 
 
 def targets(file: Path = FILE) -> list[Target]:
     found = []
-    for entry in tomllib.loads(file.read_text(encoding="utf-8"))["target"]:
-        names = [str(path.relative_to(ROOT)) for pattern in entry["files"]
-                 for path in sorted(ROOT.glob(pattern))]  # fmt: skip
-        shares = _shares(names, entry.get("sample"))
+    for number, entry in enumerate(tomllib.loads(file.read_text(encoding="utf-8"))["target"]):
+        names = tuple(str(path.relative_to(ROOT)) for pattern in entry["files"]
+                      for path in sorted(ROOT.glob(pattern)))  # fmt: skip
         tests = tuple(f"{ROOT}/{test}" for test in entry["tests"])
-        for name in names:
-            found.append(Target(name, tests, entry.get("pure", False), shares[name]))
+        found.append(
+            Target(number, names, tests, entry.get("pure", False), entry.get("sample"))
+        )
     return found
 
 
-def _shares(names: list[str], sample: int | None) -> dict[str, int | None]:
+def _shares(names: Sequence[str], sample: int | None) -> dict[str, int | None]:
     """A sample is shared out by how many mutants each file has."""
     if sample is None:
         return dict.fromkeys(names)
