@@ -9,6 +9,7 @@ modules are imported needs a child that has imported nothing yet: `anew`.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -28,7 +29,7 @@ from tools.mutation.patching import Importer, exchange
 
 PATIENCE = 8.0  # seconds of tests that one mutant is worth
 SECONDS_MORE = 10  # CPU seconds that a child may take beyond what its tests took without it
-MEMORY = 4 << 30  # bytes a child may take
+MEMORY = 6 << 30  # bytes of address space that a child may take beyond what it got
 SURVIVED, CAUGHT = 0, 3  # a child's status
 OPTIONS = ("-s", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout=0",
            "-p", "no:faulthandler", "-p", "no:terminal", "-p", "no:warnings")  # fmt: skip
@@ -70,6 +71,8 @@ class Session:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._unwatch()
+        if session.testsfailed:
+            raise session.Failed("a test file cannot be imported; try it with pytest alone")
         self._items = session.items
         for item in session.items:
             self._first_run(item)
@@ -92,6 +95,7 @@ class Session:
         _protocol(item)
         self._unwatch()
         self._took[item.nodeid] = time.process_time() - begun
+        gc.collect()  # a machine that is gone holds gigabytes of address space until then
         if item.session.testsfailed > failed:
             self.failing.append(item.nodeid)
             item.session.testsfailed = failed
@@ -244,7 +248,8 @@ def _be_a_child(work: Callable[[], str | None], writer: int, limit: float) -> No
             os.dup2(nowhere, number)
         seconds = int(2 * limit) + SECONDS_MORE
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        memory = _data_in_use() + MEMORY
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         failed = work()
         os.write(writer, (failed or "").encode())
         status = SURVIVED if failed is None or failed == ANEW else CAUGHT
@@ -252,6 +257,12 @@ def _be_a_child(work: Callable[[], str | None], writer: int, limit: float) -> No
         os.write(writer, f"{type(error).__name__} outside of any test".encode())
     finally:
         os._exit(status)
+
+
+def _data_in_use() -> int:
+    """Bytes that count against RLIMIT_DATA."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData"))
 
 
 def _wait(pid: int, seconds: float) -> int:
