@@ -27,7 +27,7 @@ import pytest
 from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
 from tools.mutation.patching import Importer, exchange
 
-PATIENCE = 8.0  # seconds of tests that one mutant is worth
+PATIENCE = 4.0  # seconds of tests that one mutant is worth
 SECONDS_MORE = 10  # CPU seconds that a child may take beyond what its tests took without it
 MEMORY = 6 << 30  # bytes of address space that a child may take beyond what it got
 SURVIVED, CAUGHT = 0, 3  # a child's status
