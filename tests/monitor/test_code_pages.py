@@ -127,6 +127,22 @@ def test_neighbours_stay_traced(without: tuple[str, ...]) -> None:
     assert watched(one, ORIGIN - 4, ORIGIN + 16) == []
 
 
+def test_neighbours_in_the_same_pages_stay_traced() -> None:
+    """Where whole pages are traced, any block in them is a neighbour."""
+    one = flat("nop", without=("bytes",))
+    at = ORIGIN + 0x2FFE
+    for place in (ORIGIN + 0x2100, ORIGIN + 0x3800):
+        one.write(at, b"\xba\1\0\0\0\xc3")
+        one.write(place, INC_EBX)
+        survey(one, at)
+        survey(one, place)
+        one.cpu.drop([one.cache.find(at, 0)])
+        page = place & -0x1000
+        assert watched(one, ORIGIN, ORIGIN + 0x5000) == list(range(page, page + 0x1000))
+        one.cpu.drop([one.cache.find(place, 0)])
+        assert watched(one, ORIGIN, ORIGIN + 0x5000) == []
+
+
 def test_exactly_the_bytes_of_a_block_are_traced() -> None:
     one = flat("nop", "inc eax", "ret", "nop")
     survey(one, ORIGIN)
@@ -223,6 +239,14 @@ def test_pages_that_do_not_follow_each_other_are_not_surveyed_as_one() -> None:
     one.machine.memory.write(PTE + 4, (ONE + 0x1000 | ALL).to_bytes(4, "little"))
     found = one.pages.survey(WINDOW + 0xFFE, False, set())
     assert (found.pa, len(found.code), len(found.items)) == (ONE + 0xFFE, 5, 1)
+
+
+def test_a_block_over_two_pages_of_the_upper_half() -> None:
+    high = 0xC0000000
+    pages = {high: ONE | ALL, high + 0x1000: ONE + 0x1000 | ALL}
+    one = lab(Kernel("nop", paging=True, pages=pages, memory={ONE + 0xFFE: b"\xba\1"}))
+    found = one.pages.survey(high + 0xFFE, False, set())
+    assert (found.pa, len(found.code)) == (ONE + 0xFFE, 5)
 
 
 @pytest.mark.parametrize("second", [0, PRESENT | WRITE])
