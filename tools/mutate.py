@@ -75,6 +75,8 @@ def _in_a_process(
         for text in process.stdout:
             line = _line(json.loads(text), known)
             lines[line.key] = line
+            if len(lines) % 100 == 0:
+                report.save(list(lines.values()))
             if line.fate == SURVIVED:
                 print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  {line.after}"
                       f"  [{line.by}]", flush=True)  # fmt: skip
