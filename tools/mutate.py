@@ -3,6 +3,7 @@
     python -m tools.mutate                          # every file of tests/mutants/targets.toml
     python -m tools.mutate bt/cache.py              # one
     python -m tools.mutate --again bt/cache.py      # only what was not caught the last time
+    python -m tools.mutate --sample 200             # so many of each group of files
     python -m tools.mutate --table                  # what is in out/mutants.json
 
 Status 1: a mutant lives that tests/mutants/survivors.toml does not explain. The results of files
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Callable
 
 from tools.mutation import report
-from tools.mutation.mutants import ROOT, Mutant
+from tools.mutation.mutants import ROOT, Mutant, mutants
 from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, Line
 from tools.mutation.session import Result, Session, anew
 from tools.mutation.survivors import Explained, explained, why
@@ -38,11 +39,11 @@ def main() -> int:
         return 2
     names = set(wanted.files) or names
     if wanted.one:
-        _one_target(chosen[0], names, wanted.again)
+        _one_target(chosen[0], chosen[0].mutants(names, wanted.sample), wanted.again)
         return 0
     known = explained()
     for target in chosen:
-        _in_a_process(target, sorted({*target.files} & names), wanted.again, known)
+        _in_a_process(target, sorted({*target.files} & names), wanted, known)
     lines = [line for line in report.load().values() if line.file in names]
     print(report.table(lines))
     return 1 if any(line.fate == SURVIVED for line in lines) else 0
@@ -56,18 +57,20 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("files", nargs="*", metavar="FILE")
     parser.add_argument("--again", action="store_true", help="only what was not caught last time")
+    parser.add_argument("--sample", type=int, metavar="N", help="N mutants of each group of files")
     parser.add_argument("--table", action="store_true", help="print the last results")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _in_a_process(
-    target: Target, files: list[str], again: bool, known: list[Explained]
+    target: Target, files: list[str], wanted: argparse.Namespace, known: list[Explained]
 ) -> None:
     """A Python of its own for each target, because what is imported once stays."""
     environment = os.environ | ({"VP_PURE": "1"} if target.pure else {})
     command = [sys.executable, "-m", "tools.mutate", "--one", *files]
-    command += ["--again"] if again else []
+    command += ["--again"] if wanted.again else []
+    command += ["--sample", str(wanted.sample)] if wanted.sample is not None else []
     lines = report.load()
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
                           text=True) as process:  # fmt: skip
@@ -82,7 +85,7 @@ def _in_a_process(
                       f"  [{line.by}]", flush=True)  # fmt: skip
     if process.returncode:
         raise SystemExit(f"{', '.join(files)}: the session failed")
-    keys = {mutant.key for mutant in target.mutants()}
+    keys = {mutant.key for file in files for mutant in mutants(file)}  # the others are of old code
     report.save([line for line in lines.values() if line.file not in files or line.key in keys])
 
 
@@ -98,7 +101,7 @@ def _line(found: dict[str, object], known: list[Explained]) -> Line:
 # --- one target, in its own process ---------------------------------------------------------
 
 
-def _one_target(target: Target, files: set[str], again: bool) -> None:
+def _one_target(target: Target, mutants: list[Mutant], again: bool) -> None:
     """Print a line of JSON for each mutant."""
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -111,7 +114,6 @@ def _one_target(target: Target, files: set[str], again: bool) -> None:
         output.write(json.dumps(data) + "\n")
         output.flush()
 
-    mutants = [mutant for mutant in target.mutants() if mutant.file in files]
     if again:
         last = report.load()
         mutants = [m for m in mutants if m.key not in last or last[m.key].fate != CAUGHT]

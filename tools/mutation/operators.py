@@ -184,15 +184,17 @@ def _is_table(node: ast.expr, parent: ast.AST) -> bool:
 def _cut(
     node: ast.expr, firsts: Sequence[ast.expr], lasts: Sequence[ast.expr], empty: str
 ) -> Iterator[tuple[Place, str]]:
+    if not firsts:
+        return
     if len(firsts) == 1:
         yield place(node), empty
-    for index in range(len(firsts)) if len(firsts) > 1 else ():
-        rest = "," if len(firsts) == 2 and isinstance(node, ast.Tuple) else ""
-        if index:
-            yield place(lasts[index - 1])[2:] + place(lasts[index])[2:], rest
-        else:
-            end = place(firsts[1])[:2] if not rest else place(firsts[0])[2:]
-            yield place(firsts[0])[:2] + end, ""
+    elif isinstance(node, ast.Tuple) and len(firsts) == 2:
+        for kept in reversed(firsts):
+            yield place(node), f"({ast.unparse(kept)},)"
+    else:
+        yield place(firsts[0])[:2] + place(firsts[1])[:2], ""
+        for index in range(1, len(firsts)):
+            yield place(lasts[index - 1])[2:] + place(lasts[index])[2:], ""
 
 
 def place(node: ast.expr | ast.stmt) -> Place:

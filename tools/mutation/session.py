@@ -28,7 +28,7 @@ from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
 from tools.mutation.patching import Importer, exchange
 
 PATIENCE = 4.0  # seconds of tests that one mutant is worth
-SECONDS_MORE = 10  # CPU seconds that a child may take beyond what its tests took without it
+SECONDS_MORE = 3  # CPU seconds that a child may take beyond what its tests took without it
 MEMORY = 6 << 30  # bytes of address space that a child may take beyond what it got
 SURVIVED, CAUGHT = 0, 3  # a child's status
 OPTIONS = ("-s", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout=0",
@@ -77,6 +77,8 @@ class Session:
         for item in session.items:
             self._first_run(item)
         for mutant in self.mutants:
+            if not compiles(mutated(mutant, self._sources[mutant.file])):
+                continue  # a `continue` in place of a `try`'s only statement, and such
             if self._by_import(mutant):
                 self.later.append(mutant)
                 continue
@@ -163,6 +165,14 @@ class Session:
         return tests
 
 
+def compiles(source: str) -> bool:
+    try:
+        compile(source, "mutant", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
 def _places(mutant: Mutant) -> set[Place]:
     return {(mutant.file, line) for line in mutant.lines}
 
@@ -226,7 +236,7 @@ def in_a_child(mutant: Mutant, work: Callable[[], str | None], limit: float) -> 
         os.close(reader)
         _be_a_child(work, writer, limit)
     os.close(writer)
-    status = _wait(pid, 10 * (limit + SECONDS_MORE))
+    status = _wait(pid, 30 * (limit + SECONDS_MORE))
     with os.fdopen(reader, errors="replace") as pipe:
         failed = pipe.read()
     seconds = round(time.perf_counter() - begun, 3)
@@ -246,7 +256,7 @@ def _be_a_child(work: Callable[[], str | None], writer: int, limit: float) -> No
         nowhere = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nowhere, number)
-        seconds = int(2 * limit) + SECONDS_MORE
+        seconds = int(limit) + SECONDS_MORE
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         memory = _data_in_use() + MEMORY
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

@@ -11,12 +11,13 @@ Tests that start processes or boot systems do not belong there: each runs thousa
 
 from __future__ import annotations
 
+import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.mutation.mutants import ROOT, Mutant, mutants
+from tools.mutation.mutants import ROOT, SEED, Mutant, mutants
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,9 +37,17 @@ class Target:
     pure: bool
     sample: int | None  # mutants of these files; None: all
 
-    def mutants(self) -> list[Mutant]:
-        shares = _shares(self.files, self.sample)
-        return [mutant for file in self.files for mutant in mutants(file, shares[file])]
+    def mutants(self, files: Collection[str], sample: int | None = None) -> list[Mutant]:
+        """Those of some of the files, in an order that is random but always the same.
+
+        `sample`: so many of them instead of the target's own number. However far a run gets, what
+        it has done is a sample of the whole.
+        """
+        chosen = [file for file in self.files if file in files]
+        shares = _shares(chosen, sample if sample is not None else self.sample)
+        found = [mutant for file in chosen for mutant in mutants(file, shares[file])]
+        random.Random(SEED).shuffle(found)
+        return found
 
 
 def targets(file: Path = FILE) -> list[Target]:
