@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from kernel_lab import ACCESSED, CODE, DATA, Kernel, agree, assembled, gate, raw, run
+from kernel_lab import ACCESSED, CODE, DATA, Kernel, agree, assembled, descriptor, gate, raw, run
 from monitor_lab import ORIGIN, flat, lab, same_at_every_step
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET, EXIT_IO
-from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE
+from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN
+from monitor.guests.small_kernel import TIMER
 
 WINDOW = 0x180000
 
@@ -140,6 +143,93 @@ def test_a_device_learns_which_instruction_accesses_it() -> None:
     assert places == [ORIGIN + 2, ORIGIN + 6]
 
 
+def test_the_same_where_the_access_is_emulated() -> None:
+    one = lab(Kernel("mov al, 1 \n out 0x80, al \n here: jmp here", ring=3, flags=0x3202))
+    places, counts = [], []
+    one.machine.board.on_access.append(lambda *_: places.append(one.cpu.io_place()))
+    one.machine.board.on_access.append(lambda *_: counts.append(one.cpu.io_count()))
+    before = one.cpu.count()
+    one.step(4)
+    assert places == [CODE + 2]
+    assert counts == [before + 1]
+
+
+STRANGE = descriptor(0, 0xFFFFE, 0xC09B)  # not flat: its code is emulated
+
+
+@pytest.mark.parametrize("behind", ["nop \n nop \n nop \n cli", "cli", "nop \n cli"])
+def test_emulated_code_opens_itself_to_an_interrupt_that_waits(behind: str) -> None:
+    source = f"""
+        {TIMER}
+        mov  ecx, 1000
+    wait:
+        loop wait
+        jmp  far 0x38:strange
+    strange:
+        sti
+        {behind}
+        mov  al, 0xff
+        out  0x21, al
+        sti
+        mov  ecx, 5000
+    on:
+        loop on
+        cli
+        jmp  far 0x08:back
+    back:
+        int  0x31
+    """
+    done = agree(source, gdt={0x38: STRANGE})
+    assert done.bare.vectors.count(0x20) == (0 if behind == "cli" else 1)
+
+
+def test_an_interrupt_shadow_is_over_when_an_instruction_has_run() -> None:
+    """Whoever ran it: the shadow is the ideal processor's, the instruction the cache's."""
+    one = flat("sti", "mov eax, ss", "mov ss, eax", "nop", "nop", "here: jmp here")
+    seen = []
+    for _ in range(6):
+        one.step()
+        seen.append(one.cpu.interruptible())
+    assert seen == [False, True, False, True, True, True]
+
+
+def test_a_delivery_happens_at_the_guests_count() -> None:
+    one = lab(Kernel("nop \n nop \n nop \n here: jmp here", idt={0x33: gate(CODE, 0x8E)}))
+    one.step(4)
+    assert one.cpu.interrupt(0x33) == EXIT_NONE
+    assert one.cpu.ideal.icount() == one.cpu.count()
+
+
+def test_a_delivery_that_shuts_the_processor_down_says_so() -> None:
+    assert flat("nop").cpu.interrupt(0x33) == EXIT_SHUTDOWN
+
+
+def test_a_watchpoint_ends_at_the_monitors_region() -> None:
+    """What lies there, the guest reaches by the ideal processor only."""
+    top = 0xFF800000
+    asked: list[list[tuple[int, int, int]]] = []
+    one = flat("here: jmp here")
+    one.cpu.engine = SimpleNamespace(set_watchpoints=lambda points, _spaces: asked.append(points))
+    one.cpu.set_watchpoints([(top - 4, top - 1, 1), (top - 2, top + 1, 2), (top, top + 3, 3)])
+    assert asked == [[(top - 4, top - 1, 1), (top - 2, top - 1, 2)]]
+
+
+@pytest.mark.parametrize("place", [0x20000, 0xFF7FFFFE, 0xFF800000])
+def test_watchpoints_see_accesses_on_both_sides_of_the_region(place: int) -> None:
+    page = place & -0x1000
+    pages = {page: 0x110007, page + 0x1000 & 0xFFFFFFFF: 0x111007}
+    source = f"nop \n mov dword ptr [{place:#x}], 5 \n mov eax, [{place:#x}] \n here: jmp here"
+    stops = []
+    for mode in ("bare", "translate", "trap"):
+        one = lab(Kernel(source, paging=True, pages=pages), mode)
+        one.machine.add_watchpoint(place, 4, "write")
+        before = one.machine.instructions
+        assert one.machine.run(max_instructions=100).kind == "watchpoint"
+        stops.append((one.machine.instructions - before, one.reg("eip")))
+        assert one.machine.run(max_instructions=100).kind == "instructions"
+    assert stops[0] == stops[1] == stops[2]
+
+
 @pytest.mark.parametrize("flag", [0x10000, 0x100], ids=["RF", "TF"])
 def test_rf_and_tf_are_passed_by_one_emulated_instruction(flag: int) -> None:
     """They suit no engine; the code behind is the cache's again."""
@@ -252,8 +342,6 @@ def test_breakpoints_that_stay_cost_no_translation() -> None:
 
 def test_a_breakpoint_is_a_linear_address() -> None:
     """With a code segment that begins elsewhere, EIP and linear address differ."""
-    from kernel_lab import descriptor
-
     source = """
         jmp  far 0x38:0x10
         .align 16

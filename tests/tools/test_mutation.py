@@ -120,7 +120,7 @@ def test_mutants_by_hand_are_where_they_say() -> None:
             ast.parse(mutated(mutant, read(file)))
 
 
-# --- putting a mutant in ----------------------------------------------------------------------------
+# --- putting a mutant in --------------------------------------------------------------------------
 
 SOURCE = '''
 import functools
@@ -183,7 +183,7 @@ def test_module_names() -> None:
     assert module_name("monitor/loaders/__init__.py") == "monitor.loaders"
 
 
-# --- a child ------------------------------------------------------------------------------------------
+# --- a child --------------------------------------------------------------------------------------
 
 MUTANT = Mutant("f.py", "g", 1, "a", "b", 1, (1, 0, 1, 1), "b", frozenset({1}))
 
@@ -218,7 +218,7 @@ def test_a_child_that_goes_on_for_ever_is_caught(monkeypatch: pytest.MonkeyPatch
     assert result.caught and result.by in ("ended by SIGXCPU", "ended by SIGKILL")
 
 
-# --- the files it reads ---------------------------------------------------------------------------------
+# --- the files it reads ---------------------------------------------------------------------------
 
 
 def test_targets_name_files_and_tests_that_exist() -> None:
