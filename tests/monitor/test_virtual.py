@@ -32,6 +32,28 @@ def test_a_page_is_marked_when_its_instruction_runs_and_not_before(ring: int, fl
     same_at_every_step(kernel)
 
 
+STUBS = {
+    "popfd": "mov esp, {page} \n nop \n popfd",
+    "pushfd": "mov esp, {page} \n nop \n pushfd",
+    "ret": "mov esp, {page} \n nop \n ret",
+    "ret 4": "mov esp, {page} \n nop \n ret 4",
+    "call": "mov esi, {page} \n nop \n call [esi]",
+    "call, its stack": "mov esp, {page} \n mov esi, next \n nop \n call esi",
+    "jmp": "mov esi, {page} \n nop \n jmp [esi]",
+}
+
+
+@pytest.mark.parametrize(("ring", "flags"), [(0, 2), (3, 0x3202)])
+@pytest.mark.parametrize("name", STUBS)
+def test_a_stub_whose_budget_is_over_marks_no_page(name: str, ring: int, flags: int) -> None:
+    """The first instructions of a stub complete nothing: the engine is in them when it stops."""
+    page = WINDOW + 0x800
+    source = STUBS[name].format(page=page) + " \n nop \n next: int 0x31"
+    target = Kernel(source).symbol("next").to_bytes(4, "little")
+    memory = {page: b"\2\0\0\0" if name == "popfd" else target}
+    same_at_every_step(Kernel(source, ring=ring, flags=flags, paging=True, memory=memory))
+
+
 def test_an_interrupt_frame_over_translated_code_is_noticed_at_once() -> None:
     """Delivery writes memory, like any instruction: what it overwrites was translated."""
     source = "call target \n wait: jmp wait \n target: inc eax \n" + raw("40" * 15) + "\n ret"
