@@ -19,7 +19,7 @@ SOURCES := $(shell find bt -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-pure soak lint guests bench notebooks docs build clean
+.PHONY: help demo check test test-pure soak mutate lint guests bench notebooks docs build clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' \
@@ -39,6 +39,9 @@ test-pure: $(STAMP)-run $(STAMP)-test  ## the same tests on the uncompiled sourc
 
 soak: build $(STAMP)-test  ## boot Linux ten times in each mode; must be the same every time
 	PYTHONPATH=tests $(BIN)/python tests/guests/soak.py $(ROUNDS)
+
+mutate: build $(STAMP)-test  ## break the code on purpose, see which mutants no test notices (FILES=bt/cache.py; hours)
+	$(BIN)/python -m tools.mutate $(FILES)
 
 lint: $(STAMP)-lint $(STAMP)-run  ## ruff and mypy
 	$(BIN)/ruff check .

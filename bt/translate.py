@@ -96,7 +96,7 @@ def policy_of(row: Instruction, user: bool) -> str:
     body = row.body
     if body in ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e"):
         return body
-    if body in ("cpuid", "rdpmc", "wbinvd", "bound", "ud2", "int1"):
+    if body in ("cpuid", "rdpmc", "bound", "ud2", "int1"):
         return "emulate"
     if row.sensitivity is Class.INNOCUOUS:
         return "copy"

@@ -59,6 +59,7 @@ class Audit:
             ideal.take_watchpoint()  # it has yet to be run
             return False
         self.engine.give_registers(ideal)
+        self.engine.give_null_segments(ideal)
         self._compare(mnemonic, self._visible(windows), wanted)
         return True
 

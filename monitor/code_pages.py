@@ -35,7 +35,7 @@ class Survey:
 
 
 class CodePages:
-    def __init__(self, ram: FrameTable, ideal: Interp, by_byte: bool = True) -> None:
+    def __init__(self, ram: FrameTable, ideal: Interp, by_byte: bool) -> None:
         """`by_byte`: trace the bytes that were translated; else the whole frames they are in."""
         self.by_byte = by_byte
         self.ram = ram

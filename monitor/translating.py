@@ -341,8 +341,7 @@ class TranslatingProcessor(VirtualProcessor):
     # --- what the guest does to its code ------------------------------------------------
 
     def restarted(self) -> None:
-        self.pending_chain = None
-        self._interrupted = None
+        self._interrupted = None  # a branch that is to be chained may stay: its target is the same
         super().restarted()
 
     def forget_code(self) -> None:

@@ -243,8 +243,6 @@ class VirtualProcessor(Processor):
 
     def engine_fault(self, user: bool) -> int:
         """An exception in the engine: the shadow's business, or an instruction to emulate."""
-        if self.total >= self._end:
-            return EXIT_NONE  # the budget ended just before this instruction
         engine = self.engine
         vector = engine.fault_vector
         if vector == VEC_PF:

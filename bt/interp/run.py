@@ -393,7 +393,8 @@ class Interp(Cpu):
     def translation(self, la: int, write: bool = False, user: bool = False) -> int:
         """Walk the guest's tables as an access would: physical address << 8 | PERM_*, or -1.
 
-        Sets accessed and dirty bits; a failed walk changes nothing, CR2 included.
+        Sets accessed and dirty bits; a failed walk changes nothing, CR2 included. The A20 gate has
+        its say.
         """
         access: u32 = (ACC_WRITE if write else 0) | (ACC_USER if user else 0)
         found: i64 = (la & M32) << 8 | 7

@@ -246,6 +246,7 @@ class Lab:
         assert reason in EXITS and reason == self.engine.exit_reason
         done = self.count - before
         assert done == budget if reason == EXIT_BUDGET else 0 <= done <= budget
+        assert done < budget or reason != EXIT_EXCEPTION, "what faults has not been paid for"
         return describe(self.engine, reason, self.count)
 
     def finish(self, code: str | bytes, budget: int = 100_000, **registers: int) -> Exit:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from loader_images import MIB, FakeMemory, elf, multiboot_header, refused
 
+from monitor.errors import UserError
 from monitor.loaders import multiboot
+from monitor.loaders.source import Image
 
 CODE = bytes(range(1, 101))
 ADDRESSES = 1 << 16
@@ -117,3 +119,81 @@ def test_information_goes_around_a_low_kernel() -> None:
     start = multiboot.load(memory, kernel)
     assert memory.read(0x8000, len(KERNEL)) == KERNEL
     assert start.registers["ebx"] >= 0x98000
+
+
+def test_a_module_may_end_where_memory_ends() -> None:
+    """The kernel's memory ends at 0x103000, and the module begins there."""
+    room = 4 * MIB - 0x103000
+    info = multiboot.load(memory := FakeMemory(), ELF, "", [("m", bytes(room))]).registers["ebx"]
+    assert struct.unpack("<2I", memory.read(memory.word(info + 24), 8)) == (0x103000, 4 * MIB)
+    words = refused(multiboot.load, FakeMemory(), ELF, "", [("m", bytes(room + 1))])
+    assert "at least 5 MiB" in words and "behind the kernel" in words
+
+
+def test_the_header_must_be_in_what_is_loaded() -> None:
+    """load_addr may be the header's own address, and not beyond it."""
+    memory = FakeMemory()
+    assert multiboot.load(memory, by_address(before=bytes(16), load=0x100010)).eip == 0x100020
+    assert memory.read(0x100010, 4) == b"\x02\xb0\xad\x1b"
+    for load in (0x100011, 0x100014):
+        words = refused(multiboot.load, FakeMemory(), by_address(before=bytes(16), load=load))
+        assert "contradict" in words
+
+
+def test_nothing_to_load_is_refused() -> None:
+    image = by_address(before=bytes(16))
+    words = refused(multiboot.load, FakeMemory(), by_address(before=bytes(16), end=0x100000))
+    assert "contradict" in words
+    assert multiboot.load(FakeMemory(), image).eip == 0x100020
+
+
+def test_the_header_is_where_it_is_looked_for() -> None:
+    """In the first 8,192 bytes, whole: twelve bytes, with addresses thirty-two."""
+    plain = multiboot_header(3)[:12]
+    found = multiboot.find_header(image_of(bytes(8180) + plain))
+    assert (found.offset, found.flags, found.entry_addr) == (8180, 3, 0)
+    assert "no Multiboot" in headerless(bytes(8184) + plain + bytes(9))
+    whole = bytes(8160) + by_address()[:32]
+    assert multiboot.find_header(image_of(whole)).entry_addr == 0x100020
+    assert "truncated" in headerless(bytes(8164) + by_address())
+    header = multiboot.find_header(image_of(plain))
+    fields = (header.header_addr, header.load_addr, header.load_end_addr, header.bss_end_addr)
+    assert fields == (0, 0, 0, 0)
+
+
+def headerless(data: bytes) -> str:
+    """What is said about a header that is none."""
+    with pytest.raises(UserError) as caught:
+        multiboot.find_header(image_of(data))
+    return str(caught.value)
+
+
+def image_of(data: bytes) -> Image:
+    return Image("kernel", data)
+
+
+@pytest.mark.parametrize("bit", range(16))
+def test_every_flag_that_must_be_known_is_asked_for(bit: int) -> None:
+    image = elf([(0x100000, 0x100000, multiboot_header(1 << bit) + CODE, 0x1000)], 0x10000C)
+    if bit < 3:
+        assert multiboot.load(FakeMemory(), image).eip == 0x10000C
+    else:
+        assert hex(1 << bit) in refused(multiboot.load, FakeMemory(), image)
+
+
+def test_a_flag_above_sixteen_may_be_ignored() -> None:
+    image = elf([(0x100000, 0x100000, multiboot_header(1 << 17) + CODE, 0x1000)], 0x10000C)
+    assert multiboot.load(FakeMemory(), image).eip == 0x10000C
+
+
+def test_a_checksum_counts_in_all_its_bits() -> None:
+    for bit in (0, 31):
+        wrong = bytearray(KERNEL)
+        wrong[8:12] = (int.from_bytes(KERNEL[8:12], "little") ^ 1 << bit).to_bytes(4, "little")
+        assert "no Multiboot" in headerless(bytes(wrong))
+
+
+def test_the_state_at_the_entry() -> None:
+    start = multiboot.load(FakeMemory(), ELF)
+    assert start.esp == 0x90000
+    assert start.protected

@@ -248,6 +248,21 @@ def test_ext_is_set_for_external_events(lab: Lab) -> None:
     assert (stop.vector, stop.error) == (NP, 0x21 * 8 + 3)
 
 
+def test_ext_when_the_handlers_limit_is_too_short(lab: Lab) -> None:
+    """The error code names no selector then, and still says who caused it."""
+    lab.describe(0xC0, descriptor(0, 0xFFFF, 0x409A))
+    for vector in (0x21, UD):
+        lab.idt(vector, gate(14, 0xC0, AT))
+    lab.run("nop; nop", budget=1)
+    lab.cpu.interrupt(0x21)
+    stop = lab.go_on()
+    assert (stop.vector, stop.error) == (GP, 1), "an external interrupt"
+    stop = lab.run(b"\x0f\x0b")
+    assert (stop.vector, stop.error) == (GP, 1), "an exception"
+    stop = lab.run(b"\xcd\x21")
+    assert (stop.vector, stop.error) == (GP, 0), "INT n is the program's own doing"
+
+
 # --- double and triple faults -------------------------------------------------------------------
 
 

@@ -13,6 +13,8 @@ from system_lab import (
     CONFORMING,
     CS,
     DATA0,
+    DATA1,
+    DATA2,
     DATA3,
     DS,
     ES,
@@ -100,6 +102,23 @@ def test_bad_frame(lab: Lab, words: tuple[int, ...], vector: int, error: int) ->
     assert (stop.vector, stop.error) == (vector, error)
     assert stop.frame[1:3] == [CODE, CODE0]
     assert lab.reg(ESP) == 0x7F00 - 16, "nothing was popped"
+
+
+@pytest.mark.parametrize(
+    ("dpl", "rpl", "good"),
+    [(0, 0, True), (1, 0, False), (3, 0, False), (0, 1, True), (2, 1, False), (3, 3, True)],
+)
+def test_to_conforming_code(lab: Lab, dpl: int, rpl: int, good: bool) -> None:
+    """Its DPL may be below the RPL that it is returned to with, never above."""
+    lab.describe(0xC0, descriptor(0, 0xFFFFF, 0xC09E | dpl << 5))
+    data = (DATA0, DATA1, DATA2, DATA3)[rpl]
+    frame(lab, TARGET, 0xC0 | rpl, 2, STACK3, data)
+    if good:
+        stop = lab.run(IRET, budget=1)
+        assert (stop.eip, lab.sel(CS), lab.cpu.cpl) == (TARGET, 0xC0 | rpl, rpl)
+    else:
+        stop = lab.run(IRET)
+        assert (stop.vector, stop.error) == (GP, 0xC0)
 
 
 def test_absent_outer_stack(lab: Lab) -> None:

@@ -219,6 +219,18 @@ def test_page_fault_on_the_idt_while_delivering_one(paged: Lab) -> None:
     assert paged.cpu.cr2 == 0x3F000
 
 
+def test_page_fault_while_delivering_a_contributory_exception(paged: Lab) -> None:
+    """They are handled in turn (SDM vol. 3, table 6-5): #GP's gate is absent, #PF's is not."""
+    base = 0x3F000 - PF * 8
+    paged.memory[base : base + 0x180] = paged.memory[IDT : IDT + 0x180]
+    paged.cpu.idtr_base = base
+    paged.dword(entry(0x3E000), 0)
+    stop = paged.run("nop; mov eax, 0x100; mov ds, ax")
+    assert (stop.vector, stop.error) == (PF, 0)
+    assert stop.frame[1:3] == [CODE + 6, CODE0]
+    assert paged.cpu.cr2 == 0x3F000 - 8
+
+
 def test_interrupted_stack_page_is_checked_as_supervisor(paged: Lab) -> None:
     """Ring 0's stack may be on a supervisor page while ring 3 runs."""
     paged.dword(entry(STACK0 - 4), 0x8000 | P | W)
