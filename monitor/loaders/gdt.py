@@ -31,10 +31,6 @@ def flat_table(code: int = CODE_SELECTOR, data: int = DATA_SELECTOR) -> bytes:
     return bytes(table)
 
 
-FLAT_GDT = flat_table()
-GDT_LIMIT = len(FLAT_GDT) - 1
-
-
 def put(plan: Plan, selectors: tuple[int, int] | None = None) -> tuple[int, int]:
     """Plan the table at the top of low memory, out of the guest's way: its base and limit."""
     table = flat_table(*checked(selectors))
