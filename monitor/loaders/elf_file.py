@@ -25,7 +25,7 @@ ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 KINDS = {ET_REL: "an object file", ET_EXEC: "an executable", ET_DYN: "a shared object"}
 PT_LOAD = 1
 PF_X = 1
-SHT_NOBITS = 8
+SHT_NULL, SHT_NOBITS = 0, 8
 SHF_EXECINSTR = 4
 
 
@@ -115,7 +115,7 @@ def _check_header(image: Image) -> None:
 
 
 def _check_extent(image: Image, what: str, offset: int, size: int) -> None:
-    if offset + size > len(image.data):
+    if size and offset + size > len(image.data):
         raise UserError(
             f"{image.name}: truncated ({len(image.data)} bytes; {what} ends at {offset + size}); "
             "copy or build the file again"
@@ -153,7 +153,7 @@ def _sections(
 ) -> tuple[Section, ...]:
     entries = _table(image, "the section header table", offset, entry_size, count, "<10I")
     for number, entry in enumerate(entries):
-        if entry[1] != SHT_NOBITS:
+        if entry[1] not in (SHT_NULL, SHT_NOBITS):
             _check_extent(image, f"section {number}", entry[4], entry[5])
     names = b""
     if names_index < len(entries):

@@ -136,11 +136,15 @@ def text_and_data(image: Image, header: Header) -> tuple[bytes, int]:
 
 
 def put_module(plan: Plan, name: str, source: Source) -> tuple[int, int]:
-    """Plan a module above everything else: its start and end."""
+    """Plan a module above everything else, or else where there is room: its start and end."""
     image = open_image(source, f"module {name!r}")
     above = max([HOLE_END, *(piece.end for piece in plan.pieces)])
     start = -(-above // PAGE) * PAGE
     if start + len(image.data) > plan.memory_size:
+        below = plan.highest_room(len(image.data), plan.memory_size)
+        if below is not None:
+            plan.put(image.name, below, image.data)
+            return below, below + len(image.data)
         raise UserError(
             f"{image.name}: the module ({mib(len(image.data))}) does not fit into the machine's "
             f"{mib(plan.memory_size)} of memory behind the kernel; "

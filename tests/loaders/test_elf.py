@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,28 @@ def test_busybox_has_its_sections() -> None:
     assert {".text", ".data", ".bss"} <= names
     message = refused(loader.load, FakeMemory(), BUSYBOX)
     assert "129 MiB" in message or "130 MiB" in message  # linked at 0x8048000
+
+
+def test_a_segment_without_bytes_may_point_anywhere() -> None:
+    """A linker puts the offset of .bss where its page would be, behind the end of the file."""
+    image = bytearray(elf([(0x100000, 0x100000, b"\xf4", 1), (0x200000, 0x200000, b"", 16)],
+                          0x100000))  # fmt: skip
+    struct.pack_into("<I", image, 52 + 32 + 4, 0x1000)
+    memory = FakeMemory()
+    loader.load(memory, bytes(image))
+    assert memory.read(0x200000, 16) == bytes(16)
+
+
+def test_tables_without_entries_may_point_anywhere() -> None:
+    image = bytearray(elf([(0x100000, 0x100000, b"\xf4", 1)], 0x100000))
+    struct.pack_into("<I", image, 32, 0xFFFFFFF0)  # e_shoff, as left by a tool that strips sections
+    loader.load(FakeMemory(), bytes(image))
+
+
+def test_the_first_section_header_is_none() -> None:
+    """SHT_NULL: its fields mean nothing (or, extended numbering)."""
+    image = bytearray(elf([(0x100000, 0x100000, b"\xf4", 1)], 0x100000))
+    struct.pack_into("<I", image, 32, len(image))
+    struct.pack_into("<H", image, 48, 1)
+    image += struct.pack("<10I", 0, 0, 0, 0, 0xFFFFFF00, 0x1000, 0, 0, 0, 0)
+    loader.load(FakeMemory(), bytes(image))

@@ -113,6 +113,19 @@ def test_modules_that_cannot_be(tmp_path: Path) -> None:
     assert "room" in refused(multiboot.load, memory, ELF, "x" * (4 * MIB))
 
 
+def test_a_module_goes_below_a_kernel_at_the_top() -> None:
+    memory = FakeMemory()
+    kernel = elf([(0x3FF000, 0x3FF000, KERNEL, 0x1000)], 0x3FF00C)
+    start = multiboot.load(memory, kernel, "", [("m", b"module"), ("last", bytes(MIB))])
+    table = memory.word(start.registers["ebx"] + 24)
+    assert [memory.word(table + at) for at in (0, 4, 16, 20)] == [
+        0x3FE000, 0x3FE006, 0x2FE000, 0x3FE000]  # fmt: skip
+    assert memory.read(0x3FE000, 6) == b"module"
+    assert "behind the kernel" in refused(
+        multiboot.load, FakeMemory(), kernel, "", [("big", bytes(3 * MIB))]
+    )
+
+
 def test_information_goes_around_a_low_kernel() -> None:
     memory = FakeMemory()
     kernel = elf([(0x8000, 0x8000, KERNEL, 0x90000)], 0x800C)
