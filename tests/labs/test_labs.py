@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from monitor.errors import UserError
-from monitor.labs import FOLDER, all_labs, find_lab
+from monitor.labs import FOLDER, all_labs, check, find_lab
 from monitor.labs.check import Check, check_lab
 from monitor.labs.report import LabReport, TestResult
 
@@ -118,3 +119,14 @@ def test_invented_instructions_are_classed_as_the_derivation_would() -> None:
     for question in invented_questions():
         trials = [Trial(cast(Any, None), dict(trial)) for trial in question.evidence.trials]
         assert classify(PROTECTED, form, trials).verdict.value == question.verdict, question.name
+
+
+def test_a_timer_of_the_callers_goes_on() -> None:
+    """A test's time limit borrows the process's timer, which may be in use."""
+    before = signal.setitimer(signal.ITIMER_REAL, 100_000)
+    try:
+        with check._time_limit():
+            assert signal.getitimer(signal.ITIMER_REAL)[0] <= check.PATIENCE * check.LIMIT
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > check.PATIENCE * check.LIMIT
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)

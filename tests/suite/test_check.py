@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -17,9 +18,12 @@ LEFT_OUT = [line[1:].split()[0] for line in LINES if line.startswith("-")]
 
 def recipe(target: str) -> str:
     """The commands of a target, as make would run them."""
+    # Without what a make around this one was told.
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "PYTEST")}  # fmt: skip
     done = subprocess.run(
         ["make", "-n", "-o", "build", "VP_PURE=", target],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout
 
