@@ -366,7 +366,9 @@ class Machine:
         try:
             with watchdog.limit(limits.deadline, self.board, self.processor):
                 outcome = self._guest_calls.resume() or self.loop.run(limits)
-        except watchdog.TimeOver as over:  # not in the loop, which knows it too
+        except watchdog.TimeOver as over:
+            if over.board is not self.board:  # a machine's within which this one runs
+                raise
             outcome = over.outcome()
         finally:
             self.seconds += time.perf_counter() - begun
