@@ -28,7 +28,6 @@ from monitor.clock import Clock, HostClock
 from monitor.outcome import Outcome
 from monitor.processor import Processor
 from monitor.vmware.callback import CallbackFailed
-from monitor.watchdog import TimeOver
 
 # Instructions between looks at the host (stop requests, time limit, input). The loop adapts this to
 # what the guest does, so that a turn takes neither much less nor much more than these times; the
@@ -78,8 +77,6 @@ class Loop:
                 outcome = self._turn(limits)
             except CallbackFailed as failure:
                 outcome = Outcome("callback", detail=str(failure))
-            except TimeOver as over:
-                outcome = over.outcome()
             if outcome is not None:
                 self._stop.clear()
                 return outcome

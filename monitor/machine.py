@@ -421,7 +421,9 @@ class Machine:
                     outcome = self._guest_calls.resume() or self.loop.run(limits)
                     if not self._hooked(outcome, until_address):
                         return outcome
-        except watchdog.TimeOver as over:  # not in the loop, which knows it too
+        except watchdog.TimeOver as over:
+            if over.board is not self.board:  # a machine's within which this one runs
+                raise
             return over.outcome()
         finally:
             self.seconds += time.perf_counter() - begun

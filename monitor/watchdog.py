@@ -54,6 +54,7 @@ class TimeOver(BaseException):
     """
 
     where = ""
+    board: Board | None = None  # the machine's whose time is over
 
     def outcome(self) -> Outcome:
         """How the run ended."""
@@ -132,7 +133,7 @@ class _Watch:
         if call is None or self._looks < LOOKS:
             return
         where = CALLS[call.f_code](self._board, call.f_locals)
-        self._over = type("TimeOver", (TimeOver,), {"where": where})
+        self._over = type("TimeOver", (TimeOver,), {"where": where, "board": self._board})
         if self._by_signal:
             signal.pthread_kill(self.thread, _SIGNAL)
         else:

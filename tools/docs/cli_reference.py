@@ -49,9 +49,9 @@ STATUSES = """\
 | 0 | as asked |
 | 1 | not as asked: each verb says what that is |
 | 2 | bad usage or input: one line on standard error says what to do about it |
-| 2 | standard output, or a file that an option names, cannot be written: a full disk, a closed stream |
+| 2 | also: standard output, or a file that an option names, cannot be written |
 | 130 | Ctrl-C, at whatever moment |
-| 141 | nobody reads standard output any more (`vp ... \| head`) |
+| 141 | nobody reads standard output any more (`vp ... \\| head`) |
 | other numbers from 128 on | ended by a signal: 128 and its number |
 
 A file that an option names is written whole or not at all; `--serial file:F` and the journal of a
