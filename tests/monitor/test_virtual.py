@@ -311,6 +311,16 @@ def test_run_comes_back_when_somebody_asks_for_it() -> None:
     assert 0 < one.cpu.count() < 20
 
 
+def test_only_a_port_access_may_stop_the_engine_at_once() -> None:
+    """From elsewhere, as another thread, it might be in the middle of a stub."""
+    one = flat("nop")
+    for in_engine, in_access, stops in ((1, 0, 0), (0, 1, 0), (0, 0, 0), (1, 1, 1)):
+        one.cpu._in_engine, one.machine.board.counter.in_access = bool(in_engine), bool(in_access)
+        one.cpu.engine.recheck = one.cpu.ideal.recheck = 0
+        one.cpu.notice()
+        assert (one.cpu.engine.recheck, one.cpu.ideal.recheck) == (stops, 1)
+
+
 def test_run_comes_back_after_many_exits() -> None:
     """So that a time limit holds for a guest that only exits."""
     one = flat("again: mov eax, cr0", "mov cr0, eax", "jmp again")

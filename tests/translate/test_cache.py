@@ -217,9 +217,12 @@ def test_no_instruction_of_the_cache_crosses_a_page(source: str, context: int) -
     for room in range(1, 48):
         lab.cache.forget()
         lab.cache.used = 2 * PAGE - room
+        lab.cache.eip_map[: 4 * PAGE] = memoryview(bytes(16 * PAGE)).cast("I")
         made = lab.translate_from(0)
         for at, code in instructions(lab, made):
             assert (at & PAGE - 1) + len(code) <= PAGE, f"{source}, {room}: {at:#x} {code.hex()}"
+            eip, _ = lab.cache.guest_place(at)
+            assert eip in (ORIGIN, ORIGIN + made.length, 0x10080), f"{source}, {room}: {eip:#x}"
 
 
 def instructions(lab: Listing, made: TranslatedBlock) -> list[tuple[int, bytes]]:
