@@ -151,6 +151,31 @@ def test_the_page_below_the_region_is_the_guests(how: str) -> None:
     assert mapping(one, {"k": "kernel", "u": "user"}[how[0]], last) is not None
 
 
+FLUSHES = {
+    "cr3": "mov edx, cr3 \n mov cr3, edx",
+    "invlpg": f"invlpg [{WINDOW:#x}]",
+    "pge": "mov edx, cr4 \n xor edx, 0x80 \n mov cr4, edx \n xor edx, 0x80 \n mov cr4, edx",
+}
+
+
+@pytest.mark.parametrize("bits", [0, GLOBAL])
+@pytest.mark.parametrize("how", FLUSHES)
+def test_data_moves_with_the_page_tables(how: str, bits: int) -> None:
+    """What a flush reaches is read from the new frame; what it leaves, from the old one."""
+    source = f"""
+        mov  eax, [{WINDOW:#x}]
+        mov  dword ptr [{PTE:#x}], {FRAME + PAGE | ALL | bits:#x}
+        {FLUSHES[how]}
+        mov  ebx, [{WINDOW:#x}]
+        int  0x31
+    """
+    memory = {FRAME: b"\1\0\0\0", FRAME + PAGE: b"\2\0\0\0"}
+    pages = {WINDOW: FRAME | ALL | bits}
+    kernel = Kernel(source, paging=True, cr4=0x80, pages=pages, memory=memory)
+    state = agree(kernel).translate.registers
+    assert (state["eax"], state["ebx"]) == (1, 1 if bits and how == "cr3" else 2)
+
+
 # --- what is no RAM -------------------------------------------------------------------------------
 
 
