@@ -289,7 +289,8 @@ def test_audited_code_stops_at_what_is_critical() -> None:
 
 def test_trap_mode_runs_anything_that_is_ram() -> None:
     pages = {WINDOW: FRAME | PRESENT, WINDOW + PAGE: 0xB8000 | ALL, WINDOW + 2 * PAGE: 0}
-    one = lab(Kernel("nop", paging=True, pages=pages), "trap")
+    pages[WINDOW + 3 * PAGE] = FRAME | ALL | DIRTY | GLOBAL
+    one = lab(Kernel("nop", paging=True, cr4=0x80, pages=pages), "trap")
     shadow = one.cpu.shadow
     fills = shadow.fills
     assert shadow.run_anything(WINDOW + 0x345)
@@ -298,6 +299,11 @@ def test_trap_mode_runs_anything_that_is_ram() -> None:
     assert not shadow.run_anything(WINDOW + PAGE)
     assert not shadow.run_anything(WINDOW + 2 * PAGE)
     assert shadow.fills == fills + 1
+    assert not found[1] & (PERM_WRITE | PERM_GLOBAL)
+    assert shadow.run_anything(WINDOW + 3 * PAGE)
+    found = mapping(one, "kernel", WINDOW + 3 * PAGE)
+    assert found is not None
+    assert found[1] & (PERM_WRITE | PERM_GLOBAL | PERM_EXEC) == PERM_WRITE | PERM_GLOBAL | PERM_EXEC
 
 
 # --- the monitor's own pages ----------------------------------------------------------------------
