@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, gate, raw
+from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, gate, make, raw
 from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 
 from bt.contract import EXIT_BUDGET
@@ -250,6 +250,23 @@ def test_without_chaining_every_branch_exits(without: tuple[str, ...]) -> None:
     one.step(300)
     chains = one.machine.statistics()["exits"]["chain"]
     assert chains >= 190 if without else chains <= 3
+
+
+@pytest.mark.parametrize("flags", [0x202, 0x3202, 2])
+def test_user_code_that_may_not_run_directly_is_translated(flags: int) -> None:
+    kernel = Kernel("mov ecx, 50 \n again: inc eax \n loop again \n int 0x31", ring=3, flags=flags)
+    found = []
+    for without in ((), ("direct",)):
+        machine = make(kernel, "translate", without=without)
+        assert machine.run(timeout=60).kind == "exit"
+        kinds = machine.statistics()["by_kind"]
+        found.append(kinds.get("direct", 0))
+        assert machine.registers["eax"] == 50
+        assert sum(kinds.values()) == machine.instructions
+        contexts = {block.context for block in machine.processor.cache.live_blocks()}
+        assert 1 in contexts if without and flags == 0x202 else 1 not in contexts
+    assert found[1] == 0
+    assert found[0] > 100 if flags == 0x202 else found[0] == 0
 
 
 # --- stubs ----------------------------------------------------------------------------------------
