@@ -237,9 +237,8 @@ class VirtualProcessor(Processor):
             return self.engine_fault(user=True)
         if reason == EXIT_SOFTINT:
             return self.emulate(f"INT {engine.exit_arg:#x}")
-        if reason == EXIT_BREAKPOINT:
-            return EXIT_NONE if self.at_stop() else self.emulate("critical instruction")
-        raise AssertionError(f"engine left direct execution with reason {reason}")
+        assert reason == EXIT_BREAKPOINT, f"engine left direct execution with reason {reason}"
+        return EXIT_NONE if self.at_stop() else self.emulate("critical instruction")
 
     def engine_fault(self, user: bool) -> int:
         """An exception in the engine: the shadow's business, or an instruction to emulate."""

@@ -138,7 +138,8 @@ def test_the_monitors_region_cannot_be_flushed_or_filled() -> None:
     assert not fault(one, "kr", HIDDEN_BASE)
     assert not fault(one, "kr", VCPU_LINEAR - 1)
     assert shadow.hidden == hidden + 2
-    assert not fault(one, "kw", VCPU_LINEAR + VSYS), "that one is a stub's"
+    for at in (VCPU_LINEAR, VCPU_LINEAR + VSYS):
+        assert not fault(one, "kw", at), "that one is a stub's"
     assert shadow.hidden == hidden + 2
 
 
@@ -148,6 +149,31 @@ def test_the_page_below_the_region_is_the_guests(how: str) -> None:
     one = lab(Kernel("nop", paging=True, pages={last: FRAME | ALL}))
     assert fault(one, how, last + 0xFFF)
     assert mapping(one, {"k": "kernel", "u": "user"}[how[0]], last) is not None
+
+
+FLUSHES = {
+    "cr3": "mov edx, cr3 \n mov cr3, edx",
+    "invlpg": f"invlpg [{WINDOW:#x}]",
+    "pge": "mov edx, cr4 \n xor edx, 0x80 \n mov cr4, edx \n xor edx, 0x80 \n mov cr4, edx",
+}
+
+
+@pytest.mark.parametrize("bits", [0, GLOBAL])
+@pytest.mark.parametrize("how", FLUSHES)
+def test_data_moves_with_the_page_tables(how: str, bits: int) -> None:
+    """What a flush reaches is read from the new frame; what it leaves, from the old one."""
+    source = f"""
+        mov  eax, [{WINDOW:#x}]
+        mov  dword ptr [{PTE:#x}], {FRAME + PAGE | ALL | bits:#x}
+        {FLUSHES[how]}
+        mov  ebx, [{WINDOW:#x}]
+        int  0x31
+    """
+    memory = {FRAME: b"\1\0\0\0", FRAME + PAGE: b"\2\0\0\0"}
+    pages = {WINDOW: FRAME | ALL | bits}
+    kernel = Kernel(source, paging=True, cr4=0x80, pages=pages, memory=memory)
+    state = agree(kernel).translate.registers
+    assert (state["eax"], state["ebx"]) == (1, 1 if bits and how == "cr3" else 2)
 
 
 # --- what is no RAM -------------------------------------------------------------------------------
@@ -263,7 +289,8 @@ def test_audited_code_stops_at_what_is_critical() -> None:
 
 def test_trap_mode_runs_anything_that_is_ram() -> None:
     pages = {WINDOW: FRAME | PRESENT, WINDOW + PAGE: 0xB8000 | ALL, WINDOW + 2 * PAGE: 0}
-    one = lab(Kernel("nop", paging=True, pages=pages), "trap")
+    pages[WINDOW + 3 * PAGE] = FRAME | ALL | DIRTY | GLOBAL
+    one = lab(Kernel("nop", paging=True, cr4=0x80, pages=pages), "trap")
     shadow = one.cpu.shadow
     fills = shadow.fills
     assert shadow.run_anything(WINDOW + 0x345)
@@ -272,6 +299,11 @@ def test_trap_mode_runs_anything_that_is_ram() -> None:
     assert not shadow.run_anything(WINDOW + PAGE)
     assert not shadow.run_anything(WINDOW + 2 * PAGE)
     assert shadow.fills == fills + 1
+    assert not found[1] & (PERM_WRITE | PERM_GLOBAL)
+    assert shadow.run_anything(WINDOW + 3 * PAGE)
+    found = mapping(one, "kernel", WINDOW + 3 * PAGE)
+    assert found is not None
+    assert found[1] & (PERM_WRITE | PERM_GLOBAL | PERM_EXEC) == PERM_WRITE | PERM_GLOBAL | PERM_EXEC
 
 
 # --- the monitor's own pages ----------------------------------------------------------------------

@@ -6,8 +6,10 @@ remembered about the cache is forgotten with it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, gate, raw
+from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, gate, make, raw
 from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 
 from bt.contract import EXIT_BUDGET
@@ -250,6 +252,23 @@ def test_without_chaining_every_branch_exits(without: tuple[str, ...]) -> None:
     assert chains >= 190 if without else chains <= 3
 
 
+@pytest.mark.parametrize("flags", [0x202, 0x3202, 2])
+def test_user_code_that_may_not_run_directly_is_translated(flags: int) -> None:
+    kernel = Kernel("mov ecx, 50 \n again: inc eax \n loop again \n int 0x31", ring=3, flags=flags)
+    found = []
+    for without in ((), ("direct",)):
+        machine = make(kernel, "translate", without=without)
+        assert machine.run(timeout=60).kind == "exit"
+        kinds = machine.statistics()["by_kind"]
+        found.append(kinds.get("direct", 0))
+        assert machine.registers["eax"] == 50
+        assert sum(kinds.values()) == machine.instructions
+        contexts = {block.context for block in machine.processor.cache.live_blocks()}
+        assert 1 in contexts if without and flags == 0x202 else 1 not in contexts
+    assert found[1] == 0
+    assert found[0] > 100 if flags == 0x202 else found[0] == 0
+
+
 # --- stubs ----------------------------------------------------------------------------------------
 
 
@@ -314,6 +333,31 @@ def test_traces_tell_guest_addresses_even_across_a_flush() -> None:
     assert one.cpu.take_trace() == []
 
 
+STI = {
+    "and on": ("sti", "inc eax", "cli"),
+    "twice": ("sti", "sti", "inc eax", "cli"),
+    "last of a block": (*["inc eax"] * 47, "sti", "inc ebx", "cli"),
+    "before a branch": ("sti", "jmp next", "nop", "next: inc eax", "cli"),
+    "before one that is emulated": ("sti", "mov eax, cr3", "mov cr3, eax", "cli"),
+    "before another block": ("jmp a", "b: inc eax", *["inc ebx"] * 6, "jmp c", "a: sti", "jmp b",
+                             "c: sti", "cli"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STI)
+def test_a_trace_is_the_same_bare_and_translated(name: str) -> None:
+    """Each instruction once, those behind STI too."""
+    found = []
+    for mode in ("bare", "translate"):
+        one = flat(*STI[name], "here: jmp here", mode=mode)
+        one.cpu.trace(1000)
+        one.step(64)
+        notes = [(note[0] & 0xFFFFFFFF, note[2]) for note in one.cpu.take_trace()]
+        found.append(list(dict.fromkeys(notes)))  # what is emulated begins in the cache, too
+    assert len(found[0]) == 64
+    assert found[0] == found[1]
+
+
 def test_a_trace_starts_empty() -> None:
     one = flat("inc eax", "inc eax", "here: jmp here")
     one.cpu.trace(100)
@@ -351,6 +395,29 @@ def test_writes_that_were_too_many_to_note_drop_everything() -> None:
     assert one.blocks()
     one.cpu.traced_writes_lost()
     assert one.blocks() == []
+
+
+def test_an_overflow_of_the_notes_drops_everything() -> None:
+    """The ideal processor wrote at more places than it could note."""
+    one = flat("inc eax", "here: jmp here")
+    one.step(3)
+    one.cpu.ram = Overflown(one.cpu.ram)
+    one.cpu.traced_bytes_written()
+    assert one.blocks() == []
+    assert one.machine.statistics()["exits"]["traced bytes written"] == 1
+
+
+class Overflown:
+    """A Ram whose log of writes is full."""
+
+    def __init__(self, ram: Any) -> None:
+        self._ram = ram
+
+    def take_watch_log(self) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ram, name)
 
 
 def test_a_written_byte_drops_its_block_and_no_other() -> None:

@@ -5,11 +5,24 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from kernel_lab import ACCESSED, CODE, DATA, Kernel, agree, assembled, descriptor, gate, raw, run
-from monitor_lab import ORIGIN, flat, lab, same_at_every_step
+from kernel_lab import (
+    ACCESSED,
+    CODE,
+    DATA,
+    Kernel,
+    agree,
+    assembled,
+    descriptor,
+    gate,
+    make,
+    raw,
+    run,
+)
+from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET, EXIT_IO
 from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN
+from monitor.capabilities import X86_VMWARE_HYPERCALL
 from monitor.guests.small_kernel import TIMER
 
 WINDOW = 0x180000
@@ -66,6 +79,22 @@ def test_an_interrupt_frame_over_translated_code_is_noticed_at_once() -> None:
     assert target in one.blocks()
     one.cpu.interrupt(0x33)
     assert target not in one.blocks()
+
+
+def test_a_call_that_is_answered_by_a_fault_is_noticed_at_once() -> None:
+    """The frame of that fault is written like any other."""
+    kernel = Kernel("call target \n vmcall \n target: inc eax \n" + raw("40" * 15) + "\n ret",
+                    idt={13: gate(CODE, 0x8E)})  # fmt: skip
+    machine = make(kernel, "translate")
+    machine.enable(X86_VMWARE_HYPERCALL, "all")
+    assert machine.run(timeout=60).kind == "vmware"
+    one = Lab(machine)
+    target, before = kernel.symbol("target"), one.cpu.count()
+    machine.set_register("esp", target + 16)
+    assert target in one.blocks()
+    assert one.cpu.answer_call(13, 0, 0) == EXIT_NONE
+    assert target not in one.blocks()
+    assert (one.reg("eip"), one.cpu.count()) == (CODE, before)
 
 
 def test_a_task_gate_changes_the_page_tables_at_once() -> None:
@@ -309,6 +338,16 @@ def test_run_comes_back_when_somebody_asks_for_it() -> None:
     assert one.cpu.count() < 10
     assert one.cpu.run(1000) == EXIT_IO, "the next run starts afresh"
     assert 0 < one.cpu.count() < 20
+
+
+def test_only_a_port_access_may_stop_the_engine_at_once() -> None:
+    """From elsewhere, as another thread, it might be in the middle of a stub."""
+    one = flat("nop")
+    for in_engine, in_access, stops in ((1, 0, 0), (0, 1, 0), (0, 0, 0), (1, 1, 1)):
+        one.cpu._in_engine, one.machine.board.counter.in_access = bool(in_engine), bool(in_access)
+        one.cpu.engine.recheck = one.cpu.ideal.recheck = 0
+        one.cpu.notice()
+        assert (one.cpu.engine.recheck, one.cpu.ideal.recheck) == (stops, 1)
 
 
 def test_run_comes_back_after_many_exits() -> None:

@@ -10,14 +10,17 @@ from bt.cache import (
     BEGINS,
     CHAIN,
     CONTEXT_COUNT,
+    EMULATE,
     ENTRIES,
     INT3,
+    Exit,
     TranslatedBlock,
     jmp,
     landing_index,
 )
 from bt.output import Output
 from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VCPU_PAGES
+from bt.stubs import assembled as assembled_stub
 from bt.translate import CONTEXTS, MAX_BLOCK_BYTES
 
 PAGE = 0x1000
@@ -199,8 +202,6 @@ def test_a_slot_lies_in_one_page(room: int) -> None:
     lab = listing("nop", translated=False)
     lab.cache.used = PAGE - room
     out = Output(lab.cache, ORIGIN)
-    from bt.cache import Exit
-
     out.slot(Exit(CHAIN, ORIGIN + 0x40), counts=True)
     at = next(iter(reversed(lab.cache.exits)))
     assert (at & PAGE - 1) + 5 <= PAGE
@@ -217,9 +218,12 @@ def test_no_instruction_of_the_cache_crosses_a_page(source: str, context: int) -
     for room in range(1, 48):
         lab.cache.forget()
         lab.cache.used = 2 * PAGE - room
+        lab.cache.eip_map[: 4 * PAGE] = memoryview(bytes(16 * PAGE)).cast("I")
         made = lab.translate_from(0)
         for at, code in instructions(lab, made):
             assert (at & PAGE - 1) + len(code) <= PAGE, f"{source}, {room}: {at:#x} {code.hex()}"
+            eip, _ = lab.cache.guest_place(at)
+            assert eip in (ORIGIN, ORIGIN + made.length, 0x10080), f"{source}, {room}: {eip:#x}"
 
 
 def instructions(lab: Listing, made: TranslatedBlock) -> list[tuple[int, bytes]]:
@@ -238,6 +242,21 @@ def instructions(lab: Listing, made: TranslatedBlock) -> list[tuple[int, bytes]]
         found.append((at, code[at - made.start : at - made.start + size]))
         at += size
     return found
+
+
+@pytest.mark.parametrize("verb", ["jmp", "jz", "jnc"])
+def test_a_stub_jumps_to_its_slow_part(verb: str) -> None:
+    """By a jump of either kind, from wherever in the template it is."""
+    lab = listing("nop", translated=False)
+    out = Output(lab.cache, ORIGIN)
+    template = f"nop\n{verb} slow\ninc eax | done\nslow:\ndec eax\nexit\n"
+    out.stub(assembled_stub(template, "gs"), Exit(EMULATE, ORIGIN))
+    out.place_cold()
+    code = bytes(out.code)
+    size = {"jmp": 5}.get(verb, 6)
+    target = 1 + size + int.from_bytes(code[1 + size - 4 : 1 + size], "little", signed=True)
+    assert code[target] == 0x48 and code[target + 1] == INT3
+    assert lab.cache.exits[out.start + target + 1] == Exit(EMULATE, ORIGIN)
 
 
 def test_jumps_are_encoded_from_their_end() -> None:

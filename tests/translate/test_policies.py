@@ -12,6 +12,7 @@ import pytest
 from kernel_lab import assembled
 from listing import ORIGIN, Listing
 
+from bt.cache import EMULATE
 from bt.table import TABLE, Class
 from bt.translate import (
     CONTEXTS,
@@ -103,6 +104,56 @@ def test_flags_of_user_code_with_unusual_flags(source: str, context: int) -> Non
     copied = code[0] == assembled(source + "\n", ORIGIN).image[0] and len(code) < 10
     assert (copied, code[0] == EXITS) == [(False, False), (True, False), (False, True),
                                           (False, True)][context]  # fmt: skip
+
+
+SHORT = (
+    *("66e80010", "66e90010", "66eb10", "667410", "660f840010", "66e210", "66e310", "66c3"),
+    *("66c20400", "66ffd0", "66ffe0", "66ff13", "66ff23", "660e", "669c", "669d"),
+)
+
+
+@pytest.mark.parametrize("code", SHORT)
+def test_16_bit_forms_are_left_to_the_monitor(code: str) -> None:
+    """They cut EIP or push two bytes."""
+    lab = Listing(CONTEXTS[0], bytes.fromhex(code) + b"\xf4")
+    made = lab.cache.code(lab.block.start, lab.block.end)
+    assert made[0] == EXITS
+    assert lab.cache.exits[lab.block.start].kind == EMULATE
+    assert lab.cache.exits[lab.block.start].target == ORIGIN
+
+
+@pytest.mark.parametrize("context", range(4))
+@pytest.mark.parametrize(
+    ("code", "copied"),
+    [
+        ("RR 8b03", False),
+        ("OO 8b03", True),
+        ("2e 8b03", False),  # CS is flat, and reaches the monitor's region
+        ("RR 3e 8b03", True),  # of two overrides the last counts
+        ("3e RR 8b03", False),
+        ("2e 3e 8b03", True),
+        ("b8 RR000000", True),  # no prefix, but a byte of an immediate
+        ("b8 2e000000", True),
+        ("2e 8d03", True),  # LEA does not go there
+        ("2e 8b03", False),
+    ],
+)
+def test_segments_that_are_not_the_guests_there(code: str, copied: bool, context: int) -> None:
+    """RR: an override that names the register which the monitor uses; OO: the other of FS, GS."""
+    reserved = CONTEXTS[context].override
+    text = code.replace("RR", f"{reserved:02x}").replace("OO", f"{0x64 + 0x65 - reserved:02x}")
+    data = bytes.fromhex(text)
+    lab = Listing(CONTEXTS[context], data + b"\xf4")
+    made = lab.cache.code(lab.block.start, lab.block.start + len(data))
+    assert (made == data) == copied
+    assert (made[0] == EXITS) == (not copied)
+
+
+def test_user_code_may_copy_what_opens_no_window() -> None:
+    lab = Listing(CONTEXTS[1], b"\x9d\xf4", translated=False)
+    lab.translator = Translator(lab.cache, lab._mark, ("window",))
+    made = lab.translate_from(0)
+    assert lab.cache.code(made.start, made.start + 1) == b"\x9d"
 
 
 def test_landings_and_lookups_are_left_out() -> None:

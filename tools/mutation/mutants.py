@@ -71,6 +71,7 @@ def by_hand(file: str) -> list[Mutant]:
 
 def _found(file: str, source: str, old: str, new: str) -> Mutant:
     start = source.index(old)
+    old, new = old.removesuffix("\n"), new.removesuffix("\n")
     first = source.count("\n", 0, start) + 1
     last = first + old.count("\n")
     column = start - (source.rfind("\n", 0, start) + 1)
