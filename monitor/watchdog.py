@@ -7,7 +7,7 @@ looks at the machine's when the time is over, and asks the processor to leave it
 hold thousands of slow calls. If it finds it LOOKS times in the very same call out, it raises
 TimeOver there, and the run ends with kind "timeout" and says in which call it was:
 
-    with limit(deadline, board, processor, hooks):     # does nothing while the machine comes back in time
+    with limit(deadline, board, processor, hooks):  # does nothing while the machine is in time
         loop.run(limits)
 
 Where the machine is, its stack says: a call out is a frame of one of the functions in CALLS. That

@@ -31,8 +31,11 @@ class Processor:
         self.told: list[str] = []
         self.listeners: list[Any] = []
         self.noticed = 0
-        self.ideal = SimpleNamespace(wp_hit=0, tsc_offset=0, eip=0x1234)
+        self.ideal = SimpleNamespace(
+            wp_hit=0, tsc_offset=0, eip=0x1234, nmi_pending=0, nmi_blocked=0
+        )
         self.on_interrupt = 0
+        self.nmis = 0
 
     def run(self, budget: int) -> int:
         self.budgets.append(budget)
@@ -47,6 +50,14 @@ class Processor:
 
     def interrupt(self, vector: int) -> int:
         self.delivered.append(vector)
+        return self.on_interrupt
+
+    def nmi_ready(self) -> bool:
+        return bool(self.ideal.nmi_pending) and self.can_interrupt
+
+    def deliver_nmi(self) -> int:
+        self.ideal.nmi_pending = 0
+        self.nmis += 1
         return self.on_interrupt
 
     def tell(self, reason: str, eip: int) -> None:
@@ -239,6 +250,32 @@ def test_an_interrupt_waits_for_a_processor_that_cannot_take_it(bench: Bench) ->
     bench.cpu.can_interrupt = False
     assert bench.run().kind == "instructions"
     assert (bench.cpu.delivered, bench.loop.interrupts) == ([], 0)
+
+
+def test_an_nmi_comes_first_and_wakes_a_halted_guest(bench: Bench) -> None:
+    bench.cpu.ideal.nmi_pending = 1
+    bench.cpu.listeners = [print]
+    bench.loop.halted = bench.board.bus.intr = True
+    assert bench.run().kind == "instructions"
+    assert (bench.cpu.nmis, bench.cpu.delivered, bench.loop.halted) == (1, [0x20], False)
+    assert bench.cpu.told == ["NMI at 0x1234", "interrupt 0x20 at 0x1234"]
+
+
+def test_an_nmi_waits_for_the_end_of_a_shadow(bench: Bench) -> None:
+    """...of MOV SS or STI, an instruction; while another is handled, nothing is held up."""
+    bench.cpu.ideal.nmi_pending = 1
+    bench.cpu.can_interrupt = False
+    bench.run(2)
+    assert (bench.cpu.nmis, bench.cpu.budgets) == (0, [1, 1])
+    bench.cpu.ideal.nmi_blocked = 1
+    bench.run(2)
+    assert bench.cpu.budgets == [1, 1, 2]
+
+
+def test_an_nmi_that_faults_thrice_ends_the_run(bench: Bench) -> None:
+    bench.cpu.ideal.nmi_pending = 1
+    bench.cpu.on_interrupt = EXIT_SHUTDOWN
+    assert bench.run().kind == "shutdown"
 
 
 def test_a_delivery_that_faults_thrice_ends_the_run(bench: Bench) -> None:
