@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 
 from benchmarks import (
+    bus,
     guest_calls,
     integer_mix,
     linux_boot,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Iterator[Section]]] = {
     "start_up": start_up.sections,
     "integer_mix": integer_mix.sections,
     "memory": memory.sections,
+    "bus": bus.sections,
     "virtualization": virtualization.sections,
     "segments": segments.sections,
     "self_modifying": self_modifying.sections,
