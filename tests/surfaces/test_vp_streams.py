@@ -147,8 +147,8 @@ sys.exit(monitor.cli.main())
 @pytest.mark.parametrize("verb", VERBS)
 def test_ctrl_c_while_it_starts(folder: Path, verb: str, where: str) -> None:
     program = EARLY.format(n=1 if where == "main" else 0)
-    status, err, out = vp(folder, COMMANDS[verb], program)
-    assert (status, out) == (130, b"") or (status, verb) == (130, "lab")
+    status, err, _ = vp(folder, COMMANDS[verb], program)
+    assert status == 130
     assert "error" not in err
 
 
