@@ -346,9 +346,9 @@ class Engine(Protocol[Space]):
         the monitor has mapped there. In the pages themselves, at physical address `page`, the
         virtual IF, selectors and control registers of `source` are filled in, and how what `source`
         has in `reserved` can be reached through DS: SEGMENT_SHIFT, and bounds that let pass an
-        operand that is within both its limit and the ceiling (bt/segment_access.py). Ports are open if
-        the CPL of `source` is 0. Registers and flags go back, IF as the code left the virtual
-        one; EIP does not, it stands in `self.eip`.
+        operand that is within both its limit and the ceiling (bt/segment_access.py). Ports are
+        open if the CPL of `source` is 0. Registers and flags go back, IF as the code left the
+        virtual one; EIP does not, it stands in `self.eip`.
         """
 
     def set_vmware(

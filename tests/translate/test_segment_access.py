@@ -302,19 +302,42 @@ def test_pages_fault_as_they_do() -> None:
     index = 0
     for page in range(6):
         for text in WIDTHS:
-            if text.startswith(("call", "jmp")):
-                continue
             for seg in ("fs", "gs"):
                 lines += [
                     f"mov dword ptr [RESUME], after{index}",
                     f"mov ebx, {DATA + 0x1000 * page - (2 if index & 1 else 0):#x}",
                     f"mov ecx, {index} \n {text.format(s=seg)} \n after{index}: add edi, ecx",
+                    "add edi, eax",
                 ]
                 index += 1
     source = "\n".join([*lines, "int 0x31"])
     for wp, ring in ((False, "kernel"), (True, "kernel"), (True, "user, IF = 0")):
         level, flags = RINGS[ring]
-        both(Kernel(source, ring=level, flags=flags, paging=True, wp=wp, pages=pages))
+        data = {DATA: b"\x01" * 0x10000}  # so that a branch ends where no page is
+        kernel = Kernel(source, ring=level, flags=flags, paging=True, wp=wp, memory=data)
+        kernel.pages = pages
+        both(kernel)
+
+
+def test_a_call_whose_push_faults_has_changed_nothing() -> None:
+    """The operand was read and the target is in ECX already: EAX and ECX come back."""
+    for seg in ("fs", "gs"):
+        source = "mov dword ptr [DATA + 0x20], 0x1234 \n" + load(seg, "small") + f"""
+            mov  dword ptr [RESUME], after
+            mov  ecx, 0x10
+            mov  eax, 8
+            mov  ebx, esp
+            mov  esp, DATA + 0x2000
+            call dword ptr {seg}:[ecx + eax * 2]
+        after:
+            mov  edi, esp
+            mov  esp, ebx
+            int  0x31
+        """
+        kernel = Kernel(source, ring=3, flags=2, paging=True, pages={DATA + 0x1000: 0})
+        for run in both(kernel).values():
+            assert (run.vectors, run.log[0].eax) == ([14], 8)
+            assert (run.registers["ecx"], run.registers["edi"]) == (0x10, DATA + 0x2000)
 
 
 def test_alignment_is_checked_in_user_code() -> None:
