@@ -67,7 +67,7 @@ def test_changes_are_few_however_the_guest_goes_about_it() -> None:
 # --- in a machine ---------------------------------------------------------------------------
 
 LOOP = """
-    mov  ecx, 1000
+    mov  ecx, 200
 again:
     {body}
     dec  ecx
