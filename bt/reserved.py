@@ -8,12 +8,14 @@ other in user code.
 
 The choice begins with the usual one and follows the guest: places in its code that use either are
 counted as they are translated. A choice that changes costs all translations, so it changes only
-when the reserved register has more than twice as many uses as the other one. The counts stay, so
-from one change to the next they must grow fourfold: there are never many.
+when the reserved register has more than twice as many uses as the other one, and enough more to be
+worth what was translated so far. The counts stay, so from one change to the next they must grow
+fourfold: there are never many.
 
 Worked example: a kernel that keeps its per-CPU data in GS, and never uses FS. The first use of GS
-is met with GS reserved: 1 against 0, so FS is reserved from now on. A kernel that uses FS at a
-thousand places and GS at three hundred keeps GS reserved, and has three hundred stubs.
+is met with GS reserved, soon after the start: 1 against 0, so FS is reserved from now on. A kernel
+that uses FS at a thousand places and GS at three hundred keeps GS reserved, and has three hundred
+stubs.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from dataclasses import dataclass
 
 from bt.interp.state import FS, GS
 
-MUCH_MORE = 2  # times as many uses make a change worth it
+MUCH_MORE = 2  # times as many uses are enough more
+WORTH = 512  # instructions that are translated anew for one use more
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,17 @@ class Choice:
         self.uses = dict.fromkeys(RESERVED, 0)
         self.changes = 0
 
-    def note(self, segments: Iterable[int]) -> bool:
-        """Count what instructions name as their segment; True: the choice has changed."""
+    def note(self, segments: Iterable[int], translated: int) -> bool:
+        """Count what instructions name as their segment; True: the choice has changed.
+
+        `translated`: guest instructions so far.
+        """
         for segment in segments:
             if segment in self.uses:
                 self.uses[segment] += 1
         number = self.now.number
         other = FS + GS - number
-        if self.uses[number] <= MUCH_MORE * self.uses[other]:
+        if self.uses[number] <= MUCH_MORE * self.uses[other] + translated // WORTH:
             return False
         self.now = RESERVED[other]
         self.changes += 1

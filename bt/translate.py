@@ -180,7 +180,7 @@ class Translator:
         cache to be reset.
         """
         segments = (item[7] for item in surveyed if item[7] >= FS)
-        return self.choices[context.user].note(segments)
+        return self.choices[context.user].note(segments, self.instructions)
 
     def translate(
         self, code: bytes, pa: int, surveyed: list[Surveyed], context: Context, whole: bool

@@ -207,6 +207,13 @@ def test_a_template_that_cannot_be_one_is_refused(
     assert message in str(caught.value)
 
 
+def test_a_template_is_made_for_the_register_that_is_reserved() -> None:
+    find = flag_stubs({"cli": "mov dword ptr gs:[VSYS], 0 | done"})
+    codes = [find(name, reserved).hot[0].code for name in ("cli", "sti")
+             for reserved in ("gs", "fs")]  # fmt: skip
+    assert [code[0] for code in codes] == [0x65, 0x64, 0x65, 0x64]
+
+
 @pytest.mark.parametrize("template", [
     "exit",
     "mov dword ptr gs:[VSYS], 0 | done",

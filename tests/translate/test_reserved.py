@@ -19,29 +19,37 @@ def test_it_begins_with_the_usual_one() -> None:
 
 def test_the_first_use_changes_it_if_the_other_one_has_none() -> None:
     choice = Choice(GS)
-    assert not choice.note([DS, DS, FS])
+    assert not choice.note([DS, DS, FS], 0)
     choice = Choice(GS)
-    assert choice.note([DS, GS])
+    assert choice.note([DS, GS], 0)
     assert (choice.now.number, choice.changes) == (FS, 1)
 
 
 def test_other_segments_do_not_count() -> None:
     choice = Choice(GS)
-    assert not choice.note([0, 1, 2, DS])
+    assert not choice.note([0, 1, 2, DS], 0)
     assert choice.uses == {FS: 0, GS: 0}
 
 
 def test_both_alike_change_nothing() -> None:
     choice = Choice(GS)
-    assert not choice.note([FS])
-    assert not any(choice.note([GS, FS]) for _ in range(1000))
+    assert not choice.note([FS], 0)
+    assert not any(choice.note([GS, FS], 0) for _ in range(1000))
 
 
 def test_it_takes_more_than_twice_as_many() -> None:
     choice = Choice(GS)
-    choice.note([FS] * 10)
-    assert not choice.note([GS] * 20)
-    assert choice.note([GS])
+    choice.note([FS] * 10, 0)
+    assert not choice.note([GS] * 20, 0)
+    assert choice.note([GS], 0)
+
+
+def test_a_large_cache_is_not_thrown_away_for_a_few_uses() -> None:
+    choice = Choice(GS)
+    assert not choice.note([GS] * 10, 10 * 512)
+    assert not choice.note([GS], 11 * 512)
+    assert choice.note([GS], 12 * 512 - 1)
+    assert choice.changes == 1
 
 
 def test_changes_are_few_however_the_guest_goes_about_it() -> None:
@@ -50,7 +58,7 @@ def test_changes_are_few_however_the_guest_goes_about_it() -> None:
     uses = 0
     for _ in range(12):
         uses += 1
-        while not choice.note([choice.now.number]):
+        while not choice.note([choice.now.number], 0):
             uses += 1
     assert uses >= 2**11
     assert choice.changes == 12
@@ -59,7 +67,7 @@ def test_changes_are_few_however_the_guest_goes_about_it() -> None:
 # --- in a machine ---------------------------------------------------------------------------
 
 LOOP = """
-    mov  ecx, 1000
+    mov  ecx, 200
 again:
     {body}
     dec  ecx

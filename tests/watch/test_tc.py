@@ -189,6 +189,20 @@ def test_the_biggest_hits_come_first(view: CacheView) -> None:
     assert hits[0] >= 2 * ROUNDS
 
 
+def test_slots_have_names_by_the_register_that_is_reserved() -> None:
+    """The other one is the guest's own, whatever its offsets look like."""
+    machine = flat(source="mov eax, gs:[0]\n" * 3 + "cli\nmov eax, fs:[4]\nhlt")
+    machine.run(max_instructions=100)
+    rows = {row.text: [each.text for each in row.translated]
+            for row in machine.watch.tc().blocks[0].rows}  # fmt: skip
+    assert rows["cli"] == ["mov dword ptr fs:[VSYS], 0"]
+    assert rows["mov eax, dword ptr gs:[0]"] == ["mov eax, dword ptr gs:[0]"]
+    through = rows["mov eax, dword ptr fs:[4]"]
+    assert through[0] == "mov dword ptr fs:[SAVE_ECX], ecx"
+    assert "bound ecx, qword ptr fs:[READ_BOUNDS_4]" in through
+    assert "mov ecx, dword ptr fs:[SEGMENT_SHIFT]" in through
+
+
 def test_as_text(view: CacheView) -> None:
     console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
