@@ -60,8 +60,7 @@ MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CP
 
 CODE_RIGHTS = 0xC09B  # flat 32-bit code: present, DPL 0, readable, accessed, 4 KiB granular
 DATA_RIGHTS = 0xC093
-REAL_RIGHTS = 0x0093
-REAL_CODE_RIGHTS = 0x009B
+REAL_RIGHTS = 0x0093  # CS too: real-mode code may be written through it (SDM vol. 3, 9.1.1)
 
 
 class Machine:
@@ -301,7 +300,10 @@ class Machine:
     def _start(self, start: StartState) -> None:
         """Put the processor where the loader says."""
         cpu = self.processor.ideal
+        if self.ram.statistics()["decoded"]:  # of another guest
+            self.processor.memory_loaded()
         cpu.reset()
+        cpu.init_x87()
         self.loop.halted = False
         cpu.cr0 = 0x10
         for name, segment in SEGMENTS.items():
@@ -312,8 +314,7 @@ class Machine:
                 cpu.set_segment(segment, selector, 0, 0xFFFFFFFF, rights)
             else:
                 selector = start.registers.get(name, 0)
-                rights = REAL_CODE_RIGHTS if code else REAL_RIGHTS
-                cpu.set_segment(segment, selector, selector << 4, 0xFFFF, rights)
+                cpu.set_segment(segment, selector, selector << 4, 0xFFFF, REAL_RIGHTS)
         if start.protected:
             cpu.cr0 = 0x11
         if start.gdt is not None:

@@ -86,6 +86,10 @@ class Processor(ABC):
         """The embedder changed RAM."""
         self.ram.written(physical, size)
 
+    def memory_loaded(self) -> None:
+        """The embedder put a guest into RAM, over whatever was there."""
+        self.ram.forget_blocks()
+
     def set_breakpoints(self, stops: set[int]) -> None:
         """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""
         if stops != self.stops:

@@ -158,6 +158,10 @@ class VirtualProcessor(Processor):
     def restarted(self) -> None:
         self._follow_ideal()
 
+    def memory_loaded(self) -> None:
+        self.forget_translations()
+        super().memory_loaded()
+
     def set_breakpoints(self, stops: set[int]) -> None:
         if stops != self.stops:
             super().set_breakpoints(stops)

@@ -57,7 +57,6 @@ from bt.interp.state import (
     ACC_WRITE,
     ARMED_WATCHPOINT,
     ATTR_ACCESSED,
-    ATTR_CODE,
     ATTR_P,
     ATTR_RW,
     ATTR_S,
@@ -94,11 +93,13 @@ from bt.interp.transfer import (
     flat_code,
     leave_ring3,
     posture,
+    take_null_segments,
     take_virtual_if,
     vcpu_segment,
 )
 from bt.interp.vmware import fault_instead
 from bt.interp.watchpoints import wp_space
+from bt.interp.x87_stack import fpu_init, fpu_reset
 
 
 @inline
@@ -146,7 +147,6 @@ class Interp(Cpu):
             self.dr[i] = 0
         self.seg_sel[CS] = 0xF000
         self.seg_base[CS] = 0xFFFF0000
-        self.seg_attr[CS] |= ATTR_CODE
         self.seg_attr[LDTR] = ATTR_P | 2
         self.seg_attr[TR] = ATTR_P | 0xB
         self.dr[6] = 0xFFFF0FF0
@@ -165,16 +165,8 @@ class Interp(Cpu):
         self.ss_loaded_at = M64
         self.rep_at = M64
         self.dr_held = 0
-        self.fpu_cw = 0x40
-        self.fpu_sw = 0
-        self.fpu_top = 0
-        self.fpu_tag = 0
-        self.fpu_ip = 0
-        self.fpu_cs = 0
-        self.fpu_dp = 0
-        self.fpu_ds = 0
-        self.fpu_op = 0
-        self.ferr = 0
+        fpu_reset(self)
+        msr_reset(self)
         set_eflags(self, 2)
         for i in range(6):
             segment_changed(self, i)
@@ -210,6 +202,10 @@ class Interp(Cpu):
         self.seg_attr[i] = attr & M32
         if i < LDTR:
             segment_changed(self, i)
+
+    def init_x87(self) -> None:
+        """FNINIT: what firmware has done to the x87 unit before it starts anything."""
+        fpu_init(self)
 
     def set_privilege(self, cpl: int) -> None:
         """CPL, which also chooses the TLB in use."""
@@ -485,13 +481,7 @@ class Interp(Cpu):
 
     def give_null_segments(self, target: Interp) -> int:
         """Null selectors that ring 3 loaded by itself; how many."""
-        found: u32 = 0
-        for i in range(6):
-            null = self.seg_sel[i] < 4 and self.seg_attr[i] & ATTR_UNUSABLE
-            if null and self.seg_sel[i] != target.seg_sel[i]:
-                target.set_segment(i, self.seg_sel[i], 0, 0, ATTR_UNUSABLE)
-                found += 1
-        return found
+        return take_null_segments(target, self)
 
     def save_state(self) -> tuple[tuple[int, ...], ...]:
         """Registers, flags, EIP, CPL and descriptor caches, to be put back later."""
