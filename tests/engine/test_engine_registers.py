@@ -26,6 +26,7 @@ from bt.interp.state import ATTR_UNUSABLE
 
 RING3 = 0x244CD5  # ID, AC, NT, OF, DF, SF, ZF, AF, PF, CF
 MP, EM, TS, NE, AM = 2, 4, 8, 0x20, 0x40000
+NT = 0x4000
 TF = 0x100
 
 
@@ -163,6 +164,15 @@ def test_far_transfers_leave(lab: Lab, name: str) -> None:
     exit_ = lab.fault(bytes.fromhex(FAR[name]), esp=STACK + 0x800)
     assert exit_.vector == GP
     assert exit_.error in (0x20, 0x28)
+
+
+def test_a_return_to_another_task_leaves_before_it_reads_anything(lab: Lab) -> None:
+    """IRET with NT reads the back link of the TSS: the guest's, of which an engine knows nothing.
+
+    Not linear address 0 either: the monitor would fill its page in, and mark it accessed.
+    """
+    exit_ = lab.fault(b"\xcf", flags=FLAGS | NT)
+    assert (exit_.vector, exit_.error) == (GP, 0)
 
 
 # --- the parts of run_direct, for trap mode -----------------------------------------------------
