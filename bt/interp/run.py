@@ -32,6 +32,7 @@ from bt.interp.flags import get_eflags, set_eflags
 from bt.interp.gates import deliver
 from bt.interp.loop import icount_now, run_loop, settle_fault
 from bt.interp.memory import ea, read_linear
+from bt.interp.msr import msr_reset
 from bt.interp.paging import (
     PTE_A,
     PTE_G,
@@ -60,7 +61,6 @@ from bt.interp.state import (
     ATTR_P,
     ATTR_RW,
     ATTR_S,
-    ATTR_UNUSABLE,
     CR0_CD,
     CR0_ET,
     CR0_NW,

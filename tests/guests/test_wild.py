@@ -1,4 +1,4 @@
-"""Random worlds: the monitor never raises, hangs or crashes; bare and translate agree to the bit."""
+"""Random worlds: no mode raises, hangs or crashes; bare and translate agree to the bit."""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@
     python wild.py SEED 1 --verbose                   # one world, and what differs
     python wild.py SEED 1 --locate                    # and at which instruction it begins
 
-A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth is
-random bytes (wild_bytes.py). It lives for 4,000 instructions, in both modes. The processors, descriptor
-caches and x87 registers included, are compared every 100, and all of RAM at the end (monitor.pair).
+A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth
+is random bytes (wild_bytes.py). It lives for 4,000 instructions, in both modes. The processors,
+descriptor caches and x87 registers included, are compared every 100, and all of RAM at the end
+(monitor.pair).
 
 Nothing depends on the speed of the host. A world that stays at one instruction, in a REP without
 end or an exception without a handler, is stopped by the number of turns of the machine's loop; then

@@ -1,4 +1,4 @@
-"""What ring 3 changes or sees by itself while it runs directly, and an engine has not, or not alike.
+"""What ring 3 changes or sees by itself while it runs directly, and an engine may not have.
 
 A few lines of ring 0, a few of ring 3 up to INT 30h, a few of ring 0 again up to HLT: bare and
 translated end with the same processor, descriptor caches included, and the same memory.
