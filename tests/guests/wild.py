@@ -25,7 +25,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -146,10 +146,8 @@ class Summary:
         if verdict.differs:
             self.differing.append(seed)
 
-    @property
-    def direct(self) -> float:
-        """The share of guest instructions that ran directly."""
-        return self.by_kind["direct"] / max(1, self.instructions)
+    def as_json(self) -> str:
+        return json.dumps(vars(self))
 
     def __str__(self) -> str:
         last = self.first + self.worlds - 1
@@ -179,12 +177,12 @@ def load_summary(state: Path | None, first: int) -> Summary:
 def save_summary(state: Path | None, summary: Summary) -> None:
     if state is not None:
         partial = state.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(summary)))
+        partial.write_text(summary.as_json())
         os.replace(partial, state)
 
 
 def run_worlds(
-    first: int, count: int, state: Path | None = None, verbose: bool = False, every: int = 200
+    first: int, count: int, state: Path | None = None, verbose: bool = False, every: int = 50
 ) -> Summary:
     """Compare the worlds that are left to do."""
     summary = load_summary(state, first)
@@ -239,7 +237,7 @@ def main() -> int:
             locate(seed)
         return 0
     summary = run_worlds(options.first, options.count, options.state, options.verbose)
-    print(json.dumps(asdict(summary)) if options.json else summary)
+    print(summary.as_json() if options.json else summary)
     return 1 if summary.differing else 0
 
 
