@@ -280,8 +280,8 @@ class Machine:
         """Load bytes at a physical address and stand at the first one, or at `eip`.
 
         In protected mode with flat segments, paging and interrupts off; with `real_mode` in real
-        mode, where `registers` may give selectors too. `esp` is short for a register. UserError
-        for bytes that do not fit into RAM.
+        mode, where `registers` may give selectors too. `esp` is short for a register. Whatever is
+        loaded, the x87 unit is as FNINIT leaves it. UserError for bytes that do not fit into RAM.
         """
         from monitor.loaders import flat
 

@@ -9,6 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import wild
+
+from bt.interp.state import ATTR_UNUSABLE
+from monitor.virtual import VirtualProcessor
 
 SCRIPT = Path(__file__).with_name("wild.py")
 LIMIT = 300  # seconds for a batch of worlds, however slow the host is
@@ -54,3 +58,30 @@ def test_worlds_are_the_same_in_both_modes(first: int) -> None:
 def test_trap_mode_survives() -> None:
     """It gives wrong answers, which is its nature, but it gives them in order."""
     assert len(run(1, BATCH // 2, "--trap").splitlines()) == BATCH // 2
+
+
+def test_a_monitor_that_is_wrong_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In something that no instruction shows until the guest is back in real mode."""
+    right = VirtualProcessor.run_direct
+
+    def wrong(self: VirtualProcessor, budget: int) -> int:
+        reason = right(self, budget)
+        for number in (0, 3, 4, 5):
+            selector, _, _, rights = self.ideal.segment(number)
+            if rights & ATTR_UNUSABLE:
+                self.ideal.set_segment(number, selector, 0, 0, rights)
+        return reason
+
+    monkeypatch.setattr(VirtualProcessor, "run_direct", wrong)
+    assert any(wild.compare(seed).differs for seed in range(1, 8))
+
+
+def test_what_was_done_is_kept_and_continued(tmp_path: Path) -> None:
+    state = tmp_path / "worlds.json"
+    wild.run_worlds(1, 2, state)
+    assert wild.load_summary(state, 1).worlds == 2
+    summary = wild.run_worlds(1, 3, state)
+    assert (summary.worlds, summary.differing) == (3, [])
+    assert summary.by_kind == Counter(json.loads(state.read_text())["by_kind"])
+    with pytest.raises(SystemExit, match="from 1 on, not 7"):
+        wild.run_worlds(7, 1, state)
