@@ -369,8 +369,8 @@ class Engine(Protocol[Space]):
 
         CPUID tells of it, unless `tsc_khz` is 0: `tsc_khz` and `bus_khz`, and, if `served`, that
         VMCALL may be used. An access to port 5658 or 5659 is an exception even while ports are
-        open. VMCALL, VMMCALL and RDPMC of VMware's counters are so in any case: the ideal processor
-        runs them.
+        open. VMCALL, VMMCALL and RDPMC of any counter are so in any case: the ideal processor runs
+        them.
         """
 
     # --- counting -----------------------------------------------------------------------

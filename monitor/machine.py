@@ -328,8 +328,9 @@ class Machine:
         mode, where `registers` may give selectors too. `esp` is short for a register. `selectors`
         are CS and the data segments': the loader puts a GDT with flat descriptors there (0x10 and
         0x18 if none are given). With `gdt`, base and limit of a table that is in memory by then,
-        perhaps in `data`, no table is written, and the descriptors are its own. UserError for bytes
-        that do not fit into RAM, and selectors that name no fitting segment.
+        perhaps in `data`, no table is written, and the descriptors are its own. Whatever is loaded,
+        the x87 unit is as FNINIT leaves it. UserError for bytes that do not fit into RAM, and
+        selectors that name no fitting segment.
         """
         from monitor.loaders import flat
 

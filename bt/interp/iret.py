@@ -249,6 +249,8 @@ def iret_any(c: Cpu, op: Op) -> i64:
         loaded: u32 = EFLAGS_ANY_CPL if in_virtual_flags(c) else EFLAGS_ANY_CPL | IF
         return iret_simple(c, op.size, loaded)
     if c.eflags & NT:
+        if c.external:  # it has no task, and must not look for one in the guest's memory
+            return raise_error(c, VEC_GP, 0)
         c.eip = op.next_eip
         return task_return(c, get_eflags(c))
     return iret_protected(c, op.size)

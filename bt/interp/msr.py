@@ -64,6 +64,20 @@ SLOT_NONE = -1
 
 
 @func
+def msr_reset(c: Cpu) -> i32:
+    """RESET#: what they remember is gone. The TSC goes on, as virtual time does."""
+    c.msr_sysenter_cs = 0
+    c.msr_sysenter_esp = 0
+    c.msr_sysenter_eip = 0
+    c.msr_apicbase = 0
+    for i in range(64):
+        c.msr_mtrr[i] = 0
+    for i in range(16):
+        c.msr_misc[i] = 0
+    return 0
+
+
+@func
 def mtrr_slot(address: u32) -> i32:
     if address >= MSR_MTRRPHYSBASE0 and address < MSR_MTRRPHYSBASE0 + 16:
         return SLOT_MTRR + (address - MSR_MTRRPHYSBASE0)

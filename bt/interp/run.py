@@ -33,6 +33,7 @@ from bt.interp.flags import get_eflags, set_eflags
 from bt.interp.gates import deliver
 from bt.interp.loop import icount_now, run_loop, settle_fault
 from bt.interp.memory import ea, read_linear
+from bt.interp.msr import msr_reset
 from bt.interp.paging import (
     PTE_A,
     PTE_G,
@@ -59,11 +60,9 @@ from bt.interp.state import (
     ACC_WRITE,
     ARMED_WATCHPOINT,
     ATTR_ACCESSED,
-    ATTR_CODE,
     ATTR_P,
     ATTR_RW,
     ATTR_S,
-    ATTR_UNUSABLE,
     CR0_CD,
     CR0_ET,
     CR0_NW,
@@ -97,11 +96,13 @@ from bt.interp.transfer import (
     flat_code,
     leave_ring3,
     posture,
+    take_null_segments,
     take_virtual_if,
     vcpu_segment,
 )
 from bt.interp.vmware import fault_instead
 from bt.interp.watchpoints import wp_space
+from bt.interp.x87_stack import fpu_init, fpu_reset
 
 
 @inline
@@ -149,7 +150,6 @@ class Interp(Cpu):
             self.dr[i] = 0
         self.seg_sel[CS] = 0xF000
         self.seg_base[CS] = 0xFFFF0000
-        self.seg_attr[CS] |= ATTR_CODE
         self.seg_attr[LDTR] = ATTR_P | 2
         self.seg_attr[TR] = ATTR_P | 0xB
         self.dr[6] = 0xFFFF0FF0
@@ -170,16 +170,8 @@ class Interp(Cpu):
         self.dr_held = 0
         self.nmi_pending = 0
         self.nmi_blocked = 0
-        self.fpu_cw = 0x40
-        self.fpu_sw = 0
-        self.fpu_top = 0
-        self.fpu_tag = 0
-        self.fpu_ip = 0
-        self.fpu_cs = 0
-        self.fpu_dp = 0
-        self.fpu_ds = 0
-        self.fpu_op = 0
-        self.ferr = 0
+        fpu_reset(self)
+        msr_reset(self)
         set_eflags(self, 2)
         for i in range(6):
             segment_changed(self, i)
@@ -215,6 +207,10 @@ class Interp(Cpu):
         self.seg_attr[i] = attr & M32
         if i < LDTR:
             segment_changed(self, i)
+
+    def init_x87(self) -> None:
+        """FNINIT: what firmware has done to the x87 unit before it starts anything."""
+        fpu_init(self)
 
     def set_privilege(self, cpl: int) -> None:
         """CPL, which also chooses the TLB in use."""
@@ -520,13 +516,7 @@ class Interp(Cpu):
 
     def give_null_segments(self, target: Interp) -> int:
         """Null selectors that ring 3 loaded by itself; how many."""
-        found: u32 = 0
-        for i in range(6):
-            null = self.seg_sel[i] < 4 and self.seg_attr[i] & ATTR_UNUSABLE
-            if null and self.seg_sel[i] != target.seg_sel[i]:
-                target.set_segment(i, self.seg_sel[i], 0, 0, ATTR_UNUSABLE)
-                found += 1
-        return found
+        return take_null_segments(target, self)
 
     def save_state(self) -> tuple[tuple[int, ...], ...]:
         """Registers, flags, EIP, CPL and descriptor caches, to be put back later."""

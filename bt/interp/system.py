@@ -264,9 +264,15 @@ def rdtsc(c: Cpu, op: Op) -> i32:
 
 @func
 def rdpmc(c: Cpu, op: Op) -> i32:
-    """RDPMC: the two counters hold what WRMSR put there; they do not count."""
+    """RDPMC: the two counters hold what WRMSR put there; they do not count.
+
+    A processor that serves a monitor has none: those that are meant are the guest's.
+    """
     index = c.regs[ECX]
-    if is_pseudo_counter(c, index) and not c.external:
+    if c.external:
+        raise_error(c, VEC_GP, 0)
+        return fault(c, op)
+    if is_pseudo_counter(c, index):
         c.eip = op.eip  # whoever serves it may ask where
         now: u64 = pseudo_counter(c, index, icount_at(c, op))
         c.regs[EAX] = now & M32

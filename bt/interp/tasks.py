@@ -89,6 +89,13 @@ TSS16_BYTES = 44
 EFLAGS_VALID = 0x003F7FD5
 BUSY = 2
 
+# What a 16-bit TSS leaves in the upper halves of EAX to EDI. The manual says only that they "are
+# modified and not maintained" (SDM vol. 3, 8.6), so software must not look; some does. Ones are
+# what Bochs and 86Box load, and what the public test ROM test386.asm expects of a 386 and
+# later; QEMU loaded ones until 2021 and keeps the old task's halves since; KVM loads zeros. No
+# measurement on a processor is known to us. EIP, and the upper half of EFLAGS, are zero everywhere.
+UPPER_HALF = 0xFFFF0000
+
 
 @func
 def tss_offset(wide: u32, slot: u32) -> u32:
@@ -245,7 +252,8 @@ def enter_task(c: Cpu, wide: u32, nested: u32) -> i32:
     c.eip = c.tss_image[IMAGE_EIP]
     set_eflags(c, (c.tss_image[IMAGE_EFLAGS] & EFLAGS_VALID) | (NT if nested else 0))
     for i in range(8):
-        c.regs[i] = c.tss_image[IMAGE_REGS + i]
+        value: u32 = c.tss_image[IMAGE_REGS + i]
+        c.regs[i] = value if wide else value | UPPER_HALF
     for seg in range(6):
         c.seg_sel[seg] = c.tss_image[IMAGE_SEGS + seg] & M16
         c.seg_attr[seg] |= ATTR_UNUSABLE

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bt.interp.counting import trace_root
 from bt.interp.dialect import M32, func, i32, ld32, st32, u32
-from bt.interp.segments import segment_changed, set_cpl
+from bt.interp.segments import segment_changed, set_cpl, set_null_segment
 from bt.interp.state import (
     AC,
     ARITH,
@@ -79,7 +79,7 @@ def lower_segment(c: Cpu, src: Cpu, seg: u32, ceiling: u32) -> i32:
     c.seg_base[seg] = base
     c.seg_limit[seg] = truncated_limit(base, src.seg_limit[seg], attr, ceiling)
     if base >= ceiling:
-        attr |= ATTR_UNUSABLE
+        attr &= ~ATTR_P & M32  # not ATTR_UNUSABLE: that is what ring 3 makes of it itself
     c.seg_attr[seg] = attr | ATTR_DPL
     segment_changed(c, seg)
     return 0
@@ -162,6 +162,22 @@ def leave_ring3(c: Cpu, src: Cpu) -> i32:
     if changed & AC:
         set_cpl(c, c.cpl)
     return 0
+
+
+@func
+def take_null_segments(c: Cpu, src: Cpu) -> i32:
+    """Null selectors that ring 3 loaded by itself, into c as an instruction of its own would.
+
+    It marked them unusable. So is what was null on entry; then only the selector may be another.
+    """
+    found: i32 = 0
+    for seg in range(6):
+        if src.seg_attr[seg] & ATTR_UNUSABLE:
+            known: u32 = c.seg_attr[seg] & ATTR_UNUSABLE
+            if not known or c.seg_sel[seg] != src.seg_sel[seg]:
+                set_null_segment(c, seg, src.seg_sel[seg])
+                found += 1
+    return found
 
 
 # Offsets in the vCPU page that the processor fills itself: those of bt/stubs.py (a test compares)

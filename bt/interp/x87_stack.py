@@ -192,7 +192,7 @@ def tag_of(c: Cpu, place: u32) -> u32:
 
 @func
 def fpu_init(c: Cpu) -> i32:
-    """FNINIT: what reset does too, but for the registers' contents."""
+    """FNINIT: the registers become empty and keep their contents."""
     c.fpu_cw = 0x37F
     c.fpu_sw = 0
     c.fpu_top = 0
@@ -203,6 +203,18 @@ def fpu_init(c: Cpu) -> i32:
     c.fpu_ds = 0
     c.fpu_op = 0
     c.ferr = 0
+    return 0
+
+
+@func
+def fpu_reset(c: Cpu) -> i32:
+    """RESET#: eight registers in use, all +0 (SDM vol. 3, table 9-1: FCW 0040, FTW 5555)."""
+    fpu_init(c)
+    c.fpu_cw = 0x40
+    c.fpu_tag = 0xFF
+    for i in range(8):
+        c.fpr_sig[i] = 0
+        c.fpr_se[i] = 0
     return 0
 
 

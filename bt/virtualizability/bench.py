@@ -128,8 +128,7 @@ class Bench(ABC):
         self.device.value = world.device
         self._build(world)
         self._before = ()
-        self._reset()
-        self._write_counter(world.device)
+        self._reset_processor()
         self._reset()
         self.cpu.flush()
         self.cpu.take_news()
@@ -143,10 +142,12 @@ class Bench(ABC):
     def _reset(self) -> None:
         """Put the privileged state back."""
 
-    def _reset_debug_registers(self) -> None:
-        """Only RESET# reaches them from outside."""
-        if any(self.cpu.debug_register(n) != value for n, value in DEBUG_RESET.items()):
-            self.cpu.reset()
+    def _reset_processor(self) -> None:
+        """RESET#, and what it clears of a world."""
+        assert self.world is not None
+        self.cpu.reset()
+        self._reset()
+        self._write_counter(self.world.device)
 
     def _flags(self, world: World) -> int:
         bits = IF if world.interrupts else 0
@@ -160,6 +161,8 @@ class Bench(ABC):
         assert self.world is not None
         self._put_code(experiment.code)
         x87 = experiment.form.x87
+        if any(cpu.debug_register(n) != value for n, value in DEBUG_RESET.items()):
+            self._reset_processor()  # nothing else reaches them from outside
         if x87:
             self._unit(self.UNIT, UNIT_STATE)
         self._reset()

@@ -62,7 +62,6 @@ class ProtectedBench(Bench):
     def _reset(self) -> None:
         cpu, world = self.cpu, self.world
         assert world is not None
-        self._reset_debug_registers()
         self.memory[self.TABLES : self.TABLES + at.PAGE] = self._tables
         cpu.cr0, cpu.cr2, cpu.cr3 = world.cr0, world.cr2, DIRECTORIES[world.cr3]
         cpu.cr4, cpu.tsc_offset = world.cr4, world.time

@@ -51,8 +51,8 @@ INTERRUPT_1 = (
 )
 COUNTERS = (
     "RDTSC and RDPMC show time and events, so they are sensitive, and CR4.TSD and CR4.PCE let a "
-    "monitor have them trap. The table calls them innocuous, since this monitor lets them run and "
-    "answers with the guest's own time."
+    "monitor have them trap. The table calls them innocuous: RDTSC runs as it is and answers with "
+    "the guest's own time, and RDPMC leaves this monitor's engine, which has no counters."
 )
 X87 = (
     "Outside of the integer set, each x87 instruction but the control ones remembers the selector "

@@ -35,7 +35,6 @@ class SixteenBitBench(Bench):
     def _reset(self) -> None:
         cpu, world = self.cpu, self.world
         assert world is not None
-        self._reset_debug_registers()
         self.memory[self.TABLES : self.TABLES + at.PAGE] = self._tables
         cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4 = world.cr0, world.cr2, 0, world.cr4
         cpu.tsc_offset, cpu.msr_sysenter_cs = world.time, world.device

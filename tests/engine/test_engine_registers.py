@@ -22,9 +22,11 @@ from engine_lab import (
 )
 
 from bt.contract import EXIT_SOFTINT
+from bt.interp.state import ATTR_UNUSABLE
 
 RING3 = 0x244CD5  # ID, AC, NT, OF, DF, SF, ZF, AF, PF, CF
 MP, EM, TS, NE, AM = 2, 4, 8, 0x20, 0x40000
+NT = 0x4000
 TF = 0x100
 
 
@@ -101,6 +103,30 @@ def test_null_selectors_load_and_are_told(lab: Lab, name: str, selector: int) ->
     assert (exit_.vector, exit_.error) == (GP, 0)
 
 
+@pytest.mark.parametrize("name", ["ds", "es", "fs", "gs"])
+@pytest.mark.parametrize("before", [0x2B, 0, 3])
+def test_a_null_selector_leaves_what_it_leaves_on_the_ideal_processor(
+    lab: Lab, name: str, before: int
+) -> None:
+    """The cache keeps base, limit and rights, which real mode may use later. A segment with a null
+    selector may have been usable: loaded in real mode, and never since."""
+    number = SEGMENTS.index(name)
+    lab.segment(name, 0x1234, 0xFFFFFFFF, 0xC0F3, before)
+    lab.finish(f"mov {name}, ax", eax=1)
+    assert lab.engine.give_null_segments(lab.ideal) == 1
+    assert lab.ideal.segment(number) == (1, 0x1234, 0xFFFFFFFF, 0xC0F3 | ATTR_UNUSABLE)
+
+
+def test_a_segment_above_the_ceiling_is_not_null(lab: Lab) -> None:
+    """The engine cannot use it; what the guest has there stays as it is, until it loads null."""
+    lab.segment("gs", CEILING + 0x1000, 0xFFFF, 0xC0F3, 0)
+    lab.finish("nop")
+    assert lab.engine.give_null_segments(lab.ideal) == 0
+    lab.finish("mov gs, ax", eax=0)
+    assert lab.engine.give_null_segments(lab.ideal) == 1
+    assert lab.ideal.segment(SEGMENTS.index("gs"))[3] == 0xC0F3 | ATTR_UNUSABLE
+
+
 def test_no_null_segments_where_nothing_was_loaded(lab: Lab) -> None:
     lab.finish("mov eax, ds")
     assert lab.engine.give_null_segments(lab.ideal) == 0
@@ -138,6 +164,15 @@ def test_far_transfers_leave(lab: Lab, name: str) -> None:
     exit_ = lab.fault(bytes.fromhex(FAR[name]), esp=STACK + 0x800)
     assert exit_.vector == GP
     assert exit_.error in (0x20, 0x28)
+
+
+def test_a_return_to_another_task_leaves_before_it_reads_anything(lab: Lab) -> None:
+    """IRET with NT reads the back link of the TSS: the guest's, of which an engine knows nothing.
+
+    Not linear address 0 either: the monitor would fill its page in, and mark it accessed.
+    """
+    exit_ = lab.fault(b"\xcf", flags=FLAGS | NT)
+    assert (exit_.vector, exit_.error) == (GP, 0)
 
 
 # --- the parts of run_direct, for trap mode -----------------------------------------------------

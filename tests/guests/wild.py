@@ -1,200 +1,245 @@
-"""Random code in a real machine: whatever it does, the monitor must not raise, hang or crash.
+"""Random worlds, bare and translated: the same world must end the same, to the last bit.
 
-`python wild.py SEED COUNT MODE [MODE ...]` runs COUNT worlds from SEED on, in each mode, and prints
-a line for each: what is left at its end. A test compares the lines of the modes: the same world
-must end the same, to the last register and byte of memory.
+    python wild.py FIRST COUNT                        # COUNT worlds from seed FIRST on
+    python wild.py FIRST COUNT --state worlds.json    # the same, to be continued by the same line
+    python wild.py SEED 1 --verbose                   # one world, and what differs
+    python wild.py SEED 1 --locate                    # and at which instruction it begins
 
-A world is 2 MiB of RAM with a GDT, an IDT, a TSS and, in half of the worlds, page tables; and a few
-pages of random bytes, salted with the instructions that a monitor finds hard. Every exception and
-interrupt leads to a handler that goes on in the random pages at another place, in ring 0 or ring 3.
-Nothing protects these structures from the random code: that is the point.
+A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth
+is random bytes (wild_bytes.py). It lives for 4,000 instructions, in both modes. The processors,
+descriptor caches and x87 registers included, are compared every 100, and all of RAM at the end
+(monitor.pair).
+
+Nothing depends on the speed of the host. A world that stays at one instruction, in a REP without
+end or an exception without a handler, is stopped by the number of turns of the machine's loop; then
+both modes run it once more, to the instruction before, and are compared there.
 """
 
 from __future__ import annotations
 
-import hashlib
+import argparse
+import json
+import os
 import random
-import struct
 import sys
-from functools import cache, lru_cache
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import wild_bytes
+from wild_code import World
+from wild_user import UserWorld
 
 from monitor import Machine
-from monitor.guests.assembler import Assembly, assemble
+from monitor.lockstep import Lockstep, Stage
+from monitor.outcome import Outcome
+from monitor.pair import Pair
 
 MEMORY_MB = 2
 INSTRUCTIONS = 4000
-SECONDS = 60.0  # a REP may go on nearly for ever; such a world is not compared
-ORIGIN = 0x100000
-WILD, WILD_BYTES = 0x110000, 0x4000
-
-# What a monitor finds hard: privileged and critical instructions, segment loads, far transfers,
-# string and stack forms, instructions that write close to themselves. Bytes that follow are random.
-SALT_TEXT = """
-    9c 9d 669c 669d fa fb cf cb ca cd80 cd40 cc ce 9a ea 06 07 0e 16 17 1e 1f 0fa0 0fa1 0fa8
-    0fa9 8c 8e 8ec0 8ed0 8ed8 8ee0 8ee8 8cc8 8cd0 c4 c5 0fb2 0fb4 0fb5 0f00 0f00c0 0f00d8 0f00d0
-    0f00c8 0f00e0 0f00e8 0f01 0f01e0 0f01f0 0f0100 0f0108 0f0110 0f0118 0f0138 0f02 0f03 0f02c0
-    0f03c0 0f06 0f08 0f09 0f0b 0f20 0f20c0 0f22c0 0f20d8 0f22d8 0f20e0 0f22e0 0f20d0 0f21 0f23
-    0f30 0f31 0f32 0f33 0fa2 0fc7 e4 e5 e6 e7 ec ed ee ef 6c 6d 6e 6f f36c f36e f3a4 f3a5 f3aa f3ab
-    f3a6 f2ae f3ac c8 c9 60 61 ff10 ff18 ff20 ff28 ff30 ffd0 ffe0 ffe4 e800000000 ebfe 7502 e2f0
-    e3 c3 c2 f0 f00fb1 2e 36 3e 26 64 65 66 67 d9 db dd df 9b dbe3 d97424 dd3424 62 63 d6 f1 f6 f7
-    a4 a5 aa ab c604 c705 8b05 8905 8b04 8904 8f 54 5c 87e4 bc 0fba 0fb0 0fc0 0fc8
-"""
-SALT = [bytes.fromhex(text) for text in SALT_TEXT.split()]
-
-SOURCE = """
-GDT = 0x1000
-IDT = 0x2000
-TSS = 0x3000
-DIRECTORY = 0x4000
-TABLE = 0x5000
-STATE = 0x6000
-STACK = 0x90000
-WILD = 0x110000
-
-start:
-    mov ax, 0x28
-    ltr ax
-    cmp dword ptr [STATE + 8], 0
-    je handler
-    mov eax, DIRECTORY
-    mov cr3, eax
-    mov eax, 0x80000011
-    mov cr0, eax
-    jmp handler
-
-; go on somewhere else: the next number decides where, and in which ring
-handler:
-    mov ax, 0x10
-    mov ds, ax
-    mov es, ax
-    mov ss, ax
-    mov esp, STACK
-    mov eax, dword ptr [STATE]
-    imul eax, eax, 1664525
-    add eax, 1013904223
-    mov dword ptr [STATE], eax
-    mov ebx, eax
-    shr ebx, 8
-    and ebx, 0x3FFF
-    add ebx, WILD
-    mov esi, eax
-    mov edi, ebx
-    mov ebp, STACK - 0x100
-    mov ecx, 7
-    test eax, 0x80000000
-    jnz .user
-    push 2
-    popfd
-    jmp ebx
-.user:
-    push 0x23
-    push STACK - 0x1000
-    push dword ptr [STATE + 4]
-    push 0x1B
-    push ebx
-    iretd
-"""
+PATIENCE = 40  # turns of the machine's loop without an instruction completed
+STRIDE = 100  # instructions between two comparisons of the processors
+TURN = 50  # instructions of a turn
+MODES = ("bare", "translate")
 
 
-@cache
-def assembled() -> Assembly:
-    """What all worlds have in common."""
-    return assemble(lambda _name: SOURCE, "wild.asm", ORIGIN)
-
-
-def descriptor(limit: int, access: int, flags: int, base: int = 0) -> bytes:
-    """One entry of the GDT (SDM volume 3, 3.4.5)."""
-    low = limit & 0xFFFF | (base & 0xFFFF) << 16
-    high = (base >> 16) & 0xFF | access << 8 | limit & 0xF0000 | flags << 20 | base & 0xFF000000
-    return struct.pack("<II", low, high)
-
-
-def wild_bytes(dice: random.Random) -> bytes:
-    """Random code with salt."""
-    code = bytearray()
-    while len(code) < WILD_BYTES:
-        if dice.random() < 0.6:
-            code += dice.choice(SALT)
-        code += dice.randbytes(dice.randrange(4))
-    return bytes(code[:WILD_BYTES])
-
-
-@lru_cache(1)
-def world(seed: int) -> dict[int, bytes]:
-    """What lies where in memory in the world of this number."""
+@lru_cache(maxsize=1)
+def world(seed: int) -> World:
+    """The world of this number."""
     dice = random.Random(seed)
-    assembly = assembled()
-    handler = assembly.symbols["handler"]
-    gdt = [
-        bytes(8),
-        descriptor(0xFFFFF, 0x9B, 0xC),  # 0x08: code
-        descriptor(0xFFFFF, 0x93, 0xC),  # 0x10: data
-        descriptor(0xFFFFF, 0xFB, 0xC),  # 0x1B: code of ring 3
-        descriptor(0xFFFFF, 0xF3, 0xC),  # 0x23: data of ring 3
-        descriptor(0x67, 0x89, 0, 0x3000),  # 0x28: TSS
-        descriptor(0xFFFF, 0x9B, 0),  # 0x30: 16-bit code
-        descriptor(0x1FF, 0xF3, 4, 0x110000),  # 0x3B: a short segment of data
-        *(dice.randbytes(8) for _ in range(8)),
+    return wild_bytes.make(dice) if seed % 8 == 0 else UserWorld(dice).world()
+
+
+def make_world(seed: int) -> Callable[[str], Machine]:
+    """What makes a machine with it, for any mode."""
+
+    def make(mode: str) -> Machine:
+        machine = Machine(memory_mb=MEMORY_MB, mode=mode)
+        world(seed).load(machine)
+        machine.loop.steady = True  # turns do not depend on the speed of the host,
+        machine.loop.most = TURN  # and what has to be emulated is not for long
+        return machine
+
+    return make
+
+
+def live(machine: Machine, instructions: int = INSTRUCTIONS) -> Outcome:
+    """Run a world to its end, or to where it stays for ever: then the outcome is "stopped"."""
+    seen = [-1, 0]  # instructions completed, and turns since
+
+    def look() -> None:
+        count = machine.processor.count()
+        seen[:] = [count, seen[1] + 1] if count == seen[0] else [count, 0]
+        if seen[1] > PATIENCE:
+            machine.stop()
+
+    machine.loop.on_turn = look
+    return machine.run(max_instructions=instructions)
+
+
+@dataclass
+class Verdict:
+    """What became of one world."""
+
+    kind: str
+    instructions: int
+    by_kind: dict[str, int]
+    differs: list[str] = field(default_factory=list)
+
+
+def run_pair(seed: int, instructions: int = INSTRUCTIONS) -> tuple[Pair, list[str]]:
+    """Both machines at their ends, or where they first differ; and in what."""
+    pair = Pair(make_world(seed), MODES)
+    for count in range(STRIDE, instructions + STRIDE, STRIDE):
+        left = min(count, instructions) - pair.count
+        pair.ends = (live(pair.one, left), live(pair.other, left))
+        if "stopped" in (pair.ends[0].kind, pair.ends[1].kind):
+            return pair, []
+        if not pair.processors_agree():
+            break
+        if pair.ends[0].kind != "instructions":
+            break
+    rows = [] if pair.agree() else [f"{n}: bare {a}, translate {b}" for n, a, b in pair.rows()]
+    return pair, rows
+
+
+def compare(seed: int) -> Verdict:
+    """Both lives of a world."""
+    pair, rows = run_pair(seed)
+    assert pair.ends is not None
+    kind = pair.ends[0].kind
+    stays = [
+        machine.instructions
+        for machine, end in zip((pair.one, pair.other), pair.ends, strict=True)
+        if end.kind == "stopped"
     ]
-    gates = [
-        struct.pack("<HHHH", handler & 0xFFFF, 8, 0xEE00 if vector >= 32 else 0x8E00, handler >> 16)
-        for vector in range(256)
-    ]
-    paging = dice.random() < 0.5
-    user_flags = dice.choice((0x202, 0x3202, 0x2, 0x3002, 0x202))
-    state = struct.pack("<III", dice.getrandbits(32), user_flags, paging)
-    entries = [page << 12 | dice.choice((7, 7, 7, 7, 5, 3)) for page in range(512)]
-    for page in (*range(7), *range(0x8F, 0x91), 0x100, 0x110, 0x111):
-        entries[page] = page << 12 | 7
-    entries += [dice.choice((0, dice.getrandbits(32))) for _ in range(512)]
-    # Page tables that change behind the TLB's back may act at once or later, and both are right:
-    # no page leads to them.
-    entries = [0 if entry >> 12 in (4, 5) else entry for entry in entries]
-    table, wild = struct.pack("<1024I", *entries), wild_bytes(dice)
-    pointers = struct.pack("<HIxxHI", 8 * len(gdt) - 1, 0x1000, 0x7FF, 0x2000)
-    return {
-        0x1000: b"".join(gdt),
-        0x2000: b"".join(gates),
-        0x3004: struct.pack("<II", 0x90000, 0x10),
-        0x3066: b"\x68\x00",  # no I/O permission bitmap
-        0x4000: struct.pack("<I", 0x5007),
-        0x5000: table,
-        0x6000: state,
-        ORIGIN: assembly.image,
-        ORIGIN + 0x800: pointers,
-        WILD: wild,
-    }
+    if stays and min(stays) > 0:
+        kind = "stopped"
+        pair, rows = run_pair(seed, min(stays))
+        assert pair.ends is not None
+        if "stopped" in (pair.ends[0].kind, pair.ends[1].kind):
+            rows = [f"stays before instruction {min(stays):,} in one mode only"]
+    statistics = pair.other.statistics()
+    return Verdict(kind, statistics["instructions"], statistics["by_kind"], rows)
 
 
-def build(machine: Machine, seed: int) -> None:
-    """Fill the machine's memory with the world of this number."""
-    for address, content in world(seed).items():
-        machine.memory.write(address, content)
-    prelude = b"\x0f\x01\x15" + struct.pack("<I", ORIGIN + 0x800)  # lgdt
-    prelude += b"\x0f\x01\x1d" + struct.pack("<I", ORIGIN + 0x808)  # lidt
-    prelude += b"\xea" + struct.pack("<IH", ORIGIN, 8)  # jmp far start
-    machine.load_flat(prelude, ORIGIN + 0x900, esp=0x90000)
+@dataclass
+class Summary:
+    """What became of many."""
+
+    first: int
+    worlds: int = 0
+    instructions: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    differing: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, seed: int, verdict: Verdict) -> None:
+        self.worlds += 1
+        self.instructions += verdict.instructions
+        self.kinds[verdict.kind] += 1
+        self.by_kind.update(verdict.by_kind)
+        if verdict.differs:
+            self.differing.append(seed)
+
+    def as_json(self) -> str:
+        return json.dumps(vars(self))
+
+    def __str__(self) -> str:
+        last = self.first + self.worlds - 1
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.most_common())
+        shares = ", ".join(
+            f"{100 * count / max(1, self.instructions):.1f} % {kind}"
+            for kind, count in self.by_kind.most_common()
+        )
+        return (
+            f"{self.worlds:,} worlds ({self.first} to {last}), {self.instructions:,} instructions: "
+            f"{shares}; ends: {kinds}; {self.worlds / max(0.001, self.seconds):.1f} worlds/s; "
+            f"{len(self.differing)} differ: {self.differing[:50]}"
+        )
 
 
-def life(seed: int, mode: str) -> str:
-    """Run one world; how it ended, in one line."""
-    machine = Machine(memory_mb=MEMORY_MB, mode=mode)
-    build(machine, seed)
-    outcome = machine.run(timeout=SECONDS, max_instructions=INSTRUCTIONS)
-    assert machine.where()
-    registers = " ".join(f"{name}={value:x}" for name, value in machine.registers.items())
-    digest = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()[:16]
-    count = machine.statistics()["instructions"]
-    console = hashlib.sha256(machine.console).hexdigest()[:8]
-    return f"{seed} {outcome.kind} {count} {registers} memory={digest} console={console}"
+def load_summary(state: Path | None, first: int) -> Summary:
+    """What a run before this one has done."""
+    if state is None or not state.exists():
+        return Summary(first)
+    kept = json.loads(state.read_text())
+    if kept["first"] != first:
+        raise SystemExit(f"{state} is of worlds from {kept['first']} on, not {first}")
+    kept |= {name: Counter(kept[name]) for name in ("kinds", "by_kind")}
+    return Summary(**kept)
 
 
-def main() -> None:
-    first, count = int(sys.argv[1]), int(sys.argv[2])
+def save_summary(state: Path | None, summary: Summary) -> None:
+    if state is not None:
+        partial = state.with_suffix(".part")
+        partial.write_text(summary.as_json())
+        os.replace(partial, state)
+
+
+def run_worlds(
+    first: int, count: int, state: Path | None = None, verbose: bool = False, every: int = 50
+) -> Summary:
+    """Compare the worlds that are left to do."""
+    summary = load_summary(state, first)
+    begun = time.perf_counter() - summary.seconds
+    for seed in range(first + summary.worlds, first + count):
+        verdict = compare(seed)
+        summary.add(seed, verdict)
+        summary.seconds = time.perf_counter() - begun
+        if verdict.differs:
+            print(f"world {seed} differs", *verdict.differs[:8], sep="\n  ", flush=True)
+        if verbose:
+            print(seed, verdict.kind, verdict.instructions, verdict.by_kind, flush=True)
+        if summary.worlds % every == 0:
+            save_summary(state, summary)
+            if state is not None:
+                print(summary, flush=True)
+    save_summary(state, summary)
+    return summary
+
+
+def locate(seed: int) -> None:
+    """Print the first difference, to the instruction."""
+    stage = Stage(instructions=INSTRUCTIONS, step=1, memory_every=1)
+    print(Lockstep(make_world(seed), MODES).run(stage).difference)
+
+
+def trap(first: int, count: int) -> None:
+    """Mode trap gives wrong answers, which is its nature; but it gives them in order."""
     for seed in range(first, first + count):
-        for mode in sys.argv[3:]:
-            print(mode, life(seed, mode), flush=True)
+        machine = make_world(seed)("trap")
+        print(seed, live(machine).kind, machine.instructions, flush=True)
+        assert machine.where()
+
+
+def main() -> int:
+    """Exit status 1 if worlds differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("first", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--state", type=Path, help="keep what was found in this file, and go on")
+    parser.add_argument("--verbose", action="store_true", help="a line for every world")
+    parser.add_argument("--locate", action="store_true", help="search for the first difference")
+    parser.add_argument("--trap", action="store_true", help="run them in mode trap alone")
+    parser.add_argument("--json", action="store_true", help="the summary as JSON")
+    options = parser.parse_args()
+    if options.trap:
+        trap(options.first, options.count)
+        return 0
+    if options.locate:
+        for seed in range(options.first, options.first + options.count):
+            locate(seed)
+        return 0
+    summary = run_worlds(options.first, options.count, options.state, options.verbose)
+    print(summary.as_json() if options.json else summary)
+    return 1 if summary.differing else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
