@@ -89,6 +89,13 @@ TSS16_BYTES = 44
 EFLAGS_VALID = 0x003F7FD5
 BUSY = 2
 
+# What a 16-bit TSS leaves in the upper halves of EAX to EDI. The manual says only that they "are
+# modified and not maintained" (SDM vol. 3, 8.6), so software must not look; some does. Ones are
+# what Bochs, PCem and 86Box load, and what the public test ROM test386.asm expects of a 386 and
+# later; QEMU loaded ones until 2021 and keeps the old task's halves since; KVM loads zeros. No
+# measurement on a processor is known to us. EIP, and the upper half of EFLAGS, are zero everywhere.
+UPPER_HALF = 0xFFFF0000
+
 
 @func
 def tss_offset(wide: u32, slot: u32) -> u32:
@@ -212,8 +219,17 @@ def load_task_cs(c: Cpu) -> i64:
 
 
 @func
+def load_task_data(c: Cpu, seg: u32) -> i64:
+    """DS, ES, FS or GS of the new task."""
+    return load_protected_segment(c, seg, c.tss_image[IMAGE_SEGS + seg] & M16, VEC_TS)
+
+
+@func
 def load_task_segments(c: Cpu) -> i64:
-    """LDTR and the segment registers from c.tss_image; -1: an exception of the new task."""
+    """LDTR and the segment registers from c.tss_image; -1: an exception of the new task.
+
+    In the order of table 7-1, which is that of the P6 family.
+    """
     if load_task_ldt(c) < 0:
         return -1
     if c.eflags & VM:
@@ -224,10 +240,10 @@ def load_task_segments(c: Cpu) -> i64:
         return -1
     if load_protected_segment(c, SS, c.tss_image[IMAGE_SEGS + SS] & M16, VEC_TS) < 0:
         return -1
-    for seg in range(6):
-        if seg == ES or seg == DS or seg == FS or seg == GS:
-            if load_protected_segment(c, seg, c.tss_image[IMAGE_SEGS + seg] & M16, VEC_TS) < 0:
-                return -1
+    if load_task_data(c, DS) < 0 or load_task_data(c, ES) < 0:
+        return -1
+    if load_task_data(c, FS) < 0 or load_task_data(c, GS) < 0:
+        return -1
     if c.eip > c.seg_limit[CS]:
         return raise_error(c, VEC_GP, c.ext)
     return 0
@@ -245,7 +261,8 @@ def enter_task(c: Cpu, wide: u32, nested: u32) -> i32:
     c.eip = c.tss_image[IMAGE_EIP]
     set_eflags(c, (c.tss_image[IMAGE_EFLAGS] & EFLAGS_VALID) | (NT if nested else 0))
     for i in range(8):
-        c.regs[i] = c.tss_image[IMAGE_REGS + i]
+        value: u32 = c.tss_image[IMAGE_REGS + i]
+        c.regs[i] = value if wide else value | UPPER_HALF
     for seg in range(6):
         c.seg_sel[seg] = c.tss_image[IMAGE_SEGS + seg] & M16
         c.seg_attr[seg] |= ATTR_UNUSABLE

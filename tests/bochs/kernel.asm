@@ -53,7 +53,18 @@ next_world:
     mov cr4, eax
     mov cr2, eax
     mov cr3, eax
+    mov fs, ax
+    mov gs, ax
     frstor [clean_fpu]
+    push 2                              ; NT off, then VIF and VIP, which POPF may leave alone
+    popfd
+    push 2
+    push KCODE
+    mov eax, .clean
+    push eax
+    iretd
+.clean:
+    xor eax, eax
     lgdt [kernel_gdtr]
     lidt [kernel_idtr]
     lldt ax
@@ -222,6 +233,7 @@ common:
 .include "stubs.inc"
 .align 4
 low_end:
+    .space LOW_SPARE                    ; so that only zeros are copied behind it
 
 shut_down:
     mov edi, r_vector            ; nothing is left of the registers

@@ -30,7 +30,7 @@ def _layout() -> str:
         "RECORD_DWORDS": at.RECORD_SIZE // 4,
     }
     # What keystone could not compute from labels: generously more than there is.
-    constants["LOW_DWORDS"] = LOW_SIZE // 4
+    constants |= {"LOW_DWORDS": LOW_SIZE // 4, "LOW_SPARE": LOW_SIZE}
     return _constants(constants)
 
 

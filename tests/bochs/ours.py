@@ -9,7 +9,7 @@ from bt.engine import Interp, Ram
 from bt.interp.state import CS, DS, ES, EXIT_BUDGET, EXIT_HALT, EXIT_IO, EXIT_SHUTDOWN, FS, GS, SS
 from monitor import Machine
 from tests.bochs import layout as at
-from tests.bochs.kernel import kernel, low_part
+from tests.bochs.kernel import ROM_BASE, kernel, low_part, rom
 from tests.bochs.world import batch
 
 MEMORY = at.MEMORY_MB << 20
@@ -29,6 +29,7 @@ class Board:
     cpu: Interp | None = None
     said: int = 0
     done: int = 0  # worlds
+    rom: bytes = b""
 
     def read_port(self, port: int, size: int) -> int:
         return (1 << (8 * size)) - 1
@@ -41,6 +42,9 @@ class Board:
             self.cpu.recheck = 1
 
     def read_memory(self, address: int, size: int) -> int:
+        """The ROM that Bochs has at the top of memory; all else is open."""
+        if address >= ROM_BASE:
+            return int.from_bytes(self.rom[address - ROM_BASE :][:size], "little")
         return (1 << (8 * size)) - 1
 
     def write_memory(self, address: int, size: int, value: int) -> None:
@@ -53,7 +57,7 @@ class Bench:
     def __init__(self, template: bytes, worlds: list[bytes]) -> None:
         self.memory = bytearray(MEMORY)
         _load(self.memory, template, worlds)
-        self.board = Board()
+        self.board = Board(rom=rom(template, batch(worlds)))
         self.ram = Ram(self.memory, MEMORY, 4096)
         self.cpu = Interp(self.ram, self.board)
         self.board.cpu = self.cpu
