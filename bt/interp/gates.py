@@ -205,11 +205,12 @@ def enter_task_gate(c: Cpu, selector: u32, image: u32, error: i64) -> i64:
     if available_tss(c, selector) < 0:
         return -1
     status = task_switch(c, selector, TASK_INT, image)
-    if status < 0:
+    trapped: u32 = 1 if status == LATE and c.fault_vector == VEC_DB else 0  # by the task's T bit
+    if status < 0 and not trapped:
         return status
     if error >= 0 and push(c, 4 if c.seg_attr[TR] & 8 else 2, error & M32) < 0:
         return LATE
-    return 0
+    return status
 
 
 @func

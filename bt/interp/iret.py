@@ -69,6 +69,7 @@ from bt.interp.tasks import task_return
 from bt.interp.virtual_if import (
     check_virtual_flags,
     in_virtual_flags,
+    interrupt_waits,
     set_virtual_if,
     v86_flags_check,
 )
@@ -261,4 +262,6 @@ def iret(c: Cpu, op: Op) -> i32:
     if status == -1:
         return fault(c, op)
     leave_block(c, op)
+    if status == 0 and interrupt_waits(c) < 0:
+        return ST_FAULT  # before the instruction returned to
     return ST_LOOKUP if status == 0 else ST_FAULT

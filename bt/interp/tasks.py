@@ -67,6 +67,7 @@ from bt.interp.state import (
     VM,
     Cpu,
 )
+from bt.interp.virtual_if import interrupt_waits
 
 TASK_JMP = 0
 TASK_CALL = 1
@@ -292,7 +293,7 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32) -> i64:
     c.seg_limit[TR] = desc_limit(lo, hi)
     c.seg_attr[TR] = desc_attr(hi) | BUSY
     enter_task(c, wide, 1 if source == TASK_CALL or source == TASK_INT else 0)
-    if load_task_segments(c) < 0:
+    if load_task_segments(c) < 0 or interrupt_waits(c) < 0:
         return LATE
     if wide and c.tss_image[IMAGE_TRAP] & 1:
         c.dr[6] |= DR6_BT | DR6_FIXED

@@ -97,6 +97,10 @@ next_world:
     dec ecx
     jnz .patch
 .patched:
+    mov edi, LOW                        ; what lies behind the arena: nothing
+    mov ecx, REST_DWORDS
+    xor eax, eax
+    rep stosd
     mov esi, low_start
     mov edi, LOW
     mov ecx, LOW_DWORDS

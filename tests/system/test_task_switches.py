@@ -208,6 +208,23 @@ def test_debug_trap_bit(lab: Lab) -> None:
     assert lab.cpu.debug_register(6) & 0x8000
 
 
+def test_error_code_comes_before_the_debug_trap(lab: Lab) -> None:
+    """The task gate of #GP leads to a task with T set: its stack has the error code already."""
+    task_two(lab, trap=1)
+    lab.idt(GP, gate(5, TWO_TSS, 0))
+    stop = lab.run(b"\xb8\x00\x01\x00\x00\x8e\xd8")  # MOV DS, 100h: beyond the GDT
+    assert stop.vector == DB
+    assert stop.frame[0] == THERE
+    assert stop.frame[3] == 0x100
+
+
+def test_data_segments_are_loaded_from_ds_on(lab: Lab) -> None:
+    """Table 7-1, in the order of the P6 family: "DS, ES, FS, and GS segment selector is valid"."""
+    task_two(lab, ds=0x1F8, es=0x1F0)
+    stop = lab.run(far(JMP, TWO_TSS))
+    assert (stop.vector, stop.error) == (TS, 0x1F8)
+
+
 def test_local_breakpoints_are_disabled(lab: Lab) -> None:
     task_two(lab)
     lab.run(b"\xb8\x03\x07\x00\x00\x0f\x23\xf8" + far(JMP, TWO_TSS), budget=3)
