@@ -97,7 +97,7 @@ next_world:
     dec ecx
     jnz .patch
 .patched:
-    mov edi, LOW                        ; what lies behind the arena: nothing
+    mov edi, ARENA_END                  ; what lies behind the arena: nothing
     mov ecx, REST_DWORDS
     xor eax, eax
     rep stosd

@@ -28,7 +28,8 @@ def _layout() -> str:
         "ARENA_DWORDS": at.ARENA_SIZE // 4,
         "STATE_DWORDS": at.STATE_SIZE // 4,
         "RECORD_DWORDS": at.RECORD_SIZE // 4,
-        "REST_DWORDS": (at.REST_END - at.LOW) // 4,
+        "REST_DWORDS": (at.REST_END - at.ARENA_SIZE) // 4,
+        "ARENA_END": at.ARENA_SIZE,
     }
     # What keystone could not compute from labels: generously more than there is.
     constants |= {"LOW_DWORDS": LOW_SIZE // 4, "LOW_SPARE": LOW_SIZE}

@@ -20,7 +20,7 @@ PAGE = 4096
 ARENA_SIZE = 10 * PAGE
 LOW, KERNEL, KSTACK, KERNEL_END = 0xB000, 0x150000, 0x151FF0, 0x152000
 LOAD_STACK = 0x3380
-REST_END = 0x28000  # what an 8086 program can reach behind LOW is cleared, too
+REST_END = 0x28000  # what an 8086 program can reach behind the arena is cleared
 TEMPLATE, PRISTINE, WORLDS, OUTPUT = 0x100000, 0x120000, 0x200000, 0x2000000
 MEMORY_MB = 64
 

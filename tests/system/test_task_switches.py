@@ -225,6 +225,16 @@ def test_data_segments_are_loaded_from_ds_on(lab: Lab) -> None:
     assert (stop.vector, stop.error) == (TS, 0x1F8)
 
 
+def test_a_task_that_links_to_itself_goes_on(lab: Lab) -> None:
+    """SDM vol. 3, 7.3: the state is saved in step 8, and loaded in step 12."""
+    lab.word(TSS_MAIN, MAIN_TSS)
+    lab.cpu.set_flags(FLAG_NT | 2)
+    lab.cpu.set_reg(EBX, 0x1234)
+    lab.run(b"\xcf\x43", budget=2)
+    assert (lab.cpu.eip, lab.reg(EBX)) == (CODE + 2, 0x1235)
+    assert lab.cpu.flags() & FLAG_NT == 0
+
+
 def test_local_breakpoints_are_disabled(lab: Lab) -> None:
     task_two(lab)
     lab.run(b"\xb8\x03\x07\x00\x00\x0f\x23\xf8" + far(JMP, TWO_TSS), budget=3)
