@@ -77,7 +77,9 @@ def bochs_records(template: bytes, worlds: list[bytes]) -> list[Record | None]:
     return [*bochs_records(template, worlds[:half]), *bochs_records(template, worlds[half:])]
 
 
-def run_bochs(template: bytes, worlds: bytes, count: int, output: int, limit: float = 60.0) -> bytes:
+def run_bochs(
+    template: bytes, worlds: bytes, count: int, output: int, limit: float = 60.0
+) -> bytes:
     """The records of `count` worlds: `output` bytes of memory from layout.OUTPUT on."""
     with tempfile.TemporaryDirectory(prefix="bochs-") as name:
         folder = Path(name)

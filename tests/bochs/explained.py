@@ -20,7 +20,7 @@ DF, DB, TS, NP, SS, GP, PF, AC = 8, 1, 10, 11, 12, 13, 14, 17
 TASK_FAULTS = (DF, TS, NP, SS, GP, PF, at.SHUTDOWN)
 EFLAGS_TF, EFLAGS_VM, EFLAGS_VIF, EFLAGS_VIP = 0x100, 0x20000, 0x80000, 0x100000
 CR0_TS, CR4_VME, DR6_BS, DR6_BT = 8, 1, 0x4000, 0x8000
-ACCESSED_SEGMENT, ACCESSED_PAGE = 0x100, 0x20
+ACCESSED_SEGMENT, ACCESSED_PAGE, BUSY, RF = 0x100, 0x20, 0x200, 0x10000
 
 
 @dataclass
@@ -61,6 +61,11 @@ class Case:
         return [(name, int(name[1:-1], 16)) for name in self.names if name.startswith("[")]
 
     @property
+    def story(self) -> str:
+        """What the world is about, in one line."""
+        return " ".join(self.world.story)
+
+    @property
     def same_end(self) -> bool:
         """Did the same vector end the world?"""
         return self.ours.vector == self.bochs.vector
@@ -93,43 +98,53 @@ class Rule:
 def pushed_selector(case: Case) -> set[str]:
     """We push 32 bits, the upper ones zero; Bochs writes 16."""
     found = set()
-    for name, place in case.memory():
+    for name, _ in case.memory():
         one, other = case.pair(name)
-        before = int.from_bytes(case.world.arena[place : place + 4], "little")
         if one & 0xFFFF == other & 0xFFFF and one >> 16 == 0:
             found.add(name)
-        crossing = one >> 16 == other >> 16 and one & 0xFFFF == 0 and other == before
-        if crossing:  # the zeros lie in the next doubleword
+        if one >> 16 == other >> 16 and one & 0xFFFF == 0:  # the zeros lie in the next doubleword
             found.add(name)
     return found
 
 
 def page_behind_selector(case: Case) -> set[str]:
     """The same where the upper half of the push lies in another page."""
-    if not any(word in " ".join(case.world.story) for word in ("push_segment", "move_stack")):
+    if "push_segment" not in case.story and "move_stack" not in case.story:
         return set()
     return {
         name
         for name, place in case.memory()
-        if the.TABLE <= place < at.ARENA_SIZE and case.pair(name)[0] ^ case.pair(name)[1] in
-        (0x20, 0x40, 0x60)
+        if the.TABLE <= place < at.ARENA_SIZE
+        and case.pair(name)[0] ^ case.pair(name)[1] in (0x20, 0x40, 0x60)
     }
 
 
 def upper_half_of_esp(case: Case) -> set[str]:
     """After a change to a 16-bit stack we have ESP from the TSS, Bochs only SP."""
-    if "esp" not in case.names or not case.same_end:
+    if not case.same_end or "ss" in case.names:
         return set()
-    one, other = case.pair("esp")
-    selector = case.pair("ss")[0]
-    big = case.word(the.GDT + (selector & 0xFFF8) + 4) & 0x400000
-    return {"esp"} if (one ^ other) & 0xFFFF == 0 and not big and "ss" not in case.names else set()
+    found = {name for name in case.names & {"esp"} if _same_lower_half(case, name)}
+    if found and case.word(the.GDT + (case.pair("ss")[0] & 0xFFF8) + 4) & 0x400000:
+        return set()
+    for name, place in case.memory():  # ESP as a handler's frame has it
+        stack = the.STACK - 0x200 <= place < the.DF_STACK
+        if stack and "/16]" in case.story and _same_lower_half(case, name):
+            found.add(name)
+    return found
+
+
+def _same_lower_half(case: Case, name: str) -> bool:
+    one, other = case.pair(name)
+    return one & 0xFFFF == other & 0xFFFF
 
 
 def order_of_task_checks(case: Case) -> set[str]:
     """Bochs checks CS last, P6 processors first: error codes and accessed bits differ."""
-    if not case.task_switched or not {case.ours.vector, case.bochs.vector} <= set(TASK_FAULTS):
+    ends = {case.ours.vector, case.bochs.vector}
+    if not case.task_switched or not ends <= set(TASK_FAULTS):
         return set()
+    if len(ends) == 2 and ends & {TS, DF}:
+        return set(case.names)  # another exception, other handlers
     found = set()
     for name, place in case.memory():
         one, other = case.pair(name)
@@ -153,11 +168,11 @@ def over_the_end(case: Case) -> set[str]:
 
 
 def accessed_on_the_way(case: Case) -> set[str]:
-    """A walk that ends in a page fault: we have set A in the entries it went through."""
+    """A walk that faults, or an instruction that faults later: entries are marked that far."""
     found = set()
     for name, place in case.memory():
         one, other = case.pair(name)
-        if the.DIRECTORY <= place < the.TABLE and one == other | ACCESSED_PAGE:
+        if the.DIRECTORY <= place < at.ARENA_SIZE and one ^ other == ACCESSED_PAGE:
             found.add(name)
     return found
 
@@ -186,9 +201,57 @@ def single_step_into_a_task(case: Case) -> set[str]:
     return set(case.names) if one & DR6_BS and not other & DR6_BS else set()
 
 
+def either_operand(case: Case) -> set[str]:
+    """Two operands are not present, or two halves of one, and Bochs looks at the other first."""
+    if case.ours.vector != PF or case.names != {"cr2"}:
+        return set()
+    one, other = case.pair("cr2")
+    return {"cr2"} if "string" in case.story or one >> 2 == other >> 2 else set()
+
+
+def breakpoint_not_enabled(case: Case) -> set[str]:
+    """Bochs sets B0 and B1 of breakpoints that match and are not enabled; we do not."""
+    if "dr6" not in case.names or not case.same_end:
+        return set()
+    one, other = case.register("dr6")
+    return {"dr6"} if (one ^ other) & ~0xF == 0 and one & ~other == 0 else set()
+
+
+def between_two_elements(case: Case) -> set[str]:
+    """A debug trap between two elements of a repeated instruction: we push RF set."""
+    if case.ours.vector != DB or not case.same_end or "string" not in case.story:
+        return set()
+    return {name for name, _ in case.memory() if case.pair(name)[0] ^ case.pair(name)[1] == RF}
+
+
+def pushed_before_the_fault(case: Case) -> set[str]:
+    """Words just below a stack pointer, of a frame that was begun and given up."""
+    if case.ours.vector not in (TS, NP, SS, GP, PF) or not case.same_end:
+        return set()
+    pointers = [value for value in case.ours.memory.values() if 0x3000 <= value < 0x4100]
+    return {
+        name for name, place in case.memory() if any(place < top <= place + 12 for top in pointers)
+    }
+
+
+def busy_after_failed_switch(case: Case) -> set[str]:
+    """A task switch that page-faults: Bochs has cleared the old task's busy bit by then."""
+    if case.ours.vector not in (PF, DF, at.SHUTDOWN):
+        return set()
+    tasks = {f"[{the.GDT + selector + 4:04x}]" for selector in the.TSS}
+    found = case.names & tasks
+    return {name for name in found if case.pair(name)[0] ^ case.pair(name)[1] == BUSY}
+
+
+def ports_of_no_elements(case: Case) -> set[str]:
+    """REP INS and OUTS with a count of 0: we do nothing, Bochs asks for the permission."""
+    refused = case.bochs.vector == GP and case.ours.vector != GP
+    return set(case.names) if refused and "string_port" in case.story else set()
+
+
 def alignment_of_tables(case: Case) -> set[str]:
     """SGDT and SIDT: we ask for 4 bytes of alignment, Bochs for that of each half."""
-    stored = " table" in " ".join(case.world.story)
+    stored = " table" in case.story
     return set(case.names) if case.ours.vector == AC and stored else set()
 
 
@@ -258,6 +321,42 @@ RULES = (
         "The processor generates a single-step debug exception if (while an instruction is being "
         "executed) it detects that the TF flag in the EFLAGS register is set.",
         single_step_into_a_task,
+    ),
+    Rule(
+        "SDM vol. 3, 6.15, interrupt 14",
+        "The processor loads the CR2 register with the 32-bit linear address that generated the "
+        "exception.",
+        either_operand,
+    ),
+    Rule(
+        "SDM vol. 3, 17.2.3",
+        "They may or may not be set if the breakpoint is not enabled by the Ln or the Gn flags in "
+        "register DR7.",
+        breakpoint_not_enabled,
+    ),
+    Rule(
+        "SDM vol. 3, 17.3.1.1",
+        "For any trap-class exception generated by a string instruction with a repeat prefix after any "
+        "iteration but the last, the value pushed for RF is 1.",
+        between_two_elements,
+    ),
+    Rule(
+        "SDM vol. 3, 6.5, faults",
+        "When a fault is reported, the processor restores the machine state to the state prior to the "
+        "beginning of execution of the faulting instruction.",
+        pushed_before_the_fault,
+    ),
+    Rule(
+        "SDM vol. 3, 7.3",
+        "the processor does not complete the task switch and insures that the processor is returned to "
+        "its state prior to the execution of the instruction that initiated the task switch.",
+        busy_after_failed_switch,
+    ),
+    Rule(
+        "SDM vol. 2, REP",
+        "WHILE CountReg != 0 DO Service pending interrupts (if any); Execute associated string "
+        "instruction",
+        ports_of_no_elements,
     ),
     Rule(
         "SDM vol. 3, table 6-7",

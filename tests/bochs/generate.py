@@ -16,12 +16,20 @@ from tests.bochs.encode import Code
 from tests.bochs.instructions import (
     any_instruction,
     breakpoint_address,
-    data_selector,
     debug_control,
     flags,
     selector,
 )
-from tests.bochs.transfers import V86_CODE, V86_SP, V86_STACK, Place, Way, pick_code, stack_of, transfer
+from tests.bochs.transfers import (
+    V86_CODE,
+    V86_SP,
+    V86_STACK,
+    Place,
+    Way,
+    pick_code,
+    stack_of,
+    transfer,
+)
 from tests.bochs.world import World
 
 NE, PE_ET = 0x20, 0x11
@@ -134,7 +142,9 @@ def _pages(made: World, random: Random) -> None:
     for page in range(at.ARENA_SIZE // at.PAGE):
         if random.random() < 0.7:
             frame = page if random.random() < 0.9 else random.randrange(3, 7)
-            made.put(the.ALIASES + 4 * page, struct.pack("<I", frame * at.PAGE | _page_rights(random)))
+            made.put(
+                the.ALIASES + 4 * page, struct.pack("<I", frame * at.PAGE | _page_rights(random))
+            )
         if random.random() < 0.12:
             made.put(the.TABLE + 4 * page, struct.pack("<I", page * at.PAGE | _page_rights(random)))
     if random.random() < 0.3:

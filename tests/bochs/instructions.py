@@ -327,7 +327,9 @@ def overflow(code: Code, random: Random) -> None:
 def undefined(code: Code, random: Random) -> None:
     """Encodings that are #UD, LOCK where it may not stand among them."""
     code.raw(
-        random.choice((b"\x0f\x0b", b"\xf0\x90", b"\x0f\xff", b"\x8e\xc8", b"\xf0\x89\x00", b"\xff\xff"))
+        random.choice(
+            (b"\x0f\x0b", b"\xf0\x90", b"\x0f\xff", b"\x8e\xc8", b"\xf0\x89\x00", b"\xff\xff")
+        )
     )
 
 

@@ -20,7 +20,16 @@ def _layout() -> str:
     constants = {
         name: getattr(at, name)
         for name in (
-            *("LOW", "KSTACK", "LOAD_STACK", "TEMPLATE", "PRISTINE", "WORLDS", "OUTPUT", "SHUTDOWN"),
+            *(
+                "LOW",
+                "KSTACK",
+                "LOAD_STACK",
+                "TEMPLATE",
+                "PRISTINE",
+                "WORLDS",
+                "OUTPUT",
+                "SHUTDOWN",
+            ),
             *("KCODE", "KDATA", "KTSS", "PORT_START", "PORT_CAUGHT", "PORT_DONE", "PORT_END"),
         )
     }

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from bt.engine import Interp, Ram
-from bt.interp.state import CS, DS, ES, EXIT_BUDGET, EXIT_HALT, EXIT_IO, EXIT_SHUTDOWN, FS, GS, SS
+from bt.interp.state import CS, DS, ES, EXIT_IO, EXIT_SHUTDOWN, FS, GS, SS
 from monitor import Machine
 from tests.bochs import layout as at
 from tests.bochs.kernel import ROM_BASE, kernel, low_part, rom

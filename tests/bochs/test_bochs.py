@@ -96,7 +96,9 @@ def test_runaways_are_left_out() -> None:
     """A world that jumps to itself is noticed, and the next one runs all the same."""
     endless = world(SEED, 0)
     endless.put(0x4000, b"\xeb\xfe" * 64)
-    endless.put(0x33C0, (0x4000).to_bytes(4, "little") + at.KCODE.to_bytes(4, "little") + b"\2\0\0\0")
+    endless.put(
+        0x33C0, (0x4000).to_bytes(4, "little") + at.KCODE.to_bytes(4, "little") + b"\2\0\0\0"
+    )
     endless.state["dr7"] = 0
     records, runaways = run_bare(template(), [endless.pack(template()), *packed(range(3, 4))])
     assert 0 in runaways
