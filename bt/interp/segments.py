@@ -234,8 +234,7 @@ def load_segment(c: Cpu, seg: u32, selector: u32) -> i64:
 def drop_privileged_segments(c: Cpu) -> i32:
     """After a return to an outer level: data segments it may not hold become null.
 
-    (SDM vol. 3, 5.8.6; vol. 2, IRET) Conforming code stays. What is null already becomes selector 0:
-    an RPL in it is lost.
+    (SDM vol. 3, 5.8.6; vol. 2, IRET) Conforming code stays. A null selector loses its RPL.
     """
     for seg in range(6):
         if seg != CS and seg != SS:

@@ -286,7 +286,7 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32) -> i64:
         return selector_error(c, VEC_TS, selector)
     if read_tss(c, base, wide) < 0 or save_task(c, eflags) < 0:
         return -1
-    if read_tss(c, base, wide) < 0:  # again: a task may link to itself, and then has just been saved
+    if read_tss(c, base, wide) < 0:  # again: a task that links to itself has just been saved
         return -1
     if link_tasks(c, selector, base, source) < 0:
         return -1

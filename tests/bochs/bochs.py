@@ -1,8 +1,8 @@
 """A batch of worlds on Bochs, Debian's debugger build.
 
-Our ROM stands in the BIOS' place and has kernel, template and worlds in it, so that Bochs is through
-with its start in a moment. When the kernel has run all worlds it executes
-XCHG BX, BX, at which Bochs' debugger stops, and the debugger writes the records to a file.
+Our ROM stands in the BIOS' place and has kernel, template and worlds in it, so that Bochs is
+through with its start in a moment. When the kernel has run all worlds it executes XCHG BX, BX, at
+which Bochs' debugger stops, and the debugger writes the records to a file.
 
 Debian's build has only displays that need somewhere to draw: it is given a terminal of its own.
 """

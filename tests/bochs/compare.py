@@ -2,8 +2,9 @@
 
     python -m tests.bochs.compare SEED COUNT [--first N] [--show N]
 
-runs worlds FIRST to FIRST + COUNT of a seed, prints how many differ and by which rule of explained.py
-each difference is explained, and ends with status 1 if one is not. `--show` says more about one world.
+runs worlds FIRST to FIRST + COUNT of a seed, prints how many differ and by which rule of
+explained.py each difference is explained, and ends with status 1 if one is not. `--show` says
+more about one world.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Differences from Bochs that the manual allows or decides, each with the manual's words.
 
 A rule looks at a Case, which has the records of one world from both, and returns the names of the
-differences that it explains. What no rule explains is a finding: the comparison fails with it. "SDM"
-is Intel's Software Developer's Manual; section numbers are those of the edition of docs/ elsewhere.
+differences that it explains. What no rule explains is a finding: the comparison fails with it.
+"SDM" is Intel's Software Developer's Manual.
 """
 
 from __future__ import annotations
@@ -267,95 +267,96 @@ def pending_interrupt_without_vme(case: Case) -> set[str]:
 RULES = (
     Rule(
         "SDM vol. 2, PUSH",
-        "If the source operand is a segment register (16 bits) and the operand size is 32-bits, either a "
-        "zero-extended value is pushed on the stack or the segment selector is written on the stack "
-        "using a 16-bit move.",
+        "If the source operand is a segment register (16 bits) and the operand size is "
+        "32-bits, either a zero-extended value is pushed on the stack or the segment selector"
+        " is written on the stack using a 16-bit move.",
         pushed_selector,
     ),
     Rule(
         "SDM vol. 2, PUSH",
-        "For the last case, all recent Intel Core and Intel Atom processors perform a 16-bit move, "
-        "leaving the upper portion of the stack location unmodified.",
+        "For the last case, all recent Intel Core and Intel Atom processors perform a 16-bit "
+        "move, leaving the upper portion of the stack location unmodified.",
         page_behind_selector,
     ),
     Rule(
         "SDM vol. 3, 3.4.5, D/B flag",
-        "If the flag is set, a 32-bit stack pointer is used, which is stored in the 32-bit ESP register; "
-        "if the flag is clear, a 16-bit stack pointer is used, which is stored in the 16-bit SP "
-        "register.",
+        "If the flag is set, a 32-bit stack pointer is used, which is stored in the 32-bit "
+        "ESP register; if the flag is clear, a 16-bit stack pointer is used, which is stored "
+        "in the 16-bit SP register.",
         upper_half_of_esp,
     ),
     Rule(
         "SDM vol. 3, 7.3",
-        "The order of the checks in the table is the order used in the P6 family processors. The exact "
-        "order is model specific and may be different for other IA-32 processors.",
+        "The order of the checks in the table is the order used in the P6 family processors. "
+        "The exact order is model specific and may be different for other IA-32 processors.",
         order_of_task_checks,
     ),
     Rule(
         "SDM vol. 3, 5.3",
-        "When the effective limit is FFFFFFFFH (4 GBytes), these accesses may or may not cause the "
-        "indicated exceptions. Behavior is implementation-specific and may vary from one execution to "
-        "another.",
+        "When the effective limit is FFFFFFFFH (4 GBytes), these accesses may or may not "
+        "cause the indicated exceptions. Behavior is implementation-specific and may vary "
+        "from one execution to another.",
         over_the_end,
     ),
     Rule(
         "SDM vol. 3, 4.8",
-        "Whenever the processor uses a paging-structure entry as part of linear-address translation, it "
-        "sets the accessed flag in that entry (if it is not already set).",
+        "Whenever the processor uses a paging-structure entry as part of linear-address "
+        "translation, it sets the accessed flag in that entry (if it is not already set).",
         accessed_on_the_way,
     ),
     Rule(
         "SDM vol. 3, 6.15, interrupt 8",
-        "The program-state following a double-fault exception is undefined. The program or task cannot "
-        "be resumed or restarted.",
+        "The program-state following a double-fault exception is undefined. The program or "
+        "task cannot be resumed or restarted.",
         undefined_after_double_fault,
     ),
     Rule(
         "SDM vol. 3, 7.3, step 5",
-        "Checks that the old TSS, new TSS, and all segment descriptors used in the task switch are paged "
-        "into system memory.",
+        "Checks that the old TSS, new TSS, and all segment descriptors used in the task "
+        "switch are paged into system memory.",
         order_of_task_pages,
     ),
     Rule(
         "SDM vol. 3, 17.3.1.4",
-        "The processor generates a single-step debug exception if (while an instruction is being "
-        "executed) it detects that the TF flag in the EFLAGS register is set.",
+        "The processor generates a single-step debug exception if (while an instruction is "
+        "being executed) it detects that the TF flag in the EFLAGS register is set.",
         single_step_into_a_task,
     ),
     Rule(
         "SDM vol. 3, 6.15, interrupt 14",
-        "The processor loads the CR2 register with the 32-bit linear address that generated the "
-        "exception.",
+        "The processor loads the CR2 register with the 32-bit linear address that generated "
+        "the exception.",
         either_operand,
     ),
     Rule(
         "SDM vol. 3, 17.2.3",
-        "They may or may not be set if the breakpoint is not enabled by the Ln or the Gn flags in "
-        "register DR7.",
+        "They may or may not be set if the breakpoint is not enabled by the Ln or the Gn "
+        "flags in register DR7.",
         breakpoint_not_enabled,
     ),
     Rule(
         "SDM vol. 3, 17.3.1.1",
-        "For any trap-class exception generated by a string instruction with a repeat prefix after any "
-        "iteration but the last, the value pushed for RF is 1.",
+        "For any trap-class exception generated by a string instruction with a repeat prefix "
+        "after any iteration but the last, the value pushed for RF is 1.",
         between_two_elements,
     ),
     Rule(
         "SDM vol. 3, 6.5, faults",
-        "When a fault is reported, the processor restores the machine state to the state prior to the "
-        "beginning of execution of the faulting instruction.",
+        "When a fault is reported, the processor restores the machine state to the state "
+        "prior to the beginning of execution of the faulting instruction.",
         pushed_before_the_fault,
     ),
     Rule(
         "SDM vol. 3, 7.3",
-        "the processor does not complete the task switch and insures that the processor is returned to "
-        "its state prior to the execution of the instruction that initiated the task switch.",
+        "the processor does not complete the task switch and insures that the processor is "
+        "returned to its state prior to the execution of the instruction that initiated the "
+        "task switch.",
         busy_after_failed_switch,
     ),
     Rule(
         "SDM vol. 2, REP",
-        "WHILE CountReg != 0 DO Service pending interrupts (if any); Execute associated string "
-        "instruction",
+        "WHILE CountReg != 0 DO Service pending interrupts (if any); Execute associated "
+        "string instruction",
         ports_of_no_elements,
     ),
     Rule(
@@ -365,8 +366,8 @@ RULES = (
     ),
     Rule(
         "SDM vol. 3, 20.3.2",
-        "When the VME flag in control register CR4 is set and the IOPL field in the EFLAGS register is "
-        "less than 3, two additional flags are activated in the EFLAGS register",
+        "When the VME flag in control register CR4 is set and the IOPL field in the EFLAGS "
+        "register is less than 3, two additional flags are activated in the EFLAGS register",
         pending_interrupt_without_vme,
     ),
 )

@@ -1,8 +1,9 @@
 """Random worlds: valid ones with a story, of which some are then damaged.
 
-A world is a few stages of code. Every stage executes some random instructions and goes on to the next by
-one of the ways of transfers.py; the last one ends with INT3, INT or an undefined opcode. All tables
-are valid to begin with. Then a few of their bits are changed at random, in most worlds.
+A world is a few stages of code. Every stage executes some random instructions and goes on to the
+next by one of the ways of transfers.py; the last one ends with INT3, INT or an undefined opcode.
+All tables are valid to begin with. Then a few of their bits are changed at random, in most
+worlds.
 """
 
 from __future__ import annotations

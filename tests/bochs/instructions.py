@@ -1,8 +1,8 @@
 """Random instructions of the system half, each a few bytes without a transfer of control.
 
-Left out is what two right processors may answer differently: RDTSC, RDPMC, RDMSR, CPUID, HLT, ports of
-real devices, undefined flags, MMX and SSE. CR0.PE is never cleared, DR7.GD never set (the kernel uses
-debug registers), and CR0.NE stays set.
+Left out is what two right processors may answer differently: RDTSC, RDPMC, RDMSR, CPUID, HLT,
+ports of real devices, undefined flags, MMX and SSE. CR0.PE is never cleared, DR7.GD never set
+(the kernel uses debug registers), and CR0.NE stays set.
 """
 
 from __future__ import annotations

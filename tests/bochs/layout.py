@@ -1,4 +1,4 @@
-"""Where things are: the arena of a world, the kernel around it, and what both exchange with the host.
+"""Where things are: a world's arena, the kernel around it, and what the host exchanges with it.
 
 | physical      | what                                                                     |
 | ------------- | ------------------------------------------------------------------------ |

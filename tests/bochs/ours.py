@@ -148,7 +148,7 @@ def run_machine(template: bytes, worlds: list[bytes], mode: str) -> bytes:
     symbols = kernel().symbols
     budget = len(worlds) * (WORLD_BUDGET + KERNEL_BUDGET)
     while True:
-        machine.load_flat(b"", 0, eip=symbols["entry"])
+        machine.load_flat(b"\0", at.WORLDS - 16, eip=symbols["entry"])
         machine.set_register("gdtr_base", symbols["kernel_gdt"])
         machine.set_register("gdtr_limit", 0x1F)
         outcome = machine.run(

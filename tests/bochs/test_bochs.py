@@ -1,8 +1,8 @@
 """Random worlds of rings, gates, tasks, paging and faults: here and under Bochs the same.
 
-Ring 3 has the host's processor for an oracle (tests/oracle), ring 0 has Bochs. tests/bochs/explained.py
-lists what may differ and why; a difference that no rule explains fails. More worlds:
-`python -m tests.bochs.compare SEED COUNT`.
+Ring 3 has the host's processor for an oracle (tests/oracle), ring 0 has Bochs.
+tests/bochs/explained.py lists what may differ and why; a difference that no rule explains fails.
+More worlds: `python -m tests.bochs.compare SEED COUNT`.
 """
 
 from __future__ import annotations

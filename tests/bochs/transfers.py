@@ -1,8 +1,9 @@
 """From one stage of a world to the next: every way there is to get to other code.
 
-Each way takes a place to stand (a Place: privilege level, code size, 8086 mode), writes what it needs
-into the world (a gate, a task, words on the stack), and says where the next stage will find itself. The
-way may also fail, in this world or because of what the random instructions before it did.
+Each way takes a place to stand (a Place: privilege level, code size, 8086 mode), writes what it
+needs into the world (a gate, a task, words on the stack), and says where the next stage will find
+itself. The way may also fail, in this world or because of what the random instructions before it
+did.
 """
 
 from __future__ import annotations

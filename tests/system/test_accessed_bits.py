@@ -1,7 +1,8 @@
 """The accessed bit of a segment's descriptor is set when the segment is loaded, and only then.
 
-SDM vol. 3, 3.4.5.1: the processor sets it "whenever it loads a segment selector for the segment into
-a segment register". An instruction that faults after it has looked at a descriptor has not loaded it.
+SDM vol. 3, 3.4.5.1: the processor sets it "whenever it loads a segment selector for the segment
+into a segment register". An instruction that faults after it has looked at a descriptor has not
+loaded it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _accessed(lab: Lab, *selectors: int) -> list[int]:
 
 @pytest.mark.parametrize(("code", "words"), [(IRET, 3), (RETF, 2)])
 def test_outward_return_without_a_stack(lab: Lab, code: bytes, words: int) -> None:
-    frame = [TARGET, CODE3, 2][:words] + [STACK3, BAD_STACK | 3]
+    frame = [*[TARGET, CODE3, 2][:words], STACK3, BAD_STACK | 3]
     lab.cpu.set_reg(ESP, 0x7F00)
     lab.dword(0x7F00, *frame)
     assert lab.run(code).vector == GP
