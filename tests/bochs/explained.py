@@ -203,18 +203,20 @@ def single_step_into_a_task(case: Case) -> set[str]:
 
 def either_operand(case: Case) -> set[str]:
     """Two operands are not present, or two halves of one, and Bochs looks at the other first."""
-    if case.ours.vector != PF or case.names != {"cr2"}:
+    if case.ours.vector != PF or not case.same_end or "cr2" not in case.names:
         return set()
     one, other = case.pair("cr2")
-    return {"cr2"} if "string" in case.story or one >> 2 == other >> 2 else set()
+    error_code = f"[{case.pair('esp')[0]:04x}]"
+    found = case.names & {"cr2", error_code}
+    return found if "string" in case.story or one >> 2 == other >> 2 else set()
 
 
 def breakpoint_not_enabled(case: Case) -> set[str]:
-    """Bochs sets B0 and B1 of breakpoints that match and are not enabled; we do not."""
+    """A breakpoint matches that is not enabled: one of us sets its bit in DR6."""
     if "dr6" not in case.names or not case.same_end:
         return set()
     one, other = case.register("dr6")
-    return {"dr6"} if (one ^ other) & ~0xF == 0 and one & ~other == 0 else set()
+    return {"dr6"} if (one ^ other) & ~0xF == 0 else set()
 
 
 def between_two_elements(case: Case) -> set[str]:
@@ -256,12 +258,14 @@ def alignment_of_tables(case: Case) -> set[str]:
 
 
 def pending_interrupt_without_vme(case: Case) -> set[str]:
-    """In 8086 mode without CR4.VME, but with CR4.PVI, Bochs raises #GP when VIF and VIP are set."""
-    both = EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP
-    frames = [*case.bochs.memory.values()]
-    if case.bochs.vector != GP or case.world.state["cr4"] & CR4_VME:
+    """Bochs raises #GP for VIF and VIP where they are not in force: by PVI in 8086 mode."""
+    both = EFLAGS_VIF | EFLAGS_VIP
+    if case.bochs.vector not in (GP, at.SHUTDOWN) or case.world.state["cr4"] & CR4_VME:
         return set()
-    return set(case.names) if any(word & both == both for word in frames) else set()
+    eflags = case.ours.registers["eflags"]
+    assert isinstance(eflags, int)
+    images = [eflags, *(word for word in case.bochs.memory.values() if word & EFLAGS_VM)]
+    return set(case.names) if any(image & both == both for image in images) else set()
 
 
 RULES = (

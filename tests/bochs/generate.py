@@ -34,6 +34,8 @@ from tests.bochs.transfers import (
 from tests.bochs.world import World
 
 NE, PE_ET = 0x20, 0x11
+#: In every random register, so that none points to what the kernel and the host keep in RAM.
+BEYOND_RAM = 0x0800_0000
 #: What ring 0 may load into a data segment register, of any level.
 LOADABLE = (*range(the.CODE32, the.CODE32 + 32, 8), *range(the.DATA32, the.STACK16 + 32, 8))
 START_FRAME = the.STACK - 0x40  # where the kernel's IRET finds its frame
@@ -66,7 +68,8 @@ def _state(random: Random) -> dict[str, int]:
         state["dr0"], state["dr1"] = breakpoint_address(random), breakpoint_address(random)
         state["dr7"] = debug_control(random)
     for name in ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi"):
-        state[name] = random.choice((random.getrandbits(32), random.randrange(0x5000, 0x7000)))
+        anything = random.getrandbits(32) | BEYOND_RAM
+        state[name] = random.choice((anything, random.randrange(0x5000, 0x7000)))
     for name in ("ds", "es", "fs", "gs"):
         state[name] = random.choice((at.KDATA, at.KDATA, 0, *LOADABLE))
     state["ss"], state["esp"] = at.KDATA, START_FRAME

@@ -207,7 +207,9 @@ def make_task(way: Way, selector: int) -> Place:
         segments = dict.fromkeys(segments, the.data_selector(level))
     segments |= {"cs": code | level, "ss": stack_of(random, level)}
     segments["ldt"] = random.choice((0, 0, the.LDT_SELECTOR, the.LDT2_SELECTOR))
-    registers = {name: random.getrandbits(32) for name in ("eax", "ecx", "edx", "ebx", "esi")}
+    registers = {
+        name: random.getrandbits(32) | 0x0800_0000 for name in ("eax", "ecx", "edx", "ebx", "esi")
+    }
     registers |= {"eip": way.offset, "esp": the.TASK_STACK, "eflags": image}
     registers["trap"] = 1 if random.random() < 0.06 else 0
     if virtual:

@@ -72,6 +72,7 @@ def test_to_an_outer_level(lab: Lab) -> None:
 
 def test_to_an_outer_level_a_null_selector_loses_its_rpl(lab: Lab) -> None:
     """SDM vol. 2, IRET: IF (SegmentSelector == NULL) ... SegmentSelector := 0."""
+    lab.load(ES, DATA3)  # what stays in the cache does not matter
     lab.run("mov eax, 3; mov es, ax; mov eax, 1; mov gs, ax")
     assert [lab.sel(s) for s in (ES, GS)] == [3, 1]
     frame(lab, TARGET, CODE3, 0x202, STACK3, DATA3)

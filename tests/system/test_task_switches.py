@@ -225,6 +225,16 @@ def test_data_segments_are_loaded_from_ds_on(lab: Lab) -> None:
     assert (stop.vector, stop.error) == (TS, 0x1F8)
 
 
+@pytest.mark.parametrize(("cr4", "vector"), [(2, GP), (0, None)])
+def test_a_task_with_vif_and_vip_set_faults_at_once(lab: Lab, cr4: int, vector: int | None) -> None:
+    """SDM vol. 3, 20.3.2: "or upon entering a ... task through a task switch"; PVI."""
+    lab.cpu.cr4 = cr4
+    task_two(lab, eflags=0x180002, cs=CODE3, ss=DATA3, ds=0, es=0)
+    lab.dword(TSS_TWO + 4, 0x8000, DATA0)
+    stop = lab.run(far(JMP, TWO_TSS), budget=2)
+    assert stop.vector == vector
+
+
 def test_a_task_that_links_to_itself_goes_on(lab: Lab) -> None:
     """SDM vol. 3, 7.3: the state is saved in step 8, and loaded in step 12."""
     lab.word(TSS_MAIN, MAIN_TSS)
