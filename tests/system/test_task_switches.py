@@ -231,6 +231,7 @@ def test_a_task_with_vif_and_vip_set_faults_at_once(lab: Lab, cr4: int, vector: 
     lab.cpu.cr4 = cr4
     task_two(lab, eflags=0x180002, cs=CODE3, ss=DATA3, ds=0, es=0)
     lab.dword(TSS_TWO + 4, 0x8000, DATA0)
+    lab.memory[THERE] = 0x90
     stop = lab.run(far(JMP, TWO_TSS), budget=2)
     assert stop.vector == vector
 
