@@ -34,7 +34,13 @@ from bt.interp.descriptors import (
 )
 from bt.interp.dialect import M16, M32, func, i32, i64, u32
 from bt.interp.flags import get_eflags
-from bt.interp.gate_frames import frame_commit_inner, frame_from_tss, frame_here, frame_push
+from bt.interp.gate_frames import (
+    frame_commit_inner,
+    frame_from_tss,
+    frame_here,
+    frame_push,
+    mark_frame_accessed,
+)
 from bt.interp.iret import check_return_cs, return_outward
 from bt.interp.memory import ea, fault, load, raise_error
 from bt.interp.segment_ops import undefined_opcode
@@ -65,7 +71,7 @@ def check_code_target(c: Cpu, selector: u32, rpl: u32) -> i64:
         return selector_error(c, VEC_GP, selector)
     if hi & DESC_P == 0:
         return selector_error(c, VEC_NP, selector)
-    return mark_accessed(c, selector, hi)
+    return 0
 
 
 @func
@@ -85,6 +91,9 @@ def enter_code(c: Cpu, selector: u32, offset: u32, call: u32, size: u32) -> i64:
         frame_here(c)
         if push_return(c, size, c.eip) < 0:
             return -1
+    if mark_accessed(c, selector, c.desc_hi) < 0:
+        return -1
+    if call:
         c.regs[ESP] = c.frame_esp
     set_segment(c, CS, (selector & 0xFFFC) | c.cpl, c.desc_lo, c.desc_hi)
     c.eip = offset
@@ -115,6 +124,8 @@ def enter_inner(c: Cpu, selector: u32, offset: u32, count: u32, size: u32) -> i6
         return -1
     if copy_parameters(c, count, size) < 0 or push_return(c, size, c.eip) < 0:
         return -1
+    if mark_frame_accessed(c) < 0 or mark_accessed(c, selector, hi) < 0:
+        return -1
     frame_commit_inner(c)
     set_segment(c, CS, (selector & 0xFFFC) | cpl, lo, hi)
     set_cpl(c, cpl)
@@ -139,8 +150,6 @@ def through_call_gate(c: Cpu, lo: u32, hi: u32, call: u32) -> i64:
     if inner and not is_conforming(target):
         if target & DESC_P == 0:
             return selector_error(c, VEC_NP, selector)
-        if mark_accessed(c, selector, target) < 0:
-            return -1
         return enter_inner(c, selector, offset, hi & 0x1F, size)
     if check_code_target(c, selector, 0) < 0:
         return -1
@@ -274,6 +283,8 @@ def ret_far_any(c: Cpu, size: u32, release: u32) -> i64:
             return return_outward(c, eip & M32, cs, 2, size, release, 0, 0)
         if eip > desc_limit(c.desc_lo, c.desc_hi):
             return raise_error(c, VEC_GP, 0)
+        if mark_accessed(c, cs, c.desc_hi) < 0:
+            return -1
         set_segment(c, CS, cs, c.desc_lo, c.desc_hi)
     set_esp(c, stack_at(c, 2 * size + release))
     c.eip = eip & M32

@@ -40,8 +40,6 @@ from bt.interp.state import (
     ST_LOOKUP,
     TF,
     VEC_GP,
-    VIF,
-    VIP,
     VM,
     ZF,
     Cpu,
@@ -106,17 +104,14 @@ def popf(c: Cpu, op: Op) -> i32:
             return fault(c, op)
         set_virtual_if(c, value & IF)
     allowed: u32 = POPF_ANY
-    cleared: u32 = RF
     if c.cpl <= iopl_of(c):
         allowed |= IF
     if c.cpl == 0:
         allowed |= IOPL
-        cleared |= VIF | VIP
     if op.size == 2:
         allowed &= M16
-        cleared = RF
     old: u32 = get_eflags(c)
-    set_eflags(c, (old & ~(allowed | cleared) & M32) | (value & allowed))
+    set_eflags(c, (old & ~(allowed | RF) & M32) | (value & allowed))
     return flags_loaded(c, op)
 
 

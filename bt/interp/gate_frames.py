@@ -16,6 +16,7 @@ from bt.interp.descriptors import (
     desc_attr,
     desc_base,
     desc_limit,
+    mark_accessed,
     selector_error,
 )
 from bt.interp.dialect import M16, M32, func, i32, i64, u32, u64
@@ -113,6 +114,12 @@ def frame_push(c: Cpu, size: u32, value: u32) -> i64:
         return -1
     c.frame_esp = (c.frame_esp & ~mask & M32) | at
     return 0
+
+
+@func
+def mark_frame_accessed(c: Cpu) -> i64:
+    """The stack's descriptor (from frame_from_tss) is about to be loaded; -1: page fault."""
+    return mark_accessed(c, c.frame_sel, c.frame_hi)
 
 
 @func

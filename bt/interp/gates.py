@@ -41,7 +41,13 @@ from bt.interp.descriptors import (
 )
 from bt.interp.dialect import M16, M32, M64, NEXT, func, i32, i64, sx16, sx32, u32
 from bt.interp.flags import cc_overflow, get_eflags
-from bt.interp.gate_frames import frame_commit_inner, frame_from_tss, frame_here, frame_push
+from bt.interp.gate_frames import (
+    frame_commit_inner,
+    frame_from_tss,
+    frame_here,
+    frame_push,
+    mark_frame_accessed,
+)
 from bt.interp.memory import ea, fault, load, raise_error, raise_plain, sup_read
 from bt.interp.segments import load_real_segment, set_cpl, set_null_segment, set_segment
 from bt.interp.stack import push
@@ -142,7 +148,7 @@ def check_handler(c: Cpu, selector: u32) -> i64:
         return selector_error(c, VEC_GP, selector)
     if hi & DESC_P == 0:
         return selector_error(c, VEC_NP, selector)
-    return mark_accessed(c, selector, hi)
+    return 0
 
 
 @func
@@ -171,6 +177,10 @@ def enter_handler(c: Cpu, gate_lo: u32, gate_hi: u32, image: u32, error: i64) ->
         return -1
     if offset > desc_limit(lo, hi):
         return raise_error(c, VEC_GP, c.ext)
+    if inner and mark_frame_accessed(c) < 0:
+        return -1
+    if mark_accessed(c, selector, hi) < 0:
+        return -1
     if v86_mode(c):
         set_null_segment(c, ES, 0)
         set_null_segment(c, DS, 0)
@@ -195,11 +205,12 @@ def enter_task_gate(c: Cpu, selector: u32, image: u32, error: i64) -> i64:
     if available_tss(c, selector) < 0:
         return -1
     status = task_switch(c, selector, TASK_INT, image)
-    if status < 0:
+    trapped: u32 = 1 if status == LATE and c.fault_vector == VEC_DB else 0  # by the task's T bit
+    if status < 0 and not trapped:
         return status
     if error >= 0 and push(c, 4 if c.seg_attr[TR] & 8 else 2, error & M32) < 0:
         return LATE
-    return 0
+    return status
 
 
 @func

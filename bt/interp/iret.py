@@ -69,6 +69,7 @@ from bt.interp.tasks import task_return
 from bt.interp.virtual_if import (
     check_virtual_flags,
     in_virtual_flags,
+    interrupt_waits,
     set_virtual_if,
     v86_flags_check,
 )
@@ -169,7 +170,7 @@ def check_return_cs(c: Cpu, selector: u32) -> i64:
         return selector_error(c, VEC_GP, selector)
     if hi & DESC_P == 0:
         return selector_error(c, VEC_NP, selector)
-    return mark_accessed(c, selector, hi)
+    return 0
 
 
 @func
@@ -193,6 +194,8 @@ def return_outward(
         return -1
     if eip > desc_limit(lo, hi):
         return raise_error(c, VEC_GP, 0)
+    if mark_accessed(c, cs, hi) < 0 or mark_accessed(c, ss & M16, c.desc_hi) < 0:
+        return -1
     if allowed:
         load_iret_flags(c, image, size, allowed)
     set_segment(c, CS, cs, lo, hi)
@@ -228,6 +231,8 @@ def iret_protected(c: Cpu, size: u32) -> i64:
         return return_outward(c, eip & M32, cs, 3, size, 0, allowed, image & M32)
     if eip > desc_limit(c.desc_lo, c.desc_hi):
         return raise_error(c, VEC_GP, 0)
+    if mark_accessed(c, cs, c.desc_hi) < 0:
+        return -1
     set_esp(c, stack_at(c, 3 * size))
     set_segment(c, CS, cs, c.desc_lo, c.desc_hi)
     load_iret_flags(c, image & M32, size, allowed)
@@ -262,4 +267,6 @@ def iret(c: Cpu, op: Op) -> i32:
     if status == -1:
         return fault(c, op)
     leave_block(c, op)
+    if status == 0 and interrupt_waits(c) < 0:
+        return ST_FAULT  # before the instruction returned to
     return ST_LOOKUP if status == 0 else ST_FAULT

@@ -161,7 +161,7 @@ def check_stack_segment(c: Cpu, selector: u32, cpl: u32, vector: u32) -> i64:
         return selector_error(c, vector, selector)
     if hi & DESC_P == 0:
         return selector_error(c, VEC_SS, selector)
-    return mark_accessed(c, selector, hi)
+    return 0
 
 
 @func
@@ -178,7 +178,7 @@ def check_data_segment(c: Cpu, selector: u32, cpl: u32, vector: u32) -> i64:
             return selector_error(c, vector, selector)
     if hi & DESC_P == 0:
         return selector_error(c, VEC_NP, selector)
-    return mark_accessed(c, selector, hi)
+    return 0
 
 
 @func
@@ -212,6 +212,8 @@ def load_protected_segment(c: Cpu, seg: u32, selector: u32, vector: u32) -> i64:
         return 0
     elif check_data_segment(c, selector, c.cpl, vector) < 0:
         return -1
+    if mark_accessed(c, selector, c.desc_hi) < 0:
+        return -1
     set_segment(c, seg, selector, c.desc_lo, c.desc_hi)
     return 0
 
@@ -232,13 +234,15 @@ def load_segment(c: Cpu, seg: u32, selector: u32) -> i64:
 def drop_privileged_segments(c: Cpu) -> i32:
     """After a return to an outer level: data segments it may not hold become null.
 
-    (SDM vol. 3, 5.8.6) Conforming code stays; so does what is null already.
+    (SDM vol. 3, 5.8.6; vol. 2, IRET) Conforming code stays. A null selector loses its RPL.
     """
     for seg in range(6):
         if seg != CS and seg != SS:
             attr = c.seg_attr[seg]
             dpl = (attr >> 5) & 3
-            held: u32 = 1 if attr & ATTR_UNUSABLE == 0 and dpl < c.cpl else 0
-            if held and attr & (ATTR_CODE | ATTR_DC) != ATTR_CODE | ATTR_DC:
+            inner: u32 = 1 if dpl < c.cpl else 0
+            if attr & (ATTR_CODE | ATTR_DC) == ATTR_CODE | ATTR_DC:
+                inner = 0
+            if inner or attr & ATTR_UNUSABLE:
                 set_null_segment(c, seg, 0)
     return 0

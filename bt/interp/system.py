@@ -74,9 +74,9 @@ def store_table(c: Cpu, op: Op, base: u32, limit: u32) -> i32:
         return fault(c, op)
     checked = c.align_check
     c.align_check = 0  # the base lies two bytes into an operand that is aligned as a whole
-    status = store(c, op.seg, (at + 2) & op.amask, 4, base)
+    status = store(c, op.seg, at, 2, limit)  # first, as in the manual: nothing if that faults
     if status == 0:
-        status = store(c, op.seg, at, 2, limit)
+        status = store(c, op.seg, (at + 2) & op.amask, 4, base)
     c.align_check = checked
     if status < 0:
         return fault(c, op)

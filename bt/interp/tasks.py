@@ -67,6 +67,7 @@ from bt.interp.state import (
     VM,
     Cpu,
 )
+from bt.interp.virtual_if import interrupt_waits
 
 TASK_JMP = 0
 TASK_CALL = 1
@@ -219,8 +220,17 @@ def load_task_cs(c: Cpu) -> i64:
 
 
 @func
+def load_task_data(c: Cpu, seg: u32) -> i64:
+    """DS, ES, FS or GS of the new task."""
+    return load_protected_segment(c, seg, c.tss_image[IMAGE_SEGS + seg] & M16, VEC_TS)
+
+
+@func
 def load_task_segments(c: Cpu) -> i64:
-    """LDTR and the segment registers from c.tss_image; -1: an exception of the new task."""
+    """LDTR and the segment registers from c.tss_image; -1: an exception of the new task.
+
+    In the order of table 7-1, which is that of the P6 family.
+    """
     if load_task_ldt(c) < 0:
         return -1
     if c.eflags & VM:
@@ -231,10 +241,10 @@ def load_task_segments(c: Cpu) -> i64:
         return -1
     if load_protected_segment(c, SS, c.tss_image[IMAGE_SEGS + SS] & M16, VEC_TS) < 0:
         return -1
-    for seg in range(6):
-        if seg == ES or seg == DS or seg == FS or seg == GS:
-            if load_protected_segment(c, seg, c.tss_image[IMAGE_SEGS + seg] & M16, VEC_TS) < 0:
-                return -1
+    if load_task_data(c, DS) < 0 or load_task_data(c, ES) < 0:
+        return -1
+    if load_task_data(c, FS) < 0 or load_task_data(c, GS) < 0:
+        return -1
     if c.eip > c.seg_limit[CS]:
         return raise_error(c, VEC_GP, c.ext)
     return 0
@@ -276,6 +286,8 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32) -> i64:
         return selector_error(c, VEC_TS, selector)
     if read_tss(c, base, wide) < 0 or save_task(c, eflags) < 0:
         return -1
+    if read_tss(c, base, wide) < 0:  # again: a task that links to itself has just been saved
+        return -1
     if link_tasks(c, selector, base, source) < 0:
         return -1
     c.seg_sel[TR] = selector
@@ -283,7 +295,7 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32) -> i64:
     c.seg_limit[TR] = desc_limit(lo, hi)
     c.seg_attr[TR] = desc_attr(hi) | BUSY
     enter_task(c, wide, 1 if source == TASK_CALL or source == TASK_INT else 0)
-    if load_task_segments(c) < 0:
+    if load_task_segments(c) < 0 or interrupt_waits(c) < 0:
         return LATE
     if wide and c.tss_image[IMAGE_TRAP] & 1:
         c.dr[6] |= DR6_BT | DR6_FIXED

@@ -63,6 +63,17 @@ def set_virtual_if(c: Cpu, value: u32) -> i32:
 
 
 @func
+def interrupt_waits(c: Cpu) -> i64:
+    """#GP(0) where VIF and VIP are both set before an instruction (SDM vol. 3, 20.3.2).
+
+    To be asked after IRET and task switches, which alone can bring that about.
+    """
+    if c.eflags & (VIF | VIP) == VIF | VIP and has_virtual_if(c):
+        return raise_error(c, VEC_GP, 0)
+    return 0
+
+
+@func
 def sti_virtual(c: Cpu) -> i64:
     """STI on VIF; with VIP set the interrupt that waits comes first: #GP(0)."""
     if c.eflags & VIP:

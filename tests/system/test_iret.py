@@ -72,6 +72,16 @@ def test_to_an_outer_level(lab: Lab) -> None:
     assert [lab.sel(s) for s in (ES, FS, DS, GS)] == [DATA3, CONFORMING, 0, 0]
 
 
+def test_to_an_outer_level_a_null_selector_loses_its_rpl(lab: Lab) -> None:
+    """SDM vol. 2, IRET: IF (SegmentSelector == NULL) ... SegmentSelector := 0."""
+    lab.load(ES, DATA3)  # what stays in the cache does not matter
+    lab.run("mov eax, 3; mov es, ax; mov eax, 1; mov gs, ax")
+    assert [lab.sel(s) for s in (ES, GS)] == [3, 1]
+    frame(lab, TARGET, CODE3, 0x202, STACK3, DATA3)
+    lab.run(IRET, budget=1)
+    assert [lab.sel(s) for s in (ES, GS)] == [0, 0]
+
+
 def test_to_an_outer_level_with_16_bit_stack_keeps_upper_esp(lab: Lab) -> None:
     """The famous leak: only SP is loaded."""
     lab.describe(0xC0, descriptor(0, 0xFFFF, 0x00F2))

@@ -208,6 +208,44 @@ def test_debug_trap_bit(lab: Lab) -> None:
     assert lab.cpu.debug_register(6) & 0x8000
 
 
+def test_error_code_comes_before_the_debug_trap(lab: Lab) -> None:
+    """The task gate of #GP leads to a task with T set: its stack has the error code already."""
+    task_two(lab, trap=1)
+    lab.idt(GP, gate(5, TWO_TSS, 0))
+    stop = lab.run(b"\xb8\x00\x01\x00\x00\x8e\xd8")  # MOV DS, 100h: beyond the GDT
+    assert stop.vector == DB
+    assert stop.frame[0] == THERE
+    assert stop.frame[3] == 0x100
+
+
+def test_data_segments_are_loaded_from_ds_on(lab: Lab) -> None:
+    """Table 7-1, in the order of the P6 family: "DS, ES, FS, and GS segment selector is valid"."""
+    task_two(lab, ds=0x1F8, es=0x1F0)
+    stop = lab.run(far(JMP, TWO_TSS))
+    assert (stop.vector, stop.error) == (TS, 0x1F8)
+
+
+@pytest.mark.parametrize(("cr4", "vector"), [(2, GP), (0, None)])
+def test_a_task_with_vif_and_vip_set_faults_at_once(lab: Lab, cr4: int, vector: int | None) -> None:
+    """SDM vol. 3, 20.3.2: "or upon entering a ... task through a task switch"; PVI."""
+    lab.cpu.cr4 = cr4
+    task_two(lab, eflags=0x180002, cs=CODE3, ss=DATA3, ds=0, es=0)
+    lab.dword(TSS_TWO + 4, 0x8000, DATA0)
+    lab.memory[THERE] = 0x90
+    stop = lab.run(far(JMP, TWO_TSS), budget=2)
+    assert stop.vector == vector
+
+
+def test_a_task_that_links_to_itself_goes_on(lab: Lab) -> None:
+    """SDM vol. 3, 7.3: the state is saved in step 8, and loaded in step 12."""
+    lab.word(TSS_MAIN, MAIN_TSS)
+    lab.cpu.set_flags(FLAG_NT | 2)
+    lab.cpu.set_reg(EBX, 0x1234)
+    lab.run(b"\xcf\x43", budget=2)
+    assert (lab.cpu.eip, lab.reg(EBX)) == (CODE + 2, 0x1235)
+    assert lab.cpu.flags() & FLAG_NT == 0
+
+
 def test_local_breakpoints_are_disabled(lab: Lab) -> None:
     task_two(lab)
     lab.run(b"\xb8\x03\x07\x00\x00\x0f\x23\xf8" + far(JMP, TWO_TSS), budget=3)

@@ -6,7 +6,9 @@ import pytest
 from system_lab import (
     CODE,
     CODE0,
+    CODE3,
     CS,
+    DATA3,
     EAX,
     EBX,
     ESP,
@@ -19,6 +21,7 @@ from system_lab import (
     HANDLERS,
     PF,
     STACK0,
+    STACK3,
     TR,
     TSS_MAIN,
     UD,
@@ -371,12 +374,57 @@ def test_pvi_leaves_pushf_popf_and_int_n_alone() -> None:
     assert faulted(pvi().run(b"\xcd\x21")) == (GP, 0x21 * 8 + 2)
 
 
-def test_popfd_in_ring_0_clears_vif_and_vip_and_iretd_loads_them() -> None:
-    lab = pvi(cpl=0, flags=VIF | VIP)
-    lab.run("push 0x180202; popfd")
-    assert lab.cpu.flags() & (VIF | VIP) == 0
+@pytest.mark.parametrize("flags", [0, VIF, VIP, VIF | VIP])
+def test_popfd_in_ring_0_leaves_vif_and_vip_and_iretd_loads_them(flags: int) -> None:
+    """SDM vol. 2, POPF: "VIP, VIF, and VM remain unaffected"."""
+    lab = pvi(cpl=0, flags=flags)
+    lab.run(f"push {0x180202 ^ flags}; popfd")
+    assert lab.cpu.flags() & (VIF | VIP) == flags
     lab.run(f"push {VIF | VIP | 2}; push 8; push {CODE + 0x40}; iretd", budget=4)
     assert lab.cpu.flags() & (VIF | VIP) == VIF | VIP
+
+
+V86_FRAME = (0x40, CODE >> 4, FLAG_VM, 0x7000, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "cr4", "waits"),
+    [
+        (VIF | VIP, VME, True),
+        (VIF | VIP | 0x2000, VME, True),
+        (VIF | VIP | 0x3000, VME, False),  # at IOPL 3 the flags are not in force
+        (VIF | VIP, PVI, False),
+        (VIF, VME, False),
+        (VIP, VME, False),
+    ],
+)
+def test_vif_and_vip_both_set_before_an_8086_instruction(
+    flags: int, cr4: int, waits: bool
+) -> None:
+    """SDM vol. 3, 20.3.2: "at the beginning of an instruction", after IRET."""
+    lab = Lab()
+    lab.cpu.cr4 = cr4
+    frame = list(V86_FRAME)
+    frame[2] |= flags
+    lab.cpu.set_reg(ESP, 0x7F00)
+    lab.dword(0x7F00, *frame)
+    lab.memory[CODE + 0x40] = 0x90
+    stop = lab.run(b"\xcf", budget=2)
+    assert (stop.vector == GP) == waits
+    if waits:
+        assert stop.frame[:3] == [0, 0x40, CODE >> 4]
+
+
+@pytest.mark.parametrize(("cr4", "waits"), [(PVI, True), (VME, False)])
+def test_vif_and_vip_both_set_before_an_instruction_of_ring_3(cr4: int, waits: bool) -> None:
+    lab = pvi(cpl=0, cr4=cr4)
+    lab.cpu.set_reg(ESP, 0x7F00)
+    lab.dword(0x7F00, CODE + 0x40, CODE3, VIF | VIP | 2, STACK3, DATA3)
+    lab.memory[CODE + 0x40] = 0x90
+    stop = lab.run(b"\xcf", budget=2)
+    assert (stop.vector == GP) == waits
+    if waits:
+        assert stop.frame[:3] == [0, CODE + 0x40, CODE3]
 
 
 def test_the_monitor_hands_an_interrupt_on() -> None:

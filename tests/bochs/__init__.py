@@ -1,0 +1,1 @@
+"""Random worlds of ring 0, run by the interpreter and by Bochs, and compared."""

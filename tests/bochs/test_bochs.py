@@ -1,0 +1,105 @@
+"""Random worlds of rings, gates, tasks, paging and faults: here and under Bochs the same.
+
+Ring 3 has the host's processor for an oracle (tests/oracle), ring 0 has Bochs.
+tests/bochs/explained.py lists what may differ and why; a difference that no rule explains fails.
+More worlds: `python -m tests.bochs.compare SEED COUNT`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.bochs import layout as at
+from tests.bochs.bochs import MISSING, available
+from tests.bochs.compare import both, compare, report
+from tests.bochs.explained import RULES, Case, explain
+from tests.bochs.generate import world
+from tests.bochs.objects import template
+from tests.bochs.ours import run_bare, run_machine
+from tests.bochs.record import parse
+
+SEED = "ci"
+needs_bochs = pytest.mark.skipif(not available(), reason=MISSING)
+
+
+def packed(numbers: range) -> list[bytes]:
+    return [world(SEED, number).pack(template()) for number in numbers]
+
+
+@needs_bochs
+@pytest.mark.slow
+def test_worlds_agree_with_bochs() -> None:
+    result = compare(SEED, 0, 400)
+    assert not result.findings, report(result)
+    assert not result.lost, report(result)
+    assert result.compared >= 380
+
+
+@needs_bochs
+def test_a_few_worlds_agree_with_bochs() -> None:
+    result = compare(SEED, 400, 12)
+    assert not result.findings, report(result)
+
+
+@needs_bochs
+def test_a_difference_is_found() -> None:
+    """No rule explains a register or a doubleword that is simply wrong."""
+    numbers, ours, theirs = both(SEED, range(400, 412))
+    number, one, other = next(
+        each for each in zip(numbers, ours, theirs, strict=True) if each[1].vector < 0x100
+    )
+    assert other is not None
+    wrong = one.registers["cr0"]
+    assert isinstance(wrong, int)
+    for damaged in (
+        replace(one, registers=one.registers | {"cr0": wrong ^ 0x10000}),
+        replace(one, memory=one.memory | {0x5010: 0x12345678}),
+    ):
+        case = Case(world(SEED, number), damaged, other)
+        assert case.names
+        assert explain(case)[1], "explained away"
+
+
+def test_worlds_are_repeatable_and_of_many_kinds() -> None:
+    """They end in many ways, and most of them by themselves."""
+    records, runaways = run_bare(template(), packed(range(120)))
+    again, _ = run_bare(template(), packed(range(120)))
+    assert records == again
+    ends = Counter(record.vector for record in parse(records))
+    assert len(runaways) < 12
+    assert len(ends) >= 6, ends
+
+
+@pytest.mark.slow
+def test_worlds_come_out_the_same_translated() -> None:
+    """The whole monitor on the worlds, to the last accessed bit."""
+    batch = packed(range(150))
+    _, runaways = run_bare(template(), batch)
+    ending = [raw for number, raw in enumerate(batch) if number not in runaways]
+    bare = list(parse(run_machine(template(), ending, "bare")))
+    translated = list(parse(run_machine(template(), ending, "translate")))
+    assert len(bare) == len(translated) == len(ending)
+    assert [n for n in range(len(bare)) if bare[n] != translated[n]] == []
+
+
+def test_every_rule_has_the_manuals_words() -> None:
+    for rule in RULES:
+        assert rule.source.startswith("SDM vol. "), rule.name
+        assert len(rule.words) > 20, rule.name
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_runaways_are_left_out() -> None:
+    """A world that jumps to itself is noticed, and the next one runs all the same."""
+    endless = world(SEED, 0)
+    endless.put(0x4000, b"\xeb\xfe" * 64)
+    endless.put(
+        0x33C0, (0x4000).to_bytes(4, "little") + at.KCODE.to_bytes(4, "little") + b"\2\0\0\0"
+    )
+    endless.state["dr7"] = 0
+    records, runaways = run_bare(template(), [endless.pack(template()), *packed(range(3, 4))])
+    assert 0 in runaways
+    assert len(list(parse(records))) == 2
