@@ -16,9 +16,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt.contract import MAX_STOPS
 from bt.engine import BUILD, ENGINES, Ram
-from bt.interp.state import CS, FRAME_MONITOR
+from bt.interp.state import FRAME_MONITOR
 from monitor import watchdog
 from monitor.bare import BareProcessor
 from monitor.board import Board
@@ -31,13 +30,12 @@ from monitor.events import Listener
 from monitor.extensions import Extensions
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
-from monitor.hooks import Hooks
 from monitor.keyboard import Keyboard
 from monitor.lines import Lines
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.loop import Limits, Loop
-from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
+from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory, by_page
 from monitor.outcome import Outcome
 from monitor.plugging import Devices
 from monitor.processor import Processor
@@ -45,6 +43,7 @@ from monitor.registers import read_registers, set_register
 from monitor.roms import Roms
 from monitor.segments import Segments
 from monitor.starting import start_at
+from monitor.stopping import Stopping
 from monitor.system_registers import system_registers
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.exits import VmwareExit
@@ -54,7 +53,7 @@ from monitor.vmware.switches import Switches
 from monitor.vmware.tools.tools import Tools
 from monitor.waiting import Waiting
 from monitor.watch import Watch
-from monitor.watchpoint import Watchpoint, Watchpoints
+from monitor.watchpoint import Watchpoint
 from monitor.where import describe
 from monitor.x87_image import SIZE as X87_SIZE
 from monitor.x87_image import x87_unit
@@ -121,9 +120,9 @@ class Machine:
         self._switches = Switches(self._guest_calls, start_time)
         #: Real time spent in run() so far.
         self.seconds = 0.0
+        self._stopping = Stopping(self.board, self.processor)
         #: Linear addresses of the breakpoints that are set.
-        self.breakpoints: set[int] = set()
-        self._watchpoints = Watchpoints()
+        self.breakpoints = self._stopping.breakpoints
         self._loaded = False
         self._waiting = Waiting(self.board, self.processor)
         #: ROMs (`monitor.roms`).
@@ -131,7 +130,7 @@ class Machine:
         #: Devices of your own (`monitor.plugging`).
         self.devices = Devices(self.board, self.processor, self.roms)
         #: Functions called at ports, instructions and accesses (`monitor.hooks`).
-        self.hooks = Hooks(self.board, self._watchpoints, self.breakpoints)
+        self.hooks = self._stopping.hooks
         #: Interrupt lines and NMI (`monitor.lines`).
         self.lines = Lines(self.board, self.processor)
         #: Keys of the PS/2 keyboard (`monitor.keyboard`).
@@ -418,9 +417,9 @@ class Machine:
         try:
             with watchdog.limit(limits.deadline, self.board, self.processor, self.hooks):
                 while True:
-                    self._arm(until_address)
+                    self._stopping.arm(until_address)
                     outcome = self._guest_calls.resume() or self.loop.run(limits)
-                    if not self._hooked(outcome, until_address):
+                    if not self._stopping.hooked(outcome, until_address):
                         return outcome
         except watchdog.TimeOver as over:
             if over.board is not self.board:  # a machine's within which this one runs
@@ -428,28 +427,6 @@ class Machine:
             return over.outcome()
         finally:
             self.seconds += time.perf_counter() - begun
-
-    def _arm(self, until_address: int | None) -> None:
-        """Tell the processor where it shall stop."""
-        stops = self.breakpoints | self.hooks.addresses
-        self.processor.set_breakpoints(stops if until_address is None else stops | {until_address})
-        changed = self._watchpoints.changes()
-        if changed is not None:
-            self.processor.set_watchpoints(changed)
-
-    def _hooked(self, outcome: Outcome, until_address: int | None) -> bool:
-        """Call the hooks of where it stopped; shall it go on, as only they wanted that?"""
-        if outcome.kind == "watchpoint":
-            self._watchpoints.told(self.processor.take_watchpoint())
-            hit = self._watchpoints.hit
-            assert hit is not None
-            return self.hooks.call(hit) and not self._watchpoints.ends_run(hit)
-        if outcome.kind != "address":
-            return False
-        cpu = self.processor.ideal
-        linear = int(cpu.segment(CS)[1] + cpu.eip & 0xFFFFFFFF)
-        ends = linear == until_address or linear in self.breakpoints
-        return self.hooks.call(linear) and not ends
 
     @property
     def on_exit(self) -> list[Listener]:
@@ -567,11 +544,11 @@ class Machine:
         """Store bytes in guest RAM; UserError where there is none, and then nothing is stored."""
         self._check_ram(address, len(data))
         self.memory.write(address, data)
-        for at, n in _pages(address, len(data)):
+        for at, n in by_page(address, len(data)):
             self.processor.memory_changed(at, n)
 
     def _check_ram(self, address: int, size: int) -> None:
-        for at, _ in _pages(address, size):
+        for at, _ in by_page(address, size):
             if not 0 <= at < self.memory.size or not self.processor.ram.is_ram(at):
                 raise UserError(f"there is no guest RAM at physical address {at:#010x}")
 
@@ -585,7 +562,7 @@ class Machine:
         Nothing is changed, accessed bits included. UserError where nothing is mapped, or no RAM.
         """
         out = bytearray()
-        for at, n in _pages(linear, size):
+        for at, n in by_page(linear, size):
             out += self.memory.read(self._physical(at), n)
         return bytes(out)
 
@@ -595,7 +572,7 @@ class Machine:
         UserError where nothing is mapped, and then nothing is stored. Translated or decoded code
         among them is made anew.
         """
-        places = [(self._physical(at), n) for at, n in _pages(linear, len(data))]
+        places = [(self._physical(at), n) for at, n in by_page(linear, len(data))]
         done = 0
         for physical, n in places:
             self.memory.write(physical, data[done : done + n])
@@ -614,10 +591,7 @@ class Machine:
 
         The guest's memory is not touched. UserError beyond 255 of them, hooks included.
         """
-        stops = self.breakpoints | {linear} | self.hooks.addresses
-        if len(stops) >= MAX_STOPS:  # one is kept for until_address
-            raise UserError(f"{MAX_STOPS - 1} breakpoints are set already: remove one first")
-        self.breakpoints.add(linear)
+        self._stopping.add_breakpoint(linear)
 
     def remove_breakpoint(self, linear: int) -> None:
         """Forget a breakpoint; nothing happens where none is set."""
@@ -630,16 +604,16 @@ class Machine:
         Which watchpoint it was stands in `watchpoint_hit`. UserError beyond 16 of them, or for a
         range that is none.
         """
-        self._watchpoints.add(Watchpoint(linear, size, access))
+        self._stopping.watchpoints.add(Watchpoint(linear, size, access))
 
     def remove_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
         """Forget a watchpoint, named as it was added; nothing happens where none is set."""
-        self._watchpoints.remove(Watchpoint(linear, size, access))
+        self._stopping.watchpoints.remove(Watchpoint(linear, size, access))
 
     @property
     def watchpoint_hit(self) -> Watchpoint | None:
         """The watchpoint that ended the last run, or None."""
-        return self._watchpoints.hit
+        return self._stopping.watchpoints.hit
 
     def recent_exits(self) -> list[str]:
         """The last exits in words, oldest first; mode bare has none."""
@@ -678,14 +652,3 @@ class Machine:
         if self._guest_calls.on:
             result["vmware"] = self._guest_calls.statistics()
         return result | self.processor.statistics()
-
-
-def _pages(linear: int, size: int) -> list[tuple[int, int]]:
-    """A linear range cut at page boundaries."""
-    parts = []
-    while size > 0:
-        n = min(size, PAGE - (linear & (PAGE - 1)))
-        parts.append((linear & 0xFFFFFFFF, n))
-        linear += n
-        size -= n
-    return parts

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -50,6 +51,15 @@ class GuestMemory:
                 f"{size} bytes at {address:#x} do not fit into the guest's {self.size >> 20} MiB "
                 "of memory; give the machine more (--memory)"
             )
+
+
+def by_page(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """A range of 32-bit addresses cut at page boundaries, as addresses and sizes."""
+    while size > 0:
+        n = min(size, PAGE - address % PAGE)
+        yield address & 0xFFFFFFFF, n
+        address += n
+        size -= n
 
 
 def _map_memory(size: int) -> mmap.mmap:

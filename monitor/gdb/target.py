@@ -11,9 +11,9 @@ from collections.abc import Callable
 from monitor.errors import UserError
 from monitor.gdb.layout import CORE, GENERAL, REGISTERS, STACK, X87_CONTROL, Register
 from monitor.machine import Machine
+from monitor.memory import by_page
 from monitor.x87_image import HEADER, REGISTER
 
-PAGE = 4096
 SETTABLE_SYSTEM = ("cr0", "cr2", "cr3", "cr4", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit")
 
 # Where an FNSAVE image has what gdb calls fctrl and so on: (offset, bytes); SDM vol. 1, figure 8-9
@@ -73,11 +73,9 @@ class Target:
         """As many of the bytes as there are from `address` on; UserError if there is none."""
         read = self._machine.read_physical if self.physical else self._read_linear
         out = bytearray()
-        while len(out) < size:
-            at = address + len(out)
-            n = min(size - len(out), PAGE - at % PAGE)
+        for at, n in by_page(address, size):
             try:
-                out += read(at & 0xFFFFFFFF, n)
+                out += read(at, n)
             except UserError:
                 if out:
                     break
@@ -94,9 +92,7 @@ class Target:
         )
         pieces = []
         done = 0
-        while done < len(data):
-            at = address + done & 0xFFFFFFFF
-            n = min(len(data) - done, PAGE - at % PAGE)
+        for at, n in by_page(address, len(data)):
             where = place(at)
             self._machine.read_physical(where, n)  # is there RAM?
             pieces.append((where, data[done : done + n]))
