@@ -13,8 +13,6 @@ takes work to compute. `host` is what happens on the other side as a command is 
 
 from __future__ import annotations
 
-from patience import PATIENCE
-
 import hashlib
 import time
 from collections.abc import Callable
@@ -22,6 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from patience import PATIENCE
 
 from monitor import Machine, Outcome
 from monitor.guests import embedded_image
@@ -157,7 +157,9 @@ def boot(row: Boot, mode: str) -> Life:
     def send(typed: bytes) -> None:
         machine.send(typed)
         command = typed.decode().removesuffix("\n")
-        host.update({command: act(machine) for name, act in row.host if name == command})
+        for name, act in row.host:
+            if name == command:
+                host[command] = act(machine)
 
     if row.dialogue:
         lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from patience import PATIENCE
-
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from bad_guests import BAD_GUESTS, MEMORY_MB, ORIGIN, TIMEOUT, BadGuest
-
+from patience import PATIENCE
 from vp_server import VpServer
 
 from monitor.config import MODES

@@ -6,12 +6,11 @@ under translation. Where the kernel runs in ring 3 on shadow descriptors of DPL 
 
 from __future__ import annotations
 
-from patience import PATIENCE
-
 from collections.abc import Callable
 
 import pytest
 from bad_guests import BadGuest
+from patience import PATIENCE
 
 from monitor import Machine
 

@@ -1,8 +1,6 @@
-"""A .vmx machine as its owner would run it: the command, Debian's kernel, Debian's open-vm-tools."""
+"""A .vmx machine as its owner would run it: the command, Debian's kernel and open-vm-tools."""
 
 from __future__ import annotations
-
-from patience import PATIENCE
 
 import os
 import subprocess
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from boots import GUESTS, KERNEL, QUICK
+from patience import PATIENCE
 
 VMTOOLS = GUESTS / "vmtools.cpio.gz"
 PROMPT = "/ # "

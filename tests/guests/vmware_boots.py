@@ -62,7 +62,10 @@ def put(name: str, size: int) -> str:
 SET_FROM_GUEST = tuple(
     step
     for size in SIZES
-    for step in ((put(f"to{size}", size), r"^\n0$"), (get(f"to{size}"), f"^{md5(numbers(size))}  -$"))
+    for step in (
+        (put(f"to{size}", size), r"^\n0$"),
+        (get(f"to{size}"), f"^{md5(numbers(size))}  -$"),
+    )
 )
 SET_BY_HOST = tuple((get(f"from{size}"), f"^{md5(numbers(size))}  -$") for size in SIZES)
 

@@ -55,9 +55,9 @@ class VpServer:
 
 
 def serve() -> None:
-    import bt.engine
+    import bt.engine  # noqa: F401  (what children find imported)
     import monitor.cli.run
-    import monitor.machine  # noqa: F401  (what children find imported)
+    import monitor.machine  # noqa: F401
 
     for line in sys.stdin:
         command = json.loads(line)
