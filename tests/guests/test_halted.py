@@ -5,14 +5,14 @@ Each row is what the guest sets up before its HLT, and which interrupts it can b
 
 from __future__ import annotations
 
-from patience import PATIENCE
-
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from bad_guests import BadGuest, controllers
+from bad_guests import BadGuest
+from patience import PATIENCE
+from pieces import controllers
 
 from monitor import Machine
 from monitor.config import MODES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_lab import MODES, Life, agree, asm, live, modes
+from pieces import controllers
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -32,20 +33,7 @@ gates:
     mov  word ptr [esp], 0x17f
     mov  dword ptr [esp + 2], {IDT:#x}
     lidt [esp]
-    mov  al, 0x11
-    out  0x20, al
-    out  0xa0, al
-    mov  al, 0x20
-    out  0x21, al
-    mov  al, 0x28
-    out  0xa1, al
-    mov  al, 4
-    out  0x21, al
-    mov  al, 2
-    out  0xa1, al
-    mov  al, 1
-    out  0x21, al
-    out  0xa1, al
+    {controllers()}
     xor  eax, eax
     out  0x21, al
     out  0xa1, al

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from api_lab import ORIGIN, agree, asm, live, modes
+from pieces import controllers
 
 from devices.bus import Bus
 from devices.device import Chip
@@ -160,9 +161,8 @@ class Ticker(Chip):
         self.line.pulse()
 
 
-WAITS = """
-    mov  dword ptr [0x7128], 0x100000 + {handler}
-    mov  eax, 0x100000 + {handler}
+WAITS = f"""
+    mov  eax, handler
     mov  [0x7128], ax
     mov  word ptr [0x712a], 0x10
     mov  word ptr [0x712c], 0x8e00
@@ -172,14 +172,7 @@ WAITS = """
     mov  word ptr [esp], 0x17f
     mov  dword ptr [esp + 2], 0x7000
     lidt [esp]
-    mov  al, 0x11
-    out  0x20, al
-    mov  al, 0x20
-    out  0x21, al
-    mov  al, 4
-    out  0x21, al
-    mov  al, 1
-    out  0x21, al
+    {controllers()}
     mov  al, 0xdf
     out  0x21, al
     mov  dx, 0x300
@@ -197,7 +190,6 @@ handler:
     out  0x20, al
     iretd
 """
-HANDLER = len(asm(WAITS.replace("{handler}", "0x100").partition("handler:")[0]))
 
 
 def test_a_chip_with_a_timer_and_a_line() -> None:
@@ -208,15 +200,14 @@ def test_a_chip_with_a_timer_and_a_line() -> None:
         chips.append(Ticker(machine.devices.bus))
         machine.devices.plug(chips[-1])
 
-    life = agree(WAITS.replace("{handler}", hex(HANDLER)), prepare)
+    life = agree(WAITS, prepare)
     assert life.registers["ebx"] == 1 and life.registers["eax"] & 0xFF == 1
     life.machine.reset()
     assert chips[0].ticks == 0 and chips[1].ticks == 1
 
 
 def test_one_that_the_machine_does_not_know_of_wakes_nobody() -> None:
-    life = live("bare", WAITS.replace("{handler}", hex(HANDLER)),
-                lambda machine, said: Ticker(machine.devices.bus))  # fmt: skip
+    life = live("bare", WAITS, lambda machine, said: Ticker(machine.devices.bus))
     assert life.outcome.kind == "stuck" and life.registers["ebx"] == 0
 
 

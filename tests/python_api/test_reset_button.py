@@ -14,6 +14,17 @@ BIOS = 0x10000  # bytes
 RESET_VECTOR = BIOS - 16
 ENTRY = 0xE05B  # where a PC's BIOS has always begun
 
+# With a directory of 4 MiB pages at EAX.
+PAGING_ON = """
+    mov  cr3, eax
+    mov  eax, cr4
+    or   eax, 0x10
+    mov  cr4, eax
+    mov  eax, cr0
+    or   eax, 0x80000000
+    mov  cr0, eax
+"""
+
 
 def bios(main: str, size: int = BIOS) -> bytes:
     """An image with a far jump at the reset vector, as every PC's."""
@@ -55,7 +66,7 @@ def test_all_modes_come_out_the_same(mode: str) -> None:
         .long 0xf1000
         .word 8
     """
-    flat = asm("""
+    flat = asm(f"""
         mov  ax, 0x10
         mov  ds, ax
         mov  es, ax
@@ -68,13 +79,7 @@ def test_all_modes_come_out_the_same(mode: str) -> None:
         mov  dword ptr [0x200000], 0x83     # 4 MiB pages: the first, and the last one at 400000
         mov  dword ptr [0x200004], 0xffc00083
         mov  eax, 0x200000
-        mov  cr3, eax
-        mov  eax, cr4
-        or   eax, 0x10
-        mov  cr4, eax
-        mov  eax, cr0
-        or   eax, 0x80000000
-        mov  cr0, eax
+        {PAGING_ON}
         mov  eax, 0x7f1800                  # FFFF1800 by another name
         call eax
         mov  dword ptr [0x7f1800], 0
@@ -188,16 +193,10 @@ def test_a_short_image_ends_at_the_top() -> None:
 def test_a_closed_a20_gate_is_the_same_in_every_mode(mode: str, paging: bool) -> None:
     """Shadow mappings lead where the processor's own do."""
     machine = Machine(memory_mb=4, mode=mode)
-    enter = """
+    enter = f"""
         mov  dword ptr [0x220000], 0x83
         mov  eax, 0x220000
-        mov  cr3, eax
-        mov  eax, cr4
-        or   eax, 0x10
-        mov  cr4, eax
-        mov  eax, cr0
-        or   eax, 0x80000000
-        mov  cr0, eax
+        {PAGING_ON}
     """
     machine.load_flat(asm(f"""
         {enter if paging else ""}

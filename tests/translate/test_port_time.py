@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, code16, descriptor, look, make
+from test_interrupts import TIMER
 
 CYCLE = 200  # ticks of the TSC in a microsecond, and instructions that did not run in it
 EVERY_PORT_OPEN = {0x2000 + 0x68: bytes(0x20)}
@@ -101,16 +102,7 @@ def test_a_timer_within_the_cycle_comes_right_after_it() -> None:
     assert line.eip == kernel.symbol("again") + 2
 
 
-POLLING = """
-    mov  al, 0x34
-    out  0x43, al
-    mov  al, PERIOD
-    out  0x40, al
-    mov  al, 0
-    out  0x40, al
-    mov  al, 0xfe
-    out  0x21, al
-    sti
+POLLING = f"""{TIMER}
     mov  ecx, 400
     mov  edx, 0x80
 again:
