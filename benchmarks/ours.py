@@ -54,10 +54,17 @@ def round_length(name: str, mode: str = BARE, paging: int = 1, **settings: int) 
 def _length(name: str, mode: str, rounds: int, paging: int, **settings: int) -> int:
     with engine_count.everything_counts():
         machine = small(name, mode, rounds, paging, **settings)
+    finish(machine, name)
+    return machine.processor.count()
+
+
+def finish(machine: Machine, name: str) -> None:
+    """Run a guest to its own end; BenchmarkError for another one."""
     outcome = machine.run(timeout=60)
     if outcome.kind != "exit" or outcome.status != RIGHT:
-        raise BenchmarkError(f"{name}, {mode}: {outcome.kind} {outcome.detail}\n{machine.where()}")
-    return machine.processor.count()
+        raise BenchmarkError(
+            f"{name}, {machine.mode}: {outcome.kind} {outcome.detail}\n{machine.where()}"
+        )
 
 
 @cache

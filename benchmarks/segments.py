@@ -8,13 +8,10 @@ pays for exits. Those are counted, by the round.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
-from benchmarks import ours
-from benchmarks.alternate import least
+from benchmarks import against_bare, ours
 from benchmarks.plan import Plan
-from benchmarks.report import Row, Section, per_second
-from benchmarks.timing import BenchmarkError
+from benchmarks.report import Row, Section
 
 GUEST = "segment_loop"
 SLICE = 10_000_000
@@ -34,34 +31,15 @@ def sections(plan: Plan) -> Iterator[Section]:
         return
     section = Section("Data through segment registers in ring 0, translate against bare")
     for name, one, other, limit in LOOPS:
-        section.rows.append(_time(plan, f"loop with {name}", one, other, limit))
-        section.rows.append(_length(one, other, limit))
+        loop = f"loop with {name}"
+        section.rows += against_bare.rows(plan, loop, GUEST, SLICE, limit, ONE=one, OTHER=other)
         section.rows.append(_exits(one, other))
     yield section
-
-
-def _time(plan: Plan, name: str, one: int, other: int, limit: float) -> Row:
-    make = partial(ours.small, GUEST, ONE=one, OTHER=other)
-    makes = (partial(make, mode=mode) for mode in (ours.TRANSLATE, ours.BARE))
-    translated, bare = least(plan, SLICE, *makes)
-    figures = per_second(SLICE / translated), per_second(SLICE / bare)
-    return Row(name, *figures, translated / bare, limit)
-
-
-def _length(one: int, other: int, limit: float) -> Row:
-    translated, bare = (
-        ours.round_length(GUEST, mode, ONE=one, OTHER=other)
-        for mode in (ours.TRANSLATE, ours.BARE)
-    )
-    figures = f"{translated:.2f}", f"{bare:.2f}"
-    return Row("  engine instructions a round", *figures, translated / bare, limit)
 
 
 def _exits(one: int, other: int) -> Row:
     """Exits of a whole run, its start included, by the round."""
     machine = ours.small(GUEST, ours.TRANSLATE, ROUNDS, ONE=one, OTHER=other)
-    outcome = machine.run(timeout=60)
-    if outcome.kind != "exit" or outcome.status != ours.RIGHT:
-        raise BenchmarkError(f"{GUEST}: {outcome.kind} {outcome.detail}\n{machine.where()}")
+    ours.finish(machine, GUEST)
     exits = sum(machine.statistics()["exits"].values())
     return Row("  exits a round", f"{exits / ROUNDS:.3f}", "1", exits / ROUNDS, 0.1)

@@ -42,24 +42,27 @@ def trouble_with_output(error: OSError) -> Exception:
     return UserError(f"cannot write to standard output: {error.strerror}")
 
 
-class _Output(io.FileIO):
+class _Stream(io.FileIO):
+    def write(self, data: Buffer, /) -> int:
+        while (written := super().write(data)) is None:  # left in non-blocking mode
+            select.select([], [self], [])
+        return written
+
+
+class _Output(_Stream):
     def write(self, data: Buffer, /) -> int:
         try:
-            while (written := super().write(data)) is None:  # left in non-blocking mode
-                select.select([], [self], [])
+            return super().write(data)
         except OSError as error:
             raise trouble_with_output(error) from error
-        return written
 
 
-class _Error(io.FileIO):
+class _Error(_Stream):
     def write(self, data: Buffer, /) -> int:
         try:
-            while (written := super().write(data)) is None:
-                select.select([], [self], [])
+            return super().write(data)
         except OSError:
             return len(memoryview(data))
-        return written
 
 
 def take() -> None:
