@@ -40,14 +40,14 @@ test-pure: $(STAMP)-run $(STAMP)-test  ## the same tests on the uncompiled sourc
 soak: build $(STAMP)-test  ## boot Linux ten times in each mode; must be the same every time
 	PYTHONPATH=tests $(BIN)/python tests/guests/soak.py $(ROUNDS)
 
-mutate: build $(STAMP)-test  ## break the code on purpose, see which mutants no test notices (FILES=bt/cache.py; hours)
+mutate: build $(STAMP)-test  ## break the code on purpose: does a test notice? hours (FILES=bt/cache.py: of one file)
 	$(BIN)/python -m tools.mutate $(FILES)
 
 lint: $(STAMP)-lint $(STAMP)-run  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-guests:  ## fetch Debian's kernel, busybox, open-vm-tools and more into guests/ (through apt; installs nothing)
+guests:  ## fetch Debian's kernel and other guests into guests/ (through apt; installs nothing)
 	$(PYTHON) tools/fetch_guests.py
 
 bench: build $(STAMP)-bench  ## speed against the peers, cost of the monitor (BENCH=--quick: a first look)
