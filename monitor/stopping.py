@@ -31,9 +31,7 @@ class Stopping:
     def arm(self, until_address: int | None) -> None:
         """Tell the processor where it shall stop."""
         stops = self.breakpoints | self.hooks.addresses
-        self._processor.set_breakpoints(
-            stops if until_address is None else stops | {until_address}
-        )
+        self._processor.set_breakpoints(stops if until_address is None else stops | {until_address})
         changed = self.watchpoints.changes()
         if changed is not None:
             self._processor.set_watchpoints(changed)
