@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from patience import PATIENCE
+
 from bt.assembler import assemble
 from monitor import Machine, Outcome
 from monitor.guests.linux import GUESTS as GUESTS
@@ -44,4 +46,4 @@ def multiboot_image(source: str) -> bytes:
 
 def finish(machine: Machine) -> Outcome:
     """Run to the guest's own end."""
-    return machine.run(max_instructions=1_000_000, timeout=60)
+    return machine.run(max_instructions=1_000_000, timeout=PATIENCE)

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 from firmware_lab import DONE, ORIGIN, answers, finish, multiboot_image, real
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from devices.i8254 import PIT_HZ
@@ -62,11 +63,11 @@ def timer_ticks(machine: Machine) -> int:
 def test_a_guest_that_only_waits_is_woken_18_times_a_second(mode: str) -> None:
     machine = real(SLEEP, mode)
     for number in range(1, 6):
-        assert machine.run(until_event="interrupt 0x8", timeout=60).kind == "event"
+        assert machine.run(until_event="interrupt 0x8", timeout=PATIENCE).kind == "event"
         assert timer_ticks(machine) == number
     before = machine.clock.now()
     for _ in range(182):
-        machine.run(until_event="interrupt 0x8", timeout=60)
+        machine.run(until_event="interrupt 0x8", timeout=PATIENCE)
     assert 9.99 < (machine.clock.now() - before) / 1e9 < 10.01
 
 
@@ -109,7 +110,7 @@ def test_the_clock_starts_with_the_time_of_day_and_passes_midnight() -> None:
     rest = 0x1800B0 - ticks
     for _ in range(rest):
         assert machine.read_physical(0x470, 1) == b"\0"
-        machine.run(until_event="interrupt 0x8", timeout=60)
+        machine.run(until_event="interrupt 0x8", timeout=PATIENCE)
         machine.run(max_instructions=15)  # the handler, and not yet the next HLT
     assert machine.read_physical(TICKS, 5) == b"\0\0\0\0\1"
 
@@ -135,7 +136,7 @@ def test_raw_is_as_before(mode: str) -> None:
     assert machine.board.pc.snapshot() == chips
     assert machine.read_physical(0, 0x500) == bytes(0x500)
     assert machine.read_physical(0x9FC00, 0x400) == bytes(0x400)
-    outcome = machine.run(timeout=60)
+    outcome = machine.run(timeout=PATIENCE)
     assert outcome.kind == "stuck"
     assert outcome.detail == "halted, and no timer or input can interrupt the guest"
     assert machine.registers["ecx"] == 0
@@ -204,7 +205,7 @@ def test_boot_again_is_a_reset() -> None:
 def test_waiting_for_a_key_waits_with_interrupts_on() -> None:
     machine = real("mov ah, 0\n int 0x16\n" + DONE)
     for number in range(1, 4):
-        machine.run(until_event="interrupt 0x8", timeout=60)
+        machine.run(until_event="interrupt 0x8", timeout=PATIENCE)
         assert timer_ticks(machine) == number
 
 
@@ -310,7 +311,7 @@ def test_bare_and_translated_are_the_same_to_the_instruction() -> None:
     lives = []
     for mode in MODES:
         machine = real(SLEEP, mode)
-        machine.run(max_instructions=5_000, timeout=60)
+        machine.run(max_instructions=5_000, timeout=PATIENCE)
         seen = machine.clock.now(), machine.registers, machine.read_physical(0, 0x500)
         lives.append((*seen, machine.board.pc.snapshot()))
     assert lives[0] == lives[1] == lives[2]
@@ -351,4 +352,4 @@ def test_another_guest_in_the_same_machine_finds_it_again() -> None:
     machine.board.ended = None
     machine.load_flat(assemble(SLEEP, 0x7C00, bits=16), 0x7C00, real_mode=True,
                       firmware_state="bios")  # fmt: skip
-    assert machine.run(until_event="interrupt 0x8", timeout=60).kind == "event"
+    assert machine.run(until_event="interrupt 0x8", timeout=PATIENCE).kind == "event"

@@ -211,9 +211,9 @@ def test_a_breakpoint_is_no_wrong_answer() -> None:
     one.load_flat(bytes.fromhex("b905000000 890d00002000 e2f8 f4"), 0x100000)  # mov loop: mov loop
     one.add_breakpoint(0x100005)
     one.add_watchpoint(0x200000)
-    kinds = [one.run(timeout=60).kind for _ in range(10)]
+    kinds = [one.run(timeout=PATIENCE).kind for _ in range(10)]
     assert kinds == ["address", "watchpoint"] * 5
-    assert one.run(timeout=60).kind == "stuck"
+    assert one.run(timeout=PATIENCE).kind == "stuck"
     assert one.statistics()["wrong_answers"] == []
 
 

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.firmware import vectors
@@ -53,7 +54,7 @@ def test_memtest_is_started_at_its_32_bit_entry(mode: str) -> None:
     machine.board.on_access.append(
         lambda kind, port, size, value: written.append((port, value)) if kind == "out" else None
     )
-    machine.run(max_instructions=350_000, timeout=60)
+    machine.run(max_instructions=350_000, timeout=PATIENCE)
     assert written[-3:] == [(0x43, 0xB0), (0x42, 0x0B), (0x42, 0xE9)]
 
 
@@ -63,7 +64,7 @@ def test_memtest_is_started_at_its_32_bit_entry(mode: str) -> None:
 def test_memtest_shows_its_screen_on_the_serial_line() -> None:
     """Most of the time goes into measuring the processor, which takes it 2.5 million port reads."""
     machine = started("memtest86+.bin", "translate", SERIAL)
-    outcome = machine.run(until="Errors: 0", timeout=200)
+    outcome = machine.run(until="Errors: 0", timeout=PATIENCE)
     assert outcome.kind == "until"
     screen = bytes(machine.console).decode("latin-1")
     assert "Memtest86+ v" in screen and "| Pentium Pro" in screen
@@ -93,7 +94,7 @@ def _to_fxsave(machine: Machine) -> tuple[int, dict[str, int]]:
     """Run to the empty handler with FXSAVE as the place to return to."""
     empty = (vectors.SEGMENT << 4) + vectors.handlers().symbols["nothing"]
     for _ in range(1000):  # calls of the BIOS that are not there come to the same handler
-        assert machine.run(until_address=empty, timeout=60).kind == "address"
+        assert machine.run(until_address=empty, timeout=PATIENCE).kind == "address"
         registers = machine.registers
         stack = registers["ss"] * 16 + (registers["esp"] & 0xFFFF)
         ip, cs = struct.unpack("<HH", machine.read_physical(stack, 4))

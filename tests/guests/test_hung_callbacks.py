@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from bt.interp.state import CS
@@ -267,6 +268,7 @@ def test_after_a_fork_there_is_a_watchdog_too() -> None:
     machine.board.bus.schedule(0, lambda: (time_is_over(), loops()))
     child = os.fork()
     if child == 0:
-        signal.alarm(30)  # ends it in any case
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(PATIENCE))  # ends it in any case
         os._exit(42 if "a device's timer" in machine.run(timeout=LIMIT).detail else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42

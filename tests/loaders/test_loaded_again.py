@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
@@ -19,7 +20,7 @@ def test_the_new_code_is_run(mode: str, ran: int) -> None:
         code = assemble(f"again:\n mov eax, {value}\n jmp again", ORIGIN)
         machine.load_flat(code, ORIGIN)
         if ran:
-            machine.run(max_instructions=ran, timeout=60)
+            machine.run(max_instructions=ran, timeout=PATIENCE)
             assert machine.registers["eax"] == value
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from kernel_lab import Kernel, make
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
@@ -66,7 +67,7 @@ def flat(*code: str, mode: str = "translate", without: tuple[str, ...] = ()) -> 
 def lab(kernel: Kernel, mode: str = "translate") -> Lab:
     """A small kernel's machine, standing at the first instruction of its program."""
     machine = make(kernel, mode)
-    assert machine.run(until_address=kernel.origin, timeout=60).kind == "address"
+    assert machine.run(until_address=kernel.origin, timeout=PATIENCE).kind == "address"
     machine.processor.set_breakpoints(set())
     return Lab(machine)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from monitor_lab import flat
+from patience import PATIENCE
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET
 from bt.interp.state import EXIT_HALT, EXIT_SHUTDOWN, EXIT_VMWARE, EXIT_WATCHPOINT
@@ -423,5 +424,5 @@ def test_stop_reaches_a_machine_that_runs_for_ever() -> None:
         machine = flat("here: jmp here", mode=mode).machine
         thread = threading.Timer(0.0, machine.stop)
         thread.start()
-        assert machine.run(timeout=60).kind == "stopped"
+        assert machine.run(timeout=PATIENCE).kind == "stopped"
         thread.join()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, gate, make, raw
 from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
+from patience import PATIENCE
 
 from bt.contract import EXIT_BUDGET
 from bt.translate import CONTEXTS
@@ -258,7 +259,7 @@ def test_user_code_that_may_not_run_directly_is_translated(flags: int) -> None:
     found = []
     for without in ((), ("direct",)):
         machine = make(kernel, "translate", without=without)
-        assert machine.run(timeout=60).kind == "exit"
+        assert machine.run(timeout=PATIENCE).kind == "exit"
         kinds = machine.statistics()["by_kind"]
         found.append(kinds.get("direct", 0))
         assert machine.registers["eax"] == 50

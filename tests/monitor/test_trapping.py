@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kernel_lab import CODE, DATA, Kernel, raw, run
 from monitor_lab import ORIGIN, flat, lab
+from patience import PATIENCE
 
 PATCHED = "mov dword ptr [RESUME], next \n"
 
@@ -147,7 +148,7 @@ def test_a_breakpoint_on_a_critical_instruction_stops_before_it() -> None:
     one = lab(kernel, "trap")
     silent = one.machine.statistics()["exits"].get("critical, silent", 0)
     one.machine.add_breakpoint(CODE + 1)
-    assert one.machine.run(timeout=60).kind == "address"
+    assert one.machine.run(timeout=PATIENCE).kind == "address"
     assert one.reg("eip") == CODE + 1
     assert one.machine.statistics()["exits"].get("critical, silent", 0) == silent
     one.machine.remove_breakpoint(CODE + 1)

@@ -19,6 +19,7 @@ from kernel_lab import (
     run,
 )
 from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
+from patience import PATIENCE
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET, EXIT_IO
 from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN
@@ -87,7 +88,7 @@ def test_a_call_that_is_answered_by_a_fault_is_noticed_at_once() -> None:
                     idt={13: gate(CODE, 0x8E)})  # fmt: skip
     machine = make(kernel, "translate")
     machine.enable(X86_VMWARE_HYPERCALL, "all")
-    assert machine.run(timeout=60).kind == "vmware"
+    assert machine.run(timeout=PATIENCE).kind == "vmware"
     one = Lab(machine)
     target, before = kernel.symbol("target"), one.cpu.count()
     machine.set_register("esp", target + 16)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
@@ -60,7 +61,7 @@ def live(
     said: list[object] = []
     prepare(machine, said)
     machine.load_flat(asm(source), ORIGIN, esp=ESP)
-    return Life(machine, machine.run(timeout=60, max_instructions=most), said)
+    return Life(machine, machine.run(timeout=PATIENCE, max_instructions=most), said)
 
 
 def agree(

@@ -6,6 +6,7 @@ import hashlib
 import tracemalloc
 
 import pytest
+from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
@@ -147,27 +148,27 @@ def test_until_waits_for_what_is_new(mode: str) -> None:
     machine = printing(b"one # two # end", mode)
     ends = []
     for _ in range(2):
-        assert machine.run(until="# ", timeout=30).kind == "until"
+        assert machine.run(until="# ", timeout=PATIENCE).kind == "until"
         ends.append(machine.console)
     assert ends == [b"one # ", b"one # two # "], "it stops at the very byte"
-    assert machine.run(until="# ", timeout=30).kind == "stuck"
+    assert machine.run(until="# ", timeout=PATIENCE).kind == "stuck"
     assert machine.console == b"one # two # end"
 
 
 @modes
 def test_until_with_a_position(mode: str) -> None:
     machine = printing(b"one # two # end", mode)
-    assert machine.run(until="two", timeout=30).kind == "until"
+    assert machine.run(until="two", timeout=PATIENCE).kind == "until"
     count = machine.instructions
-    assert machine.run(until="one", since="all", timeout=30).kind == "until"
-    assert machine.run(until="two", since=6, timeout=30).kind == "until"
+    assert machine.run(until="one", since="all", timeout=PATIENCE).kind == "until"
+    assert machine.run(until="two", since=6, timeout=PATIENCE).kind == "until"
     assert machine.instructions == count, "it was there: nothing ran"
-    assert machine.run(until="wo", since=8, timeout=30).kind == "stuck"
+    assert machine.run(until="wo", since=8, timeout=PATIENCE).kind == "stuck"
 
 
 def test_a_since_that_there_is_not() -> None:
     machine = printing(b"one")
-    machine.run(timeout=30)
+    machine.run(timeout=PATIENCE)
     for since in (4, -1):
         with pytest.raises(UserError, match="choose one from 0 to 3"):
             machine.run(until="x", since=since)
@@ -179,8 +180,8 @@ def test_a_since_that_there_is_not() -> None:
 def test_a_machine_keeps_a_tail(mode: str) -> None:
     machine = printing(b"0123456789" * 30 + b"the end", mode)
     machine.output.limit = 100
-    assert machine.run(until="9012345", timeout=30).kind == "until"
-    machine.run(timeout=30)
+    assert machine.run(until="9012345", timeout=PATIENCE).kind == "until"
+    machine.run(timeout=PATIENCE)
     whole = b"0123456789" * 30 + b"the end"
     assert machine.output.total == 307 and machine.output.start > 0
     assert whole.endswith(machine.console) and 100 <= len(machine.console) <= 200
@@ -193,7 +194,7 @@ def test_the_debug_console_keeps_a_tail_too(mode: str) -> None:
     machine.debug_output.limit = 8
     machine.load_flat(assemble("mov ecx, 100; again: mov al, cl; out 0xe9, al; loop again; hlt"),
                       ORIGIN)  # fmt: skip
-    machine.run(timeout=30)
+    machine.run(timeout=PATIENCE)
     assert machine.debug_output.total == 100
     assert 8 <= len(machine.debug_console) <= 16
     assert machine.debug_console.endswith(bytes((3, 2, 1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_lab import ORIGIN, agree, asm, live, modes
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -49,7 +50,7 @@ def test_functions_may_change_the_machine(mode: str) -> None:
     machine.load_flat(asm("mov eax, 1; mov ebx, 2; mov ecx, 3; hlt"), ORIGIN)
     machine.hooks.on_address(ORIGIN + 5, lambda: machine.set_register("eip", ORIGIN + 10))
     machine.hooks.on_address(ORIGIN + 10, lambda: machine.write_memory(ORIGIN + 11, b"\x09"))
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     values = machine.registers
     assert (values["eax"], values["ebx"], values["ecx"]) == (1, 0, 9)
 
@@ -60,7 +61,7 @@ def test_functions_may_stop_it(mode: str) -> None:
     machine.load_flat(asm(LOOP), ORIGIN)
     machine.hooks.on_address(AGAIN, machine.stop)
     for ecx in (5, 4, 3):
-        assert machine.run(timeout=30).kind == "stopped"
+        assert machine.run(timeout=PATIENCE).kind == "stopped"
         assert machine.registers["ecx"] == ecx and machine.registers["eip"] == AGAIN
 
 
@@ -84,15 +85,15 @@ def test_beside_breakpoints_and_watchpoints(mode: str) -> None:
     write = machine.hooks.on_memory(0x200000, 4, "write", lambda: calls.append("write"))
     machine.add_breakpoint(AGAIN)
     machine.add_watchpoint(0x200000, 4, "write")
-    assert machine.run(timeout=30).kind == "address" and calls == ["address"]
-    assert machine.run(timeout=30).kind == "watchpoint" and calls == ["address", "write"]
+    assert machine.run(timeout=PATIENCE).kind == "address" and calls == ["address"]
+    assert machine.run(timeout=PATIENCE).kind == "watchpoint" and calls == ["address", "write"]
     assert machine.watchpoint_hit is not None
     machine.remove_breakpoint(AGAIN)
     machine.remove_watchpoint(0x200000, 4, "write")
     assert machine.run(until_address=AGAIN).kind == "address"
     assert calls == ["address", "write", "address"]
     machine.hooks.remove(write)
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert calls == ["address", "write", "address", "address", "address", "address"]
 
 
@@ -114,7 +115,7 @@ def test_a_hook_that_takes_itself_out(mode: str) -> None:
     port = machine.hooks.on_port(range(0x80, 0x81), once_more)
     machine.board.write_port(0x80, 1, 0)
     machine.board.write_port(0x80, 1, 0)
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert calls == ["port", "once"] and not machine.board.on_access
     with pytest.raises(UserError, match="not in the machine"):
         machine.hooks.remove(hook)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_lab import agree, live, modes
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -68,7 +69,7 @@ def test_while_it_runs_and_between_runs(mode: str) -> None:
     assert life.machine.read_physical(0x300000, 1) == b"\x30"
     life.machine.keyboard.release("b")
     life.machine.keyboard.chord("esc")
-    assert life.machine.run(timeout=30).kind == "stuck"
+    assert life.machine.run(timeout=PATIENCE).kind == "stuck"
     assert life.machine.read_physical(life.registers["edi"] - 3, 3).hex() == "b00181"
 
 
@@ -80,9 +81,9 @@ def test_a_key_wakes_a_halted_guest(mode: str) -> None:
     machine.write_physical(4 * 9, bytes.fromhex("0010 0000"))
     for port, value in ((0x20, 0x11), (0x21, 8), (0x21, 4), (0x21, 1), (0x21, 0xFD)):
         machine.board.write_port(port, 1, value)
-    assert machine.run(timeout=30).kind == "stuck" and machine.registers["ebx"] == 0
+    assert machine.run(timeout=PATIENCE).kind == "stuck" and machine.registers["ebx"] == 0
     machine.keyboard.press("enter")
-    assert machine.run(timeout=30).kind == "stuck" and machine.registers["ebx"] == 1
+    assert machine.run(timeout=PATIENCE).kind == "stuck" and machine.registers["ebx"] == 1
 
 
 def test_keys_that_there_are_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_lab import MODES, Life, agree, asm, live, modes
+from patience import PATIENCE
 from pieces import controllers
 
 from monitor import Machine
@@ -122,7 +123,7 @@ def test_from_outside_a_halted_guest_wakes(mode: str) -> None:
     for times in range(1, 4):
         assert life.outcome.kind == "stuck" and life.registers["ebx"] == times - 1
         life.machine.lines.pulse_irq(3)
-        life.outcome = life.machine.run(timeout=30)
+        life.outcome = life.machine.run(timeout=PATIENCE)
     assert life.registers["ecx"] == life.registers["ebx"] == 3
 
 
@@ -191,7 +192,7 @@ def test_nmi_in_a_shadow(mode: str, after: str) -> None:
     machine.lines.nmi()
     machine.step(2)
     assert machine.registers["ecx"] == 1, "its first instruction ran"
-    machine.run(timeout=30)
+    machine.run(timeout=PATIENCE)
     assert machine.registers["esi"] == 1 and machine.registers["ecx"] == 2
 
 
@@ -200,7 +201,7 @@ def test_nmi_wakes_a_halted_guest_with_interrupts_off(mode: str) -> None:
     life = live(mode, guest("cli \n hlt \n inc ecx \n hlt"), lines)
     assert life.outcome.kind == "stuck"
     life.machine.lines.nmi()
-    assert life.machine.run(timeout=30).kind == "stuck"
+    assert life.machine.run(timeout=PATIENCE).kind == "stuck"
     assert (life.registers["esi"], life.registers["ecx"]) == (1, 1)
 
 
@@ -240,4 +241,4 @@ def test_a_triple_fault() -> None:
         machine = live(mode, "xor eax, eax \n lidt [nothing] \n spin: jmp spin \n nothing: .quad 0",
                        most=100).machine  # fmt: skip
         machine.lines.nmi()
-        assert machine.run(timeout=30).kind == "shutdown"
+        assert machine.run(timeout=PATIENCE).kind == "shutdown"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from api_lab import ORIGIN, agree, asm, live, modes
+from patience import PATIENCE
 from pieces import controllers
 
 from devices.bus import Bus
@@ -122,7 +123,7 @@ def test_a_device_where_nobody_was_before(mode: str) -> None:
                     range(0xF0, 0xF1), lambda *access: machine.stop()))  # fmt: skip
     assert life.registers["ebx"] == 0xFFFFFFFF
     life.machine.devices.plug_memory(0xD0000, 4, read=lambda offset, size: 7)
-    life.machine.run(timeout=30)
+    life.machine.run(timeout=PATIENCE)
     assert life.registers["ebx"] == 7
 
 
@@ -220,7 +221,7 @@ def test_what_a_function_raises_comes_out_of_run(mode: str) -> None:
     prepare(machine, [])
     machine.load_flat(asm("mov dx, 0x300; in al, dx; inc ebx; hlt"), ORIGIN)
     with pytest.raises(ZeroDivisionError):
-        machine.run(timeout=30)
+        machine.run(timeout=PATIENCE)
     assert machine.registers["ebx"] in (0, 1) and machine.registers["edx"] == 0x300
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from api_lab import ESP, MODES, ORIGIN, asm, modes
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -47,7 +48,7 @@ def test_the_first_instruction_is_at_the_reset_vector(mode: str, size: int) -> N
     first = machine.segments["cs"]
     assert (first.selector, first.base, machine.registers["eip"]) == (0xF000, 0xFFFF0000, 0xFFF0)
     assert machine.read_memory(0xFFFFFFF0, 5) == bytes.fromhex("ea 5be0 00f0")
-    assert machine.run(timeout=30).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
     assert machine.debug_console == b"B"
     assert machine.registers["ebx"] == 0xF000 and machine.segments["cs"].base == 0xF0000
     assert machine.instructions == 8
@@ -98,7 +99,7 @@ def test_all_modes_come_out_the_same(mode: str) -> None:
     for each in ("bare", mode):
         machine = Machine(memory_mb=4, mode=each)
         machine.load_rom(bytes(image))
-        outcome = machine.run(timeout=30, max_instructions=100_000)
+        outcome = machine.run(timeout=PATIENCE, max_instructions=100_000)
         lives.append((outcome, machine.registers, machine.instructions))
         assert machine.read_physical(0xF0000, BIOS) == image
     assert lives[0] == lives[1]
@@ -115,7 +116,7 @@ def test_writes_at_the_top_vanish(mode: str) -> None:
     machine.roms.add_firmware(image)
     machine.load_flat(asm("mov eax, [0xfffffff0]; mov dword ptr [0xfffffff0], 5;"
                           "mov ebx, [0xfffffff0]; mov ecx, [0xfffeffff]; hlt"), ORIGIN)  # fmt: skip
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     values = machine.registers
     assert values["eax"] == values["ebx"] == int.from_bytes(image[-16:-12], "little")
     assert values["ecx"] == 0xF4F4F4FF, "the byte in front of it is nobody's"
@@ -128,7 +129,7 @@ def test_the_reset_button(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
     machine.load_rom(bios("mov al, 0x41; out 0xe9, al; mov al, 0xfe; out 0x64, al; hlt"))
     for times in range(1, 4):
-        assert machine.run(timeout=30).kind == "reset"
+        assert machine.run(timeout=PATIENCE).kind == "reset"
         assert machine.debug_console == b"A" * times
         machine.reset()
     machine.load_flat(asm("mov eax, 0x1234; mov cr2, eax; lidt [eax]; mov al, 0xaa;"
@@ -138,7 +139,7 @@ def test_the_reset_button(mode: str) -> None:
     machine.reset()
     assert machine.registers["cr2"] == 0 and machine.system_registers["idtr_base"] == 0
     assert machine.board.pc.pic.snapshot() == Machine(memory_mb=4).board.pc.pic.snapshot()
-    assert machine.run(timeout=30).kind == "reset"
+    assert machine.run(timeout=PATIENCE).kind == "reset"
     assert machine.read_physical(0x5000, 5) == b"stays"
 
 
@@ -147,7 +148,7 @@ def test_without_firmware_there_is_nothing(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
     machine.reset()
     assert machine.registers["eip"] == 0xFFF0
-    assert machine.run(timeout=30, max_instructions=1000).kind in ("shutdown", "instructions")
+    assert machine.run(timeout=PATIENCE, max_instructions=1000).kind in ("shutdown", "instructions")
 
 
 def test_firmware_from_a_file(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_firmware_from_a_file(tmp_path: Path) -> None:
     file.write_bytes(bios(SAYS))
     machine = Machine(memory_mb=4)
     machine.load_rom(file)
-    assert machine.run(timeout=30).kind == "exit"
+    assert machine.run(timeout=PATIENCE).kind == "exit"
     with pytest.raises(UserError, match=r"none\.bin"):
         machine.load_rom(tmp_path / "none.bin")
 
@@ -174,14 +175,14 @@ def test_firmware_that_cannot_be() -> None:
     with pytest.raises(UserError, match="a ROM is at 0xffff0000 to 0xffffffff"):
         other.devices.plug_memory(0xFFFFF000, 16)
     other.load_rom(bios(SAYS))
-    assert other.run(timeout=30).kind == "exit"
+    assert other.run(timeout=PATIENCE).kind == "exit"
 
 
 def test_a_short_image_ends_at_the_top() -> None:
     machine = Machine(memory_mb=4)
     code = asm("mov al, 0x43; out 0xe9, al; out 0xf4, al", 0, bits=16)
     machine.load_rom(code + bytes(16 - len(code)))
-    assert machine.run(timeout=30).kind == "exit" and machine.debug_console == b"C"
+    assert machine.run(timeout=PATIENCE).kind == "exit" and machine.debug_console == b"C"
     assert machine.read_physical(0xFFFE0, 16) == b"\xff" * 16
 
 
@@ -211,6 +212,6 @@ def test_a_closed_a20_gate_is_the_same_in_every_mode(mode: str, paging: bool) ->
         mov  edx, [0x245678]
         hlt
     """, 0x10000), 0x10000, esp=ESP)  # fmt: skip
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     values = machine.registers
     assert (values["ebx"], values["ecx"], values["edx"]) == (2, 1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_lab import ORIGIN, agree, asm, live, modes
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -83,7 +84,7 @@ def test_what_was_mapped_before_is_rom_afterwards() -> None:
         life = live(mode, source, prepare)
         assert life.outcome.kind == "stopped"
         life.machine.roms.add(ROM, b"\x01\x02\x03\x04")
-        assert life.machine.run(timeout=30).kind == "stuck"
+        assert life.machine.run(timeout=PATIENCE).kind == "stuck"
         values = life.registers
         assert (values["eax"], values["ebx"], values["ecx"]) == (0xFFFFFFFF, *[0x04030201] * 2)
 
@@ -130,7 +131,7 @@ def test_a_rom_that_is_programmed_anew() -> None:
         life = live(mode, call, prepare)
         assert life.outcome.kind == "stopped" and life.registers["eax"] == 1
         life.machine.roms.add(ROM, two)
-        life.machine.run(timeout=30)
+        life.machine.run(timeout=PATIENCE)
         assert life.registers["eax"] == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_lab import ESP, ORIGIN, asm, modes
+from patience import PATIENCE
 
 from monitor import Machine
 from monitor.errors import UserError
@@ -25,7 +26,7 @@ def test_reading_and_writing(mode: str) -> None:
     assert machine.step().kind == "instructions"
     assert machine.registers["eax"] == 42
     machine.segments["fs"] = Segment(0x33, 0x200000, 0x1FFF, 0x4093)
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert machine.registers["ebx"] == 7
 
 
@@ -36,7 +37,7 @@ def test_a_limit_that_is_in_the_way(mode: str) -> None:
     machine.load_flat(asm("mov al, es:[0xfff]; mov al, es:[0x1000]; hlt"), ORIGIN)
     machine.set_register("idtr_limit", 0)
     machine.segments["es"] = Segment(0x18, 0, 0xFFF, 0x4093)
-    assert machine.run(timeout=30).kind == "shutdown"
+    assert machine.run(timeout=PATIENCE).kind == "shutdown"
     assert machine.instructions == 1
 
 
@@ -63,7 +64,7 @@ def test_a_code_segment_with_a_base(mode: str) -> None:
     machine.load_flat(asm("inc eax; hlt"), ORIGIN)
     machine.segments["cs"] = Segment(0x10, ORIGIN, 0xFFFFF, 0x409B)
     machine.set_register("eip", 0)
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert machine.registers["eax"] == 1 and machine.registers["eip"] == 2
 
 
@@ -103,7 +104,7 @@ def test_selectors_to_enter_with(mode: str, selectors: tuple[int, int]) -> None:
     machine.load_flat(image, ORIGIN, esp=ESP, selectors=selectors)
     assert machine.registers["cs"] == code and machine.registers["ss"] == data
     assert machine.segments["cs"].limit == 0xFFFFFFFF
-    assert machine.run(timeout=30).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert machine.registers["eax"] == data
     rpl = 3 if mode == "trap" else 0  # what trap mode gets wrong
     assert machine.registers["ebx"] == code | rpl

@@ -52,13 +52,16 @@ def too_short(tree: ast.AST) -> Iterator[tuple[int, float]]:
 
 
 def without_a_seed(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Lines that throw dice without one: new ones, or the module's, which all share."""
+    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import)
+                for name in node.names}  # fmt: skip
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
         module, _, last = name.rpartition(".")
         alone = last in DICE and not node.args and not node.keywords
-        shared = last not in DICE and module == "random"
+        shared = last not in DICE and module == "random" and module in imported
         if alone or shared:
             yield node.lineno, name
 
@@ -101,7 +104,13 @@ def test_a_good_one_is_not(source: str) -> None:
     assert not list(too_short(ast.parse(source)))
 
 
-@pytest.mark.parametrize("source", ["random.random()", "Random()", "numpy.random.default_rng()"])
+@pytest.mark.parametrize(
+    "source", ["import random\nrandom.random()", "Random()", "numpy.random.default_rng()"]
+)
 def test_dice_without_a_seed_are_seen(source: str) -> None:
     assert list(without_a_seed(ast.parse(source)))
-    assert not list(without_a_seed(ast.parse("random.Random(3)\ndefault_rng(seed=3)")))
+
+
+def test_dice_with_a_seed_are_not() -> None:
+    source = "random.Random(3)\ndefault_rng(seed=3)\ndef roll(random: Random): random.random()"
+    assert not list(without_a_seed(ast.parse(source)))

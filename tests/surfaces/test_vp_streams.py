@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 import monitor
 from bt.assembler import assemble
@@ -59,7 +60,7 @@ def vp(folder: Path, command: str, program: str = "", **streams: object) -> tupl
     with subprocess.Popen([*python, *command.split()], cwd=folder, env=environment,
                           **{**options, **streams}) as process:  # type: ignore[call-overload]  # fmt: skip
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -198,7 +199,7 @@ def test_ctrl_c_while_a_submission_is_checked(folder: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.readline() == b"here\n"
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
@@ -222,7 +223,7 @@ def test_ctrl_c_gives_the_terminal_back(folder: Path, verb: str) -> None:
     )  # fmt: skip
     seen = os.read(master, 1)  # it has begun to draw
     os.kill(process.pid, signal.SIGINT)
-    status = process.wait(60)
+    status = process.wait(PATIENCE)
     os.close(slave)
     while True:
         try:

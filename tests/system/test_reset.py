@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from patience import PATIENCE
 from system_lab import CODE, CS, DATA, DATA3, DS, EAX, EBX, ES, FS, GS, LDTR, SS, TR, Lab
 
 from bt.engine import Interp
@@ -84,7 +85,7 @@ def test_a_boot_sector_writes_through_cs(mode: str, address: int, cs: int) -> No
     machine = Machine(memory_mb=1, mode=mode)
     code = bytes.fromhex("b05a 2ea20008 2e800e000801 f4".replace(" ", ""))
     machine.load_flat(code, address, real_mode=True, registers={"cs": cs})
-    assert machine.run(timeout=20).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert machine.read_physical((cs << 4) + 0x800, 1) == b"\x5b"
 
 
@@ -95,12 +96,12 @@ def test_a_loader_leaves_the_x87_unit_as_firmware_does(mode: str, real_mode: boo
     register; and nothing of the guest before is left in the registers."""
     machine = Machine(memory_mb=1, mode=mode)
     machine.load_flat(bytes.fromhex("d9eb d9eb f4"), 0x600, real_mode=real_mode)
-    machine.run(timeout=20)
+    machine.run(timeout=PATIENCE)
     assert machine.x87[8:10] == b"\xff\x0f"
     machine.load_flat(bytes.fromhex("d9e8 f4"), 0x600, real_mode=real_mode)
     assert machine.x87[:12] == bytes.fromhex("7f03ffff 0000ffff ffffffff")
     assert not any(machine.x87[28:])
-    machine.run(timeout=20)
+    machine.run(timeout=PATIENCE)
     assert machine.x87[4:6] == bytes.fromhex("0038")
 
 
@@ -109,7 +110,7 @@ def test_a_second_guest_at_the_same_place(mode: str) -> None:
     machine = Machine(memory_mb=1, mode=mode)
     for value in (1, 2, 3):
         machine.load_flat(b"\xb8" + value.to_bytes(4, "little") + b"\xf4", 0x10000)
-        assert machine.run(timeout=20).kind == "stuck"
+        assert machine.run(timeout=PATIENCE).kind == "stuck"
         assert machine.registers["eax"] == value
 
 

@@ -19,6 +19,7 @@ from kernel_lab import (
     make,
     run,
 )
+from patience import PATIENCE
 
 from bt.interp.state import FS, GS
 from bt.reserved import RESERVED
@@ -75,7 +76,7 @@ def monitored(kernel: Kernel, reserved: int | None = None) -> Machine:
 def translated(kernel: Kernel, reserved: int | None = None) -> Run:
     """A run in the monitor, to the end."""
     machine = monitored(kernel, reserved)
-    return look(machine, machine.run(max_instructions=MOST, timeout=120))
+    return look(machine, machine.run(max_instructions=MOST, timeout=PATIENCE))
 
 
 def both(kernel: Kernel) -> dict[int | None, Run]:
