@@ -42,6 +42,8 @@ def test_worlds_agree_with_bochs() -> None:
 def test_a_few_worlds_agree_with_bochs() -> None:
     result = compare(SEED, 400, 12)
     assert not result.findings, report(result)
+    assert not result.lost, report(result)
+    assert result.compared >= 6
 
 
 @needs_bochs
