@@ -1,4 +1,4 @@
-"""For all tests: a watchdog over each, the long ones first, and how long it took.
+"""For all tests: a limit on each, the long ones first, and how long it took.
 
 Tests marked `slow` are left out where the interpreter is uncompiled.
 """
@@ -9,7 +9,7 @@ import gc
 import time
 
 import pytest
-from watchdog import pytest_configure, pytest_timeout_set_timer  # noqa: F401  (they are hooks)
+from time_limit import pytest_configure, pytest_timeout_set_timer  # noqa: F401  (they are hooks)
 
 from bt.engine import BUILD
 

@@ -7,7 +7,7 @@ A limit of this kind ends what hangs, and says where; it must not end what is sl
 tests/suite/test_limits.py checks:
 
 * What should end by itself gets PATIENCE, ten times what the longest of them needs on a quiet
-  processor, and a test gets a limit of processor time (watchdog.py).
+  processor, and a test gets a limit of processor time (time_limit.py).
 * A limit that is itself under test, as in `--timeout 0.3`, is short; then nothing else is asked of
   the clock: neither that it was quick, nor that something else came first.
 """

@@ -4,8 +4,8 @@
     ...
     install(memory, bus)                        once the guest is loaded
 
-The handlers lie in the extended data area and not at F0000h, where a PC has a ROM: that is open
-bus here. Memory maps call the area reserved, and INT 12h leaves it out.
+The handlers lie in the extended data area and not at F0000h, where a PC has its ROM: here there is
+open bus, or a ROM of the embedder's. Memory maps call the area reserved, and INT 12h leaves it out.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Watch:
                 else f"{passed:.0f} s, most of them idle")  # fmt: skip
         pytest.fail(f"{self.name} has used {what}, and is ended as one that hangs: it has "
                     f"{self.limit:g} s of processor time and {WALL} times that by the clock "
-                    "(tests/watchdog.py)")  # fmt: skip
+                    "(tests/time_limit.py)")  # fmt: skip
 
     def _set_alarm(self, left: float) -> None:
         soonest = left / (os.cpu_count() or 1)

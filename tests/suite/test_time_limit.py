@@ -19,12 +19,12 @@ SPIN = [sys.executable, "-c", "while True: pass"]
 def run(
     folder: Path, body: str, *options: str, limit: float = 0.6, mark: str = ""
 ) -> tuple[int, str]:
-    """A test with this body and one after it, under the watchdog: exit status and output."""
+    """A test with this body and one after it, under the limit: exit status and output."""
     head = "import subprocess, sys, time, pytest\n"
     (folder / "test_it.py").write_text(f"{head}\n\n{mark}\ndef test_this():\n    {body}\n{NEXT}")
     (folder / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "watchdog", "-p", "no:cacheprovider",
+        [sys.executable, "-m", "pytest", "-p", "time_limit", "-p", "no:cacheprovider",
          f"--timeout={limit}", *(options or ("-p", "no:xdist"))],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(TESTS)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False,
