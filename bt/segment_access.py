@@ -11,14 +11,14 @@ Worked example: `add gs:[ebx + 8], edx` with GS reserved becomes
     lea   ecx, [ebx + 0x80000008]       the offset, its top bit turned over
     bound ecx, gs:[WRITE_BOUNDS + 16]   #BR unless it is at most limit - 3
     mov   gs:[SAVE_EAX], eax
-    mov   eax, gs:[SEGMENT_SHIFT]               base of GS - base of DS, and the top bit once more
+    mov   eax, gs:[SEGMENT_SHIFT]       base of GS - base of DS, and the top bit once more
     lea   ecx, [ecx + eax]
     mov   eax, gs:[SAVE_EAX]
     add   [ecx], edx
     mov   ecx, gs:[SAVE_ECX]
 
 BOUND compares as signed numbers, hence the turned top bit; it is the one instruction that compares
-without changing the flags. The processor fills in bounds and SHIFT when it enters the cache
+without changing the flags. The processor fills in bounds and SEGMENT_SHIFT when it enters the cache
 (bt/interp/transfer.py): bounds that nothing satisfies where the segment is null, expand-down or of
 the wrong kind. Every fault on the way (BOUND's, or the access's, beyond DS, into the monitor's
 region or to a missing page) is rolled back, and the ideal processor does the instruction.

@@ -23,7 +23,7 @@ from monitor.bare import BareProcessor
 from monitor.board import Board
 from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
-from monitor.config import check_ablations
+from monitor.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, check_ablations
 from monitor.console import Console
 from monitor.errors import UserError
 from monitor.events import Listener
@@ -58,8 +58,6 @@ from monitor.where import describe
 from monitor.x87_image import SIZE as X87_SIZE
 from monitor.x87_image import x87_unit
 
-MODES = ("translate", "trap", "bare")
-MIN_MB, MAX_MB = 1, 2048
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
 
 
@@ -142,15 +140,16 @@ class Machine:
 
     @staticmethod
     def _check(memory_mb: int, mode: str, engine: str, clock: str) -> None:
-        if not MIN_MB <= memory_mb <= MAX_MB:
-            raise UserError(f"memory of {memory_mb} MiB: choose from {MIN_MB} to {MAX_MB}")
+        if not MIN_MEMORY_MB <= memory_mb <= MAX_MEMORY_MB:
+            limits = f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB}"
+            raise UserError(f"memory of {memory_mb} MiB: choose from {limits}")
         if mode not in MODES:
             raise UserError(f"mode {mode!r}: choose one of {', '.join(MODES)}")
         if engine not in (*ENGINES, "auto"):
             known = ", ".join(ENGINES)
             raise UserError(f"engine {engine!r} is not in this version: choose {known} or auto")
-        if clock not in ("icount", "host"):
-            raise UserError(f"clock {clock!r}: choose icount or host")
+        if clock not in CLOCKS:
+            raise UserError(f"clock {clock!r}: choose {' or '.join(CLOCKS)}")
 
     def _physical_map(self) -> Ram:
         """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""

@@ -21,8 +21,8 @@ from monitor.bench.model import DEFAULT, load
 from monitor.bench.nano import KERNEL, ROUNDS, USER, Operation, sources
 from monitor.bench.rows import Setup
 from monitor.bench.suite import Plan
+from monitor.config import MODES
 from monitor.errors import UserError
-from monitor.machine import MODES
 
 __all__ = ["KERNEL", "USER", "costs"]
 

@@ -16,10 +16,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitor.loaders.memory_map import EXTENDED_AREA
+from monitor.loaders.plan import HOLE_START
+
 SIZE = 0x100
-EXTENDED_KIB = 1
-LOW_KIB = 640 - EXTENDED_KIB
-EXTENDED_SEGMENT = LOW_KIB << 6
+LOW_KIB = EXTENDED_AREA >> 10
+EXTENDED_KIB = (HOLE_START - EXTENDED_AREA) >> 10
 BUFFER, BUFFER_END = 0x1E, 0x3E
 COPROCESSOR = 0x02
 SERIAL_SHIFT = 9
@@ -44,7 +46,7 @@ def data_area(found: Found) -> bytes:
     """The 256 bytes at 0x400."""
     area = bytearray(SIZE)
     struct.pack_into(f"<{len(found.serial_ports)}H", area, 0x00, *found.serial_ports)
-    struct.pack_into("<HH", area, 0x0E, EXTENDED_SEGMENT, found.equipment)
+    struct.pack_into("<HH", area, 0x0E, EXTENDED_AREA >> 4, found.equipment)
     struct.pack_into("<H", area, 0x13, LOW_KIB)
     struct.pack_into("<HH", area, 0x1A, BUFFER, BUFFER)
     struct.pack_into("<I", area, 0x6C, found.ticks)

@@ -14,10 +14,10 @@ from monitor.config import check_firmware_state
 from monitor.firmware import vectors
 from monitor.firmware.chips import Ports, power_on
 from monitor.firmware.data_area import EXTENDED_KIB, data_area, extended_area
+from monitor.loaders.memory_map import EXTENDED_AREA
 from monitor.loaders.plan import Memory, Reserved
 
 DATA_AREA = 0x400
-EXTENDED_AREA = vectors.SEGMENT << 4
 AREAS: tuple[Reserved, ...] = (
     ("the BIOS's interrupt table and data area", 0, 0x500),
     ("the BIOS's extended data area", EXTENDED_AREA, EXTENDED_KIB << 10),

@@ -16,10 +16,12 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from monitor.loaders.memory_map import EXTENDED_AREA
+
 if TYPE_CHECKING:
     from monitor.guests.assembler import Assembly
 
-SEGMENT = 0x9FC0  # of the extended BIOS data area
+SEGMENT = EXTENDED_AREA >> 4
 OFFSET = 0x200  # of the handlers in it
 
 HANDLERS = {

@@ -13,10 +13,8 @@ from monitor.loaders.plan import Plan
 
 CODE_SELECTOR = 0x10
 DATA_SELECTOR = 0x18
-PREFERRED = 0x9F000  # just below where a BIOS keeps its extended data area
-
-
 LAST_SELECTOR = 0xFFF8
+PREFERRED = 0x9F000  # just below where a BIOS keeps its extended data area
 
 
 def _flat(kind: int) -> bytes:

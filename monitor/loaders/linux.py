@@ -23,30 +23,30 @@ from collections.abc import Sequence
 
 from monitor.loaders import gdt, linux16
 from monitor.loaders.linux_parts import encode_command_line, place_initrd, place_kernel
-from monitor.loaders.plan import HOLE_END, HOLE_START, PAGE, Memory, Plan, Reserved
-from monitor.loaders.setup_header import SetupHeader, parse
+from monitor.loaders.memory_map import memory_map
+from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, Reserved
+from monitor.loaders.setup_header import (
+    CMD_LINE_PTR,
+    CODE32_START,
+    LOADER_UNDEFINED,
+    RAMDISK,
+    TYPE_OF_LOADER,
+    SetupHeader,
+    parse,
+)
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
 
 BOOT_PARAMS = 0x10000
 COMMAND_LINE = 0x11000
 STACK_TOP = 0x90000
-EBDA = 0x9FC00  # where a BIOS keeps its extended data area
-BIOS_ROM = 0xF0000
-
-RAM, RESERVED = 1, 2  # e820 types
-LOADER_UNDEFINED = 0xFF  # type_of_loader: a loader without an assigned number
 
 # Offsets in boot_params (Documentation/arch/x86/zero-page.rst)
 BP_SCREEN_INFO = 0x000
 BP_EXT_MEM_K = 0x002
 BP_ALT_MEM_K = 0x1E0
 BP_E820_ENTRIES = 0x1E8
-BP_SETUP_HEADER = 0x1F1
-BP_TYPE_OF_LOADER = 0x210
-BP_CODE32_START = 0x214
-BP_RAMDISK = 0x218
-BP_CMD_LINE_PTR = 0x228
+BP_SETUP_HEADER = 0x1F1  # what setup_header.py names, at the same offsets as in the file
 BP_E820_TABLE = 0x2D0
 
 
@@ -99,25 +99,15 @@ def boot_params(
     struct.pack_into("<I", page, BP_ALT_MEM_K, above)
     fields = image.data[BP_SETUP_HEADER : header.end]
     page[BP_SETUP_HEADER : header.end] = fields
-    page[BP_TYPE_OF_LOADER] = LOADER_UNDEFINED
-    struct.pack_into("<I", page, BP_CODE32_START, header.load_address)
-    struct.pack_into("<II", page, BP_RAMDISK, *ramdisk)
-    struct.pack_into("<I", page, BP_CMD_LINE_PTR, COMMAND_LINE)
+    page[TYPE_OF_LOADER] = LOADER_UNDEFINED
+    struct.pack_into("<I", page, CODE32_START, header.load_address)
+    struct.pack_into("<II", page, RAMDISK, *ramdisk)
+    struct.pack_into("<I", page, CMD_LINE_PTR, COMMAND_LINE)
     entries = memory_map(memory_size)
     page[BP_E820_ENTRIES] = len(entries)
     for number, entry in enumerate(entries):
         struct.pack_into("<QQI", page, BP_E820_TABLE + 20 * number, *entry)
     return bytes(page)
-
-
-def memory_map(memory_size: int) -> list[tuple[int, int, int]]:
-    """What INT 15h AX=E820h would say: (start, size, type)."""
-    return [
-        (0, EBDA, RAM),
-        (EBDA, HOLE_START - EBDA, RESERVED),
-        (BIOS_ROM, HOLE_END - BIOS_ROM, RESERVED),
-        (HOLE_END, memory_size - HOLE_END, RAM),
-    ]
 
 
 def screen_info() -> bytes:

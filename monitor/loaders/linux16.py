@@ -22,7 +22,15 @@ import struct
 from monitor.errors import UserError
 from monitor.loaders.linux_parts import encode_command_line, place_initrd, place_kernel
 from monitor.loaders.plan import Plan
-from monitor.loaders.setup_header import COMMAND_LINE_POINTER, SetupHeader
+from monitor.loaders.setup_header import (
+    CMD_LINE_PTR,
+    COMMAND_LINE_POINTER,
+    LOADER_UNDEFINED,
+    LOADFLAGS,
+    RAMDISK,
+    TYPE_OF_LOADER,
+    SetupHeader,
+)
 from monitor.loaders.source import Image
 from monitor.loaders.start import StartState
 
@@ -34,12 +42,9 @@ ENTRY_PARAGRAPHS = 0x20
 
 COMMAND_LINE_MAGIC, COMMAND_LINE_OFFSET = 0x20, 0x22  # before 2.02
 MAGIC = 0xA33F
-TYPE_OF_LOADER, LOADER_UNDEFINED = 0x210, 0xFF
-LOADFLAGS, CAN_USE_HEAP = 0x211, 0x80
+CAN_USE_HEAP = 0x80  # loadflags
 SETUP_MOVE_SIZE = 0x212
-RAMDISK = 0x218
 HEAP_END_POINTER = 0x224
-COMMAND_LINE_POINTER_FIELD = 0x228
 
 
 def start(
@@ -94,7 +99,7 @@ def real_mode_part(
         struct.pack_into("<H", code, HEAP_END_POINTER, heap_end - 0x200)
         code[LOADFLAGS] |= CAN_USE_HEAP
     if header.version >= COMMAND_LINE_POINTER:
-        struct.pack_into("<I", code, COMMAND_LINE_POINTER_FIELD, command_line)
+        struct.pack_into("<I", code, CMD_LINE_PTR, command_line)
         return bytes(code)
     struct.pack_into("<HH", code, COMMAND_LINE_MAGIC, MAGIC, heap_end)
     if header.version:

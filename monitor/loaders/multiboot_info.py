@@ -14,12 +14,11 @@ import struct
 from collections.abc import Sequence
 
 from monitor.errors import UserError
+from monitor.loaders.memory_map import EXTENDED_AREA, memory_map
 from monitor.loaders.plan import HOLE_END, Plan
 
 SIZE = 116
 MEMORY, COMMAND_LINE, MODULES, MEMORY_MAP, LOADER_NAME = (1 << n for n in (0, 2, 3, 6, 9))
-AVAILABLE, RESERVED = 1, 2
-LOW_END = 0x9FC00  # where a BIOS keeps its extended data area
 PREFERRED = 0x10000
 NAME = "Virtual Platform"
 
@@ -27,7 +26,7 @@ NAME = "Virtual Platform"
 def put_information(plan: Plan, cmdline: str, modules: Sequence[tuple[str, int, int]]) -> int:
     """Plan the structure for modules (string, start, end); returns its address."""
     strings = [encode(text) for text in (cmdline, NAME, *(name for name, _, _ in modules))]
-    area = memory_map(plan.memory_size)
+    area = entries(plan.memory_size)
     size = SIZE + 16 * len(modules) + len(area) + sum(map(len, strings))
     base = plan.room("Multiboot information", size, above=PREFERRED)
     module_table = base + SIZE
@@ -40,7 +39,8 @@ def put_information(plan: Plan, cmdline: str, modules: Sequence[tuple[str, int, 
     )
     info = bytearray(SIZE)
     flags = MEMORY | COMMAND_LINE | MODULES | MEMORY_MAP | LOADER_NAME
-    struct.pack_into("<3I", info, 0, flags, LOW_END >> 10, (plan.memory_size - HOLE_END) >> 10)
+    low, high = EXTENDED_AREA >> 10, plan.memory_size - HOLE_END >> 10
+    struct.pack_into("<3I", info, 0, flags, low, high)
     struct.pack_into("<3I", info, 16, places[0], len(modules), module_table)
     struct.pack_into("<2I", info, 44, len(area), map_address)
     struct.pack_into("<I", info, 64, places[1])
@@ -54,12 +54,6 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape") + b"\0"
 
 
-def memory_map(memory_size: int) -> bytes:
-    """Entries of 24 bytes: the size of the rest (20), base, length, type."""
-    entries = [
-        (0, LOW_END, AVAILABLE),
-        (LOW_END, 0xA0000 - LOW_END, RESERVED),
-        (0xF0000, 0x10000, RESERVED),
-        (HOLE_END, memory_size - HOLE_END, AVAILABLE),
-    ]
-    return b"".join(struct.pack("<IQQI", 20, *entry) for entry in entries)
+def entries(memory_size: int) -> bytes:
+    """The memory map, in entries of 24 bytes: the size of the rest (20), base, length, type."""
+    return b"".join(struct.pack("<IQQI", 20, *piece) for piece in memory_map(memory_size))

@@ -153,12 +153,6 @@ def test_multiboot_modules_carry_their_names(vp: Vp, tmp_path: Path) -> None:
     assert loaded == {"kind": "multiboot", "cmdline": "", "modules": [(str(module), b"data")]}
 
 
-def test_the_choices_are_the_machine_s() -> None:
-    machine = pytest.importorskip("monitor.machine", reason="needs the processor")
-    assert machine.MODES == config.MODES
-    assert (config.MIN_MEMORY_MB, config.MAX_MEMORY_MB) == (machine.MIN_MB, machine.MAX_MB)
-
-
 @pytest.mark.parametrize(
     ("text", "value"),
     [(r"ls\n", b"ls\n"), (r"\e[A", b"\x1b[A"), (r"a\\n", b"a\\n"), (r"\x00\xFF", b"\0\xff"),
