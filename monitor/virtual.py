@@ -310,9 +310,9 @@ class VirtualProcessor(Processor):
             self.shadow.flush(True)
             self.mappings_changed(everything=False)
         if news & NEWS_FLUSH_PAGE:
-            linear = self.ideal.flushed_page
-            self.shadow.flush_page(linear)
-            self.mapping_changed(linear)
+            for linear in self.ideal.take_flushed_pages():
+                self.shadow.flush_page(linear)
+                self.mapping_changed(linear)
         if news & NEWS_WATCHED:
             self.traced_bytes_written()
 

@@ -70,6 +70,7 @@ PF_RSVD = 8
 WATCH_RANGES = 64  # of traced bytes written that are told one by one
 WATCH_GAP = 256  # bytes between two writes that are told as one range
 MANY_CALLBACKS = 4096
+FLUSHED_PAGES = 16  # told one by one to a monitor; after more, all is flushed
 
 
 @inline
@@ -298,8 +299,9 @@ def invalidate_page(space: Space, la: u32) -> i32:
 @func
 def flush_page(c: Cpu, la: u32) -> i32:
     """INVLPG: the page leaves both TLBs, global or not. Log entries left behind are harmless."""
+    if c.flushes_page < FLUSHED_PAGES:
+        c.flushed_pages[c.flushes_page] = la
     c.flushes_page += 1
-    c.flushed_page = la
     invalidate_page(c.user_space, la)
     invalidate_page(c.sup_space, la)
     return 0

@@ -35,6 +35,7 @@ from bt.interp.loop import icount_now, run_loop, settle_fault
 from bt.interp.memory import ea, read_linear
 from bt.interp.msr import msr_reset
 from bt.interp.paging import (
+    FLUSHED_PAGES,
     PTE_A,
     PTE_G,
     PTE_P,
@@ -538,8 +539,9 @@ class Interp(Cpu):
     def take_news(self) -> int:
         """NEWS_* bits: what a monitor has to follow since it last asked."""
         news: u32 = 0
-        if self.flushes_all:
+        if self.flushes_all or self.flushes_page > FLUSHED_PAGES:
             news |= NEWS_FLUSH_ALL
+            self.flushes_page = 0
         if self.flushes_local:
             news |= NEWS_FLUSH_LOCAL
         if self.flushes_page:
@@ -548,8 +550,13 @@ class Interp(Cpu):
             news |= NEWS_WATCHED
         self.flushes_all = 0
         self.flushes_local = 0
-        self.flushes_page = 0
         return news
+
+    def take_flushed_pages(self) -> list[int]:
+        """After NEWS_FLUSH_PAGE: linear addresses of the pages, in the order of the INVLPGs."""
+        pages = [self.flushed_pages[i] for i in range(self.flushes_page)]
+        self.flushes_page = 0
+        return pages
 
     def set_count_region(self, base: int, size: int) -> None:
         """Only marked instructions count in this linear region (a translation cache)."""

@@ -16,8 +16,12 @@ from kernel_lab import (
     WRITE,
     Kernel,
     agree,
+    code16,
+    descriptor,
     raw,
 )
+
+from monitor.virtual import EMULATED_RUN
 
 WINDOW = 0x180000  # a linear page that shows now one frame, now another
 ONE, TWO = 0x110000, 0x111000  # the frames
@@ -406,3 +410,52 @@ def test_the_write_that_remaps_itself() -> None:
     """
     done = agree(kernel(source))
     assert done.bare.registers["ebx"] == 1
+
+
+CODE16 = 0x38  # a selector
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, 17, 40])
+def test_pages_flushed_in_one_emulated_stretch(count: int) -> None:
+    """16-bit code, which the ideal processor runs in one go, moves pages and flushes each.
+
+    The frames at first all hold 1, then 2, 3 and so on.
+    """
+    places = [WINDOW + (i << 12) for i in range(count)]
+    reads = " \n ".join(f"add esi, [{place:#x}]" for place in places)
+    moves = " \n ".join(
+        f"mov eax, {TWO + (i << 12) | ALL:#x} \n mov ebx, {PTE + 4 * i:#x} \n mov [ebx], eax \n "
+        f"mov ebx, {place:#x} \n invlpg [ebx]"
+        for i, place in enumerate(places)
+    )
+    source = f"""
+        xor  esi, esi
+        {reads}
+        mov  dword ptr [DATA], esi
+        push cs
+        push after
+        jmp  far {CODE16:#x}:sixteen - CODE
+    sixteen:
+        {code16(moves)}
+        .byte 0x66
+        retf
+    after:
+        mov  ecx, {EMULATED_RUN}
+    until_the_monitor_looks_again:
+        loop until_the_monitor_looks_again
+        xor  esi, esi
+        {reads}
+        mov  dword ptr [DATA + 4], esi
+        int  0x31
+    """
+    done = agree(
+        kernel(
+            source,
+            gdt={CODE16: descriptor(CODE, 0xFFFF, 0x009B)},
+            pages=dict.fromkeys(places, ONE | ALL),
+            memory={TWO + (i << 12): bytes([i + 2]) for i in range(count)} | {ONE: b"\x01"},
+        )
+    )
+    assert done.bare.dword(DATA) == count
+    assert done.bare.dword(DATA + 4) == sum(range(2, count + 2))
+    assert done.translate.kinds["emulated"] > 5 * count
