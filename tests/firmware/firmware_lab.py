@@ -8,7 +8,6 @@ from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine, Outcome
-from monitor.guests.linux import GUESTS as GUESTS
 
 REAL_ORIGIN = 0x7C00
 ORIGIN = 0x100000

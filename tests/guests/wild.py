@@ -40,7 +40,7 @@ from monitor.pair import Pair
 
 MEMORY_MB = 2
 INSTRUCTIONS = 4000
-PATIENCE = 40  # turns of the machine's loop without an instruction completed
+STAYS = 40  # turns of the machine's loop without an instruction completed
 STRIDE = 100  # instructions between two comparisons of the processors
 TURN = 50  # instructions of a turn
 MODES = ("bare", "translate")
@@ -73,7 +73,7 @@ def live(machine: Machine, instructions: int = INSTRUCTIONS) -> Outcome:
     def look() -> None:
         count = machine.processor.count()
         seen[:] = [count, seen[1] + 1] if count == seen[0] else [count, 0]
-        if seen[1] > PATIENCE:
+        if seen[1] > STAYS:
             machine.stop()
 
     machine.loop.on_turn = look
