@@ -277,6 +277,8 @@ class Interp(Cpu):
         self.icount_end = (self.icount_end - cut) & M64
         if ticks > cut and self.io_left:
             self.recheck = 1  # the time ends within the block, which is paid for
+        elif self.budget == 0 and self.io_begun:
+            self.recheck = 1  # or would, behind the block, in the middle of an instruction
 
     def step_past(self, watchpoints: bool = False) -> int:
         """Run one instruction although run() stopped before it; `watchpoints`: for one, too."""
