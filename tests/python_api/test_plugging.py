@@ -234,6 +234,19 @@ def test_what_a_function_raises_comes_out_of_run(mode: str) -> None:
 
 
 @modes
+def test_what_a_function_raises_at_a_breakpoint_comes_out_of_run(mode: str) -> None:
+    machine = Machine(memory_mb=4, mode=mode)
+    machine.devices.plug_ports(PORT, 1, read=lambda offset, size: 1 // 0)
+    machine.load_flat(asm("mov edx, 0x300; in al, dx; inc ebx; hlt"), ORIGIN)
+    machine.add_breakpoint(ORIGIN + 5)
+    assert machine.run(timeout=30).kind == "address"
+    with pytest.raises(ZeroDivisionError):
+        machine.step()
+    assert (machine.instructions, machine.registers["eip"]) == (2, ORIGIN + 6)
+    assert machine.run(timeout=30).kind == "stuck"
+
+
+@modes
 def test_what_a_memory_device_raises_comes_out_soon(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
     machine.devices.plug_memory(0xFED00000, 4, write=lambda offset, size, value: 1 // (value - 50))
