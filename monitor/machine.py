@@ -358,6 +358,7 @@ class Machine:
             self.processor.forget_code()  # of the guest before
         self._loaded = True
         self.loop.halted = False
+        self._guest_calls.forget()
         try:
             start_at(self.processor.ideal, start, self.read_memory)
         finally:
@@ -381,6 +382,7 @@ class Machine:
         self.board.reset()
         self.processor.ideal.reset()
         self.loop.halted = False
+        self._guest_calls.forget()
         self.processor.restarted()
 
     # --- running ------------------------------------------------------------------------
