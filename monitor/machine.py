@@ -357,6 +357,7 @@ class Machine:
         if self._loaded or self.processor.count():
             self.processor.forget_code()  # of the guest before
         self._loaded = True
+        self.board.ended = None
         self.loop.halted = False
         self._guest_calls.forget()
         try:

@@ -24,6 +24,18 @@ def test_the_new_code_is_run(mode: str, ran: int) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_machine_whose_guest_has_ended_runs_the_new_one(mode: str) -> None:
+    machine = Machine(memory_mb=2, mode=mode)
+    for status in (1, 2):
+        code = assemble(f"mov al, {status}; out 0xf4, al; jmp $", ORIGIN)
+        machine.load_flat(code, ORIGIN)
+        assert machine.run(timeout=60).status == 2 * status + 1
+    assert machine.instructions == 4
+    machine.load_flat(assemble("cli; hlt", ORIGIN), ORIGIN)
+    assert machine.run(timeout=60).kind == "stuck"
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("again", ["load", "reset"])
 def test_a_hypercall_of_the_old_guest_is_not_answered(mode: str, again: str) -> None:
     machine = Machine(memory_mb=2, mode=mode)
