@@ -27,7 +27,7 @@ def test_the_new_code_is_run(mode: str, ran: int) -> None:
 def test_a_machine_whose_guest_has_ended_runs_the_new_one(mode: str) -> None:
     machine = Machine(memory_mb=2, mode=mode)
     for status in (1, 2):
-        code = assemble(f"mov al, {status}; out 0xf4, al; jmp $", ORIGIN)
+        code = assemble(f"mov al, {status}; out 0xf4, al; l: jmp l", ORIGIN)
         machine.load_flat(code, ORIGIN)
         assert machine.run(timeout=60).status == 2 * status + 1
     assert machine.instructions == 4
