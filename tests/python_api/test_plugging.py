@@ -282,3 +282,21 @@ def test_memory_that_is_taken() -> None:
     machine.roms.add(0xC8000, b"rom")
     with pytest.raises(UserError, match="a ROM is at 0xc8000"):
         machine.devices.plug_memory(0xC8800, 4)
+
+
+def test_a_device_is_not_plugged_in_by_half() -> None:
+    class Both:
+        name = "both"
+
+        def read_port(self, offset: int, size: int) -> int:
+            return 0
+
+        def write_port(self, offset: int, size: int, value: int) -> None: ...
+
+        read_memory, write_memory = read_port, write_port
+
+    machine = Machine(memory_mb=4)
+    machine.devices.plug_memory(HIGH, 16, name="the first")
+    with pytest.raises(UserError, match="the first"):
+        machine.devices.plug(Both(), range(PORT, PORT + 4), range(HIGH + 8, HIGH + 9))
+    assert machine.devices.bus.owner_of(PORT) is None
