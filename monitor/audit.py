@@ -48,11 +48,13 @@ class Audit:
         before = ideal.save_state()
         saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         ideal.set_icount(count)
-        ideal.step_past()  # also where there is a breakpoint
-        wanted = self._visible(windows)
-        ideal.restore_state(before)
-        for at, data in zip(windows.values(), saved, strict=True):
-            self.memory.write(at, data)
+        try:
+            ideal.step_past()  # also where there is a breakpoint
+            wanted = self._visible(windows)
+        finally:  # a device of the embedder's may have raised
+            ideal.restore_state(before)
+            for at, data in zip(windows.values(), saved, strict=True):
+                self.memory.write(at, data)
         self.engine.set_icount(count)
         self.engine.cr0 |= HOST_CR0  # SMSW shows it; nothing else that is critical looks at it
         if self.engine.step_past(watchpoints=True) != EXIT_BUDGET:

@@ -355,7 +355,9 @@ class Machine:
         if self._loaded or self.processor.count():
             self.processor.forget_code()  # of the guest before
         self._loaded = True
+        self.board.ended = None
         self.loop.halted = False
+        self._guest_calls.forget()
         try:
             start_at(self.processor.ideal, start, self.read_memory)
         finally:
@@ -379,6 +381,7 @@ class Machine:
         self.board.reset()
         self.processor.ideal.reset()
         self.loop.halted = False
+        self._guest_calls.forget()
         self.processor.restarted()
 
     # --- running ------------------------------------------------------------------------

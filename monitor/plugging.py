@@ -58,6 +58,8 @@ class Devices:
         """
         if memory is not None:
             self._check_memory(memory)
+            if ports is not None and self.bus.memory_in(memory.start, len(memory)):
+                ports = None  # the claim of memory fails, and nothing shall be plugged in by half
         try:
             if ports is not None:
                 self.bus.claim_ports(ports.start, len(ports), device)  # type: ignore[arg-type]

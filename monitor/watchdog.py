@@ -168,7 +168,10 @@ class _Patrol:
         self.restart()
 
     def restart(self) -> None:
-        """As new; after a fork there is no thread, and the lock may be anybody's."""
+        """As new; after a fork there is no thread, and the lock may be anybody's.
+
+        A run that forked goes on in the child with the limit that its loop looks at alone.
+        """
         self._change = threading.Condition()
         self._watches: list[_Watch] = []
         self._thread: threading.Thread | None = None
@@ -187,7 +190,8 @@ class _Patrol:
 
     def remove(self, watch: _Watch) -> None:
         with self._change:
-            self._watches.remove(watch)
+            if watch in self._watches:  # else this is a process that was forked in between
+                self._watches.remove(watch)
             watch.end()
 
     def watches_of(self, thread: int) -> list[_Watch]:

@@ -110,6 +110,7 @@ def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
     c.eip = op.eip
     c.io_icount = icount_at(c, op)
     c.io_left = op.left if op.rep else op.left - op.counted  # a REP comes again itself
+    c.io_begun = 1 if op.need > op.left else 0
     if c.dr_armed & ARMED_IO:
         io_breakpoint(c, port, size)
     return 0

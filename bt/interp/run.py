@@ -259,10 +259,14 @@ class Interp(Cpu):
         with nogil:
             reason = run_loop(self)
         if self.host_error is not None:
-            error = self.host_error
-            self.host_error = None
-            raise error
+            self._raise_again()
         return reason
+
+    def _raise_again(self) -> None:
+        """What a device callback raised comes out here."""
+        error = self.host_error
+        self.host_error = None
+        raise error
 
     def wait(self, ticks: int) -> None:
         """From a callback of the bus: the access takes as long as `ticks` instructions.
@@ -278,9 +282,14 @@ class Interp(Cpu):
         self.icount_end = (self.icount_end - cut) & M64
         if ticks > cut and self.io_left:
             self.recheck = 1  # the time ends within the block, which is paid for
+        elif self.budget == 0 and self.io_begun:
+            self.recheck = 1  # or would, behind the block, in the middle of an instruction
 
     def step_past(self, watchpoints: bool = False) -> int:
-        """Run one instruction although run() stopped before it; `watchpoints`: for one, too."""
+        """Run one instruction although run() stopped before it; `watchpoints`: for one, too.
+
+        Raises again what a device callback raised.
+        """
         self.icount_end = (icount_now(self) + 1) & M64
         self.budget = 1
         self.recheck = 0
@@ -291,6 +300,8 @@ class Interp(Cpu):
         reason: i32 = run_loop(self)
         self.passing = 0
         self.wp_pass = 0
+        if self.host_error is not None:
+            self._raise_again()
         return reason
 
     def interrupt(self, vector: int) -> int:
@@ -615,10 +626,11 @@ class Interp(Cpu):
         intr = self.intr
         self.intr = 0
         self.call_answered = 1
-        reason: i32 = self.step_past()
-        self.call_answered = 0
-        self.intr = intr
-        return reason
+        try:
+            return self.step_past()
+        finally:
+            self.call_answered = 0
+            self.intr = intr
 
     def survey(self, pa: int, eip: int, available: int, most: int) -> list[tuple[int, ...]]:
         """Decode up to `most` instructions of guest code at pa, as far as `available` bytes go.

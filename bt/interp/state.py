@@ -491,6 +491,7 @@ class Cpu:
     tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
     io_icount: u64  # instructions completed before the port access under way
     io_left: u32  # how many of its block are still to come, paid for already
+    io_begun: u32  # 1: the block begins one more, which ends in the next and is not paid for
     kept: i64  # budget kept aside while a single instruction is looked at (step_watched)
     nmi_pending: u32  # an edge of the NMI pin that was not delivered yet; the embedder's to look at
     nmi_blocked: u32  # from the delivery of an NMI until IRET

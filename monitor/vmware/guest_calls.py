@@ -123,6 +123,11 @@ class GuestCalls:
         except CallbackFailed as failure:
             return Outcome("callback", detail=str(failure))
 
+    def forget(self) -> None:
+        """There is another guest, or it begins again: nobody waits for an answer."""
+        self._call = None
+        self.hypercalls.waiting = None
+
     def _answer(self, exit_: VmwareExit | None) -> Outcome | None:
         if exit_ is None:
             return Outcome("vmware", detail="a hypercall waits for its answer")

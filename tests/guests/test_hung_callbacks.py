@@ -272,3 +272,18 @@ def test_after_a_fork_there_is_a_watchdog_too() -> None:
         signal.alarm(int(PATIENCE))  # ends it in any case
         os._exit(42 if "a device's timer" in machine.run(timeout=LIMIT).detail else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+
+
+def test_a_fork_within_a_run() -> None:
+    """The run goes on in both processes."""
+    machine = machine_with("bare", "nop; cli; hlt")
+    children: list[int] = []
+    machine.hooks.on_address(AT + 1, lambda: children.append(os.fork()))
+    kind = ""
+    try:
+        kind = machine.run(timeout=LIMIT).kind
+    finally:
+        if children == [0]:
+            os._exit(42 if kind == "stuck" else 1)
+    assert kind == "stuck"
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 42

@@ -24,6 +24,38 @@ def test_the_new_code_is_run(mode: str, ran: int) -> None:
             assert machine.registers["eax"] == value
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_machine_whose_guest_has_ended_runs_the_new_one(mode: str) -> None:
+    machine = Machine(memory_mb=2, mode=mode)
+    for status in (1, 2):
+        code = assemble(f"mov al, {status}; out 0xf4, al; l: jmp l", ORIGIN)
+        machine.load_flat(code, ORIGIN)
+        assert machine.run(timeout=60).status == 2 * status + 1
+    assert machine.instructions == 4
+    machine.load_flat(assemble("cli; hlt", ORIGIN), ORIGIN)
+    assert machine.run(timeout=60).kind == "stuck"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("again", ["load", "reset"])
+def test_a_hypercall_of_the_old_guest_is_not_answered(mode: str, again: str) -> None:
+    machine = Machine(memory_mb=2, mode=mode)
+    machine.enable("X86_VMWARE_HYPERCALL", "all")
+    machine.load_flat(assemble("mov eax, 7; vmcall", ORIGIN), ORIGIN)
+    assert machine.run(timeout=60).kind == "vmware"
+    if again == "load":
+        machine.load_flat(assemble("hlt", ORIGIN), ORIGIN, registers={"eax": 5})
+    else:
+        machine.reset()
+        machine.roms.add(0xFF000, b"\xf4" * 0x1000)
+        machine.set_register("cs", 0xF000)  # base F0000, as there is nothing at the top
+    before = machine.registers
+    assert machine.vmware_exit is None
+    assert machine.run(timeout=60).kind == "stuck"
+    assert machine.registers == before | {"eip": before["eip"] + 1}
+    assert machine.instructions == 2
+
+
 def test_the_first_guest_costs_no_flush() -> None:
     machine = Machine(memory_mb=2, mode="translate")
     machine.load_flat(b"\xf4", ORIGIN)

@@ -226,6 +226,19 @@ def test_what_a_function_raises_comes_out_of_run(mode: str) -> None:
 
 
 @modes
+def test_what_a_function_raises_at_a_breakpoint_comes_out_of_run(mode: str) -> None:
+    machine = Machine(memory_mb=4, mode=mode)
+    machine.devices.plug_ports(PORT, 1, read=lambda offset, size: 1 // 0)
+    machine.load_flat(asm("mov edx, 0x300; in al, dx; inc ebx; hlt"), ORIGIN)
+    machine.add_breakpoint(ORIGIN + 5)
+    assert machine.run(timeout=30).kind == "address"
+    with pytest.raises(ZeroDivisionError):
+        machine.step()
+    assert (machine.instructions, machine.registers["eip"]) == (2, ORIGIN + 6)
+    assert machine.run(timeout=30).kind == "stuck"
+
+
+@modes
 def test_what_a_memory_device_raises_comes_out_soon(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
     machine.devices.plug_memory(0xFED00000, 4, write=lambda offset, size, value: 1 // (value - 50))
@@ -261,3 +274,21 @@ def test_memory_that_is_taken() -> None:
     machine.roms.add(0xC8000, b"rom")
     with pytest.raises(UserError, match="a ROM is at 0xc8000"):
         machine.devices.plug_memory(0xC8800, 4)
+
+
+def test_a_device_is_not_plugged_in_by_half() -> None:
+    class Both:
+        name = "both"
+
+        def read_port(self, offset: int, size: int) -> int:
+            return 0
+
+        def write_port(self, offset: int, size: int, value: int) -> None: ...
+
+        read_memory, write_memory = read_port, write_port
+
+    machine = Machine(memory_mb=4)
+    machine.devices.plug_memory(HIGH, 16, name="the first")
+    with pytest.raises(UserError, match="the first"):
+        machine.devices.plug(Both(), range(PORT, PORT + 4), range(HIGH + 8, HIGH + 9))
+    assert machine.devices.bus.owner_of(PORT) is None

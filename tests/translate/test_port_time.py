@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import pytest
 from kernel_lab import CODE, DATA, Kernel, agree, agree_all_along, code16, descriptor, look, make
+from patience import PATIENCE
 from test_interrupts import TIMER
+
+from bt.assembler import assemble
+from monitor import Machine
+
+ORIGIN = 0x100000
 
 CYCLE = 200  # ticks of the TSC in a microsecond, and instructions that did not run in it
 EVERY_PORT_OPEN = {0x2000 + 0x68: bytes(0x20)}
@@ -222,3 +228,47 @@ here:
     assert done.vectors == [0x20]
     assert done.log[0].eip == kernel.symbol("here")
     assert done.log[0].eflags & 0x10000
+
+
+STUBS = """
+    push 0
+    pop  eax
+    mov  dword ptr fs:[0x5000], eax
+    mov  dword ptr gs:[0x5000], eax
+    jmp  again
+again:
+    out  0x80, al
+    {nops}
+    .rept 7
+    inc  dword ptr gs:[0x5000]
+    mov  edx, dword ptr fs:[0x5000]
+    .endr
+    cli
+    hlt
+"""
+
+
+@pytest.mark.parametrize("nops", range(19, 26))
+def test_the_time_never_ends_in_the_middle_of_a_stub(nops: int) -> None:
+    """Not even where the engine's block does: an increment is completed, or has changed nothing.
+
+    An interrupt that is delivered then returns to EIP.
+    """
+    code = assemble(STUBS.format(nops="nop \n" * nops), ORIGIN)
+    increment = assemble("inc dword ptr gs:[0x5000]")
+    places = [ORIGIN + at for at in range(len(code)) if code.startswith(increment, at)]
+    ends = set()
+
+    def check() -> None:
+        eip = machine.registers["eip"]
+        ends.add(eip)
+        done = int.from_bytes(machine.read_memory(0x5000, 4), "little")
+        assert done == sum(place < eip for place in places), hex(eip)
+
+    for later in range(nops, nops + 15):
+        machine = Machine(memory_mb=4, mode="translate")
+        machine.load_flat(code, ORIGIN, esp=0x90000)
+        machine.loop.most, machine.loop.steady = 6 + CYCLE + later, True
+        machine.loop.on_turn = check
+        assert machine.run(timeout=PATIENCE).kind == "stuck"
+    assert len(ends) > 3
