@@ -92,8 +92,8 @@ __all__ = [
 EXITS = {
     EXIT_BUDGET: "the budget is spent: exactly so many guest instructions have completed",
     EXIT_EXCEPTION: "the instruction at EIP faulted: `fault_vector`, `fault_error` (0 where the "
-    "vector has none), `cr2` for a page fault unless `traced`; it has not completed, and the budget "
-    "had room for it",
+    "vector has none), `cr2` for a page fault unless `traced`; it has not completed, and there was "
+    "budget for it",
     EXIT_SOFTINT: "INT n, INT3, INTO or INT1 at EIP: `exit_arg` is n; it has not completed",
     EXIT_BREAKPOINT: "EIP is at a stop, or at a critical instruction that is audited",
     EXIT_IO: "a port access set `recheck`: it has completed, EIP is behind it; or a REP "

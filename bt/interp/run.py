@@ -19,6 +19,7 @@ from bt.interp.dialect import (
     alloc8,
     alloc64,
     i32,
+    i64,
     inline,
     keep,
     nogil,
@@ -374,7 +375,7 @@ class Interp(Cpu):
         self.cr2 = keep
         if found < 0:
             return -1
-        closed: i64 = ~self.a20_mask & M32  # the address line that the gate holds at 0, if it does
+        closed: i64 = ~self.a20_mask & M32  # the address line that the gate holds at 0
         return found & ~(closed << 8)
 
     def read_physical(self, pa: int, size: int) -> int:
