@@ -48,7 +48,6 @@ class TrappingProcessor(VirtualProcessor):
         reason = engine.run(budget)
         self.account("direct", engine.icount())
         engine.give_registers(self.ideal)
-        engine.give_null_segments(self.ideal)
         if self.not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_BREAKPOINT:

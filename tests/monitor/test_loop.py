@@ -273,6 +273,11 @@ def test_the_tsc_wraps_in_sixty_four_bits(bench: Bench) -> None:
     found = [None, Outcome("until")]
     bench.run(check=lambda: found.pop(0))
     assert bench.cpu.ideal.tsc_offset == 5
+    bench.cpu.ideal.tsc_offset = -50 & (1 << 64) - 1
+    bench.board.deadline = 100
+    found = [None, Outcome("until")]
+    bench.run(check=lambda: found.pop(0))
+    assert bench.cpu.ideal.tsc_offset == (1 << 64) - 40, "all of its bits count"
 
 
 @pytest.mark.parametrize(

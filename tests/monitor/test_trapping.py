@@ -8,6 +8,8 @@ import pytest
 from kernel_lab import CODE, DATA, Kernel, raw, run
 from monitor_lab import ORIGIN, flat, lab
 
+from bt.contract import EXIT_BUDGET
+
 PATCHED = "mov dword ptr [RESUME], next \n"
 
 
@@ -161,6 +163,42 @@ def test_budgets_hold() -> None:
         one.step()
         assert one.cpu.count() == done
     assert one.reg("eax") == 8
+
+
+def test_every_exit_goes_on_with_the_run() -> None:
+    """run() comes back when the budget is spent, whatever happened on the way."""
+    source = f"""
+    again:
+        inc  eax
+        pushfd
+        pop  ecx
+        mov  ecx, cs
+        mov  edx, cr0
+        mov  ebx, [DATA]
+        add  dword ptr [touch + 2], 0x1000
+    touch:
+        mov  esi, [{DATA:#x}]
+        cmp  esi, 0
+        jmp  again
+    """
+    for paging in (False, True):
+        one = lab(Kernel(source, paging=paging), "trap")
+        for budget in (1, 7, 100, 1000):
+            before = one.cpu.count()
+            assert one.cpu.run(budget) == EXIT_BUDGET
+            assert one.cpu.count() == before + budget
+        exits = one.machine.statistics()["exits"]
+        assert exits["shadow fill"] > 10 and exits["critical, silent"] > 10 and exits["#GP"] > 10
+
+
+def test_the_kernels_pages_are_the_kernels() -> None:
+    """Its own pages are filled with its own rights, and its code is not searched."""
+    source = f"mov eax, [{0x180000:#x}] \n mov [{0x180000:#x}], eax \n int 0x31"
+    pages = {0x180000: 0x110003}
+    done = trapped(source, paging=True, pages=pages)
+    assert "#PF" not in done.exits
+    shadow = done.machine.statistics()["shadow"]
+    assert (shadow["pages_clean"], shadow["pages_audited"]) == (0, 0)
 
 
 def test_null_selectors_come_back() -> None:
