@@ -39,7 +39,7 @@ def main() -> int:
         return 2
     names = set(wanted.files) or names
     if wanted.one:
-        _one_target(chosen[0], chosen[0].mutants(names, wanted.sample), wanted.again)
+        _one_target(chosen[0], _wanted(chosen[0], names, wanted))
         return 0
     known = explained()
     for target in chosen:
@@ -47,6 +47,14 @@ def main() -> int:
     lines = [line for line in report.load().values() if line.file in names]
     print(report.table(lines))
     return 1 if any(line.fate == SURVIVED for line in lines) else 0
+
+
+def _wanted(target: Target, files: set[str], wanted: argparse.Namespace) -> list[Mutant]:
+    """A target's mutants; with --again those that were run before and not caught."""
+    if not wanted.again:
+        return target.mutants(files, wanted.sample)
+    lived = {key for key, line in report.load().items() if line.fate != CAUGHT}
+    return [mutant for file in sorted(files) for mutant in mutants(file) if mutant.key in lived]
 
 
 def _arguments() -> argparse.Namespace:
@@ -101,7 +109,7 @@ def _line(found: dict[str, object], known: list[Explained]) -> Line:
 # --- one target, in its own process ---------------------------------------------------------
 
 
-def _one_target(target: Target, mutants: list[Mutant], again: bool) -> None:
+def _one_target(target: Target, mutants: list[Mutant]) -> None:
     """Print a line of JSON for each mutant."""
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -114,9 +122,6 @@ def _one_target(target: Target, mutants: list[Mutant], again: bool) -> None:
         output.write(json.dumps(data) + "\n")
         output.flush()
 
-    if again:
-        last = report.load()
-        mutants = [m for m in mutants if m.key not in last or last[m.key].fate != CAUGHT]
     for mutant in _in_place(target, mutants, tell):
         tell(anew(mutant, list(target.tests)))
 

@@ -312,6 +312,20 @@ def test_a_long_emulated_stretch_is_left_when_it_is_over() -> None:
     assert done.translate.kinds["translated"] >= 9
 
 
+@pytest.mark.parametrize("mode", ["bare", "translate", "trap"])
+@pytest.mark.parametrize("code", ["pushfd", "push cs", "sgdt [{0:#x}]", "mov [{0:#x}], ds"])
+def test_watchpoints_see_critical_instructions(mode: str, code: str) -> None:
+    """Whoever runs them: the witness of trap mode, a stub, the ideal processor."""
+    place = 0x8800
+    source = f"mov esp, {place + 4:#x} \n nop \n {code.format(place)} \n nop \n here: jmp here"
+    one = lab(Kernel(source), mode)
+    one.machine.add_watchpoint(place, 4, "write")
+    before = one.machine.instructions
+    assert one.cpu.run(0) == EXIT_BUDGET
+    assert one.machine.run(max_instructions=100).kind == "watchpoint"
+    assert one.machine.instructions == before + 3
+
+
 # --- the loop -----------------------------------------------------------------------------------
 
 

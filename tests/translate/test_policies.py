@@ -149,6 +149,13 @@ def test_segments_that_are_not_the_guests_there(code: str, copied: bool, context
     assert (made[0] == EXITS) == (not copied)
 
 
+@pytest.mark.parametrize("number", range(8))
+def test_control_registers_that_are_none_are_the_monitors(number: int) -> None:
+    lab = Listing(CONTEXTS[0], bytes([0x0F, 0x20, 0xC1 | number << 3, 0xF4]))
+    exits = lab.cache.code(lab.block.start, lab.block.start + 1)[0] == EXITS
+    assert exits == (number not in (0, 2, 3, 4))
+
+
 def test_user_code_may_copy_what_opens_no_window() -> None:
     lab = Listing(CONTEXTS[1], b"\x9d\xf4", translated=False)
     lab.translator = Translator(lab.cache, lab._mark, ("window",))
