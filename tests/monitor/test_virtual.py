@@ -306,10 +306,13 @@ def test_rf_and_tf_are_passed_by_one_emulated_instruction(flag: int) -> None:
     assert done.translate.kinds["translated"] > 1000
 
 
-def test_a_long_emulated_stretch_is_left_when_it_is_over() -> None:
-    """16-bit code runs in the ideal processor, and only that."""
-    done = agree("mov ecx, 9 \n again: loop again \n int 0x31")
-    assert done.translate.kinds["translated"] >= 9
+def test_emulated_code_runs_in_long_stretches() -> None:
+    """Not one instruction at a time, which would count as a turn each."""
+    one = lab(Kernel("jmp far 0x38:on \n on: inc eax \n jmp on", gdt={0x38: STRANGE}))
+    one.step()
+    assert one.cpu.run(20_000) == EXIT_BUDGET
+    assert one.reg("eax") == 10_000
+    assert one.machine.statistics()["by_kind"]["emulated"] >= 20_000
 
 
 @pytest.mark.parametrize("mode", ["bare", "translate", "trap"])

@@ -58,6 +58,8 @@ def test_policies_are_found_by_opcode_and_by_reg(user: bool) -> None:
     assert (named[0xFF * 8 + 2], named[0xFF * 8 + 4]) == ("CALL", "JMP")
     assert named[(0x100 + 0xA2) * 8] == "CPUID"
     assert 0xFF * 8 + 7 not in named
+    group = [named.get(0x101 * 8 + reg) for reg in range(8)]
+    assert group == ["SGDT", "SIDT", "LGDT", "LIDT", "SMSW", None, "LMSW", "INVLPG"]
     assert all(policy_of(row, user) == policy for policy, row in table.values())
 
 
