@@ -10,10 +10,11 @@ from loader_images import MIB, FakeMemory, bzimage, elf, multiboot_header, refus
 
 from monitor.config import MAX_MEMORY_MB
 from monitor.errors import UserError
-from monitor.loaders import cpio, elf_file, flat, linux, multiboot
+from monitor.loaders import cpio, elf_file, flat, images, linux, multiboot
 from monitor.loaders.plan import HOLE_END, HOLE_START, Plan, more_memory
 from monitor.loaders.setup_header import HEADER_MAX, check_signature, parse
 from monitor.loaders.source import Image
+from monitor.loaders.start import GENERAL, StartState, check_registers
 
 # --- plans ----------------------------------------------------------------------------------------
 
@@ -74,6 +75,10 @@ def test_what_is_reserved_is_left_as_it_was() -> None:
 def test_where_real_mode_code_starts(address: int, cs: int, ip: int) -> None:
     start = flat.load(FakeMemory(), b"\xf4", address, real_mode=True)
     assert (start.registers["cs"], start.eip, start.code_selector) == (cs, ip, cs)
+    assert (start.esp, start.data_selector) == (0x7C00, 0)
+    chosen = {"ds": 5, "esp": 0x100}
+    start = flat.load(FakeMemory(), b"\xf4", address, real_mode=True, registers=chosen)
+    assert (start.esp, start.data_selector) == (0x100, 5)
 
 
 def test_the_reach_of_real_mode() -> None:
@@ -101,6 +106,69 @@ def test_only_segments_that_are_loaded_are_loaded() -> None:
     struct.pack_into("<I", image, 52 + 32, 4)  # PT_NOTE
     file = elf_file.parse(Image("kernel", bytes(image)))
     assert [segment.paddr for segment in file.loadable] == [0x100000]
+
+
+def with_sections(*sections: tuple[int, int, int, int]) -> bytes:
+    """An ELF file of sections: type, flags, address, size; each one's bytes are its number."""
+    names = b"\0" + b"".join(b".s%d\0" % n for n in range(len(sections)))
+    head = bytearray(elf([], 0))
+    body, table = b"", b""
+    for number, (kind, flags, address, size) in enumerate(sections):
+        at = len(head) + len(body)
+        body += bytes([number]) * (0 if kind == 8 else size)
+        table += struct.pack("<10I", 1 + 4 * number, kind, flags, address, at, size, 0, 0, 1, 0)
+    at = len(head) + len(body)
+    table += struct.pack("<10I", 0, 3, 0, 0, at, len(names), 0, 0, 1, 0)
+    struct.pack_into("<I", head, 32, at + len(names))  # e_shoff
+    struct.pack_into("<HHH", head, 46, 40, len(sections) + 1, len(sections))
+    return bytes(head) + body + names + table
+
+
+def test_code_is_what_sections_say() -> None:
+    """Executable ones that have bytes in the file (type 8, NOBITS, has none)."""
+    rows = ((1, 4, 0x1000, 3), (1, 2, 0x2000, 3), (8, 4, 0x3000, 3), (1, 6, 0x4000, 1))
+    regions = images.code_regions(with_sections(*rows))
+    assert [(r.name, r.address, r.code) for r in regions] == [
+        (".s0", 0x1000, b"\0\0\0"), (".s3", 0x4000, b"\3"),
+    ]  # fmt: skip
+
+
+def test_a_section_may_not_end_behind_the_file() -> None:
+    whole = bytearray(with_sections((1, 4, 0x1000, 3)))
+    struct.pack_into("<I", whole, whole.index(struct.pack("<II", 1, 1)) + 20, 0x10000)
+    with pytest.raises(UserError, match="truncated"):
+        elf_file.parse(Image("x", bytes(whole)))
+
+
+def test_sections_without_names() -> None:
+    whole = bytearray(with_sections((1, 4, 0x1000, 3)))
+    struct.pack_into("<H", whole, 50, 99)  # e_shstrndx
+    file = elf_file.parse(Image("x", bytes(whole)))
+    assert [section.name for section in file.sections] == ["", ""]
+
+
+def test_five_bytes_say_that_a_file_is_of_64_bits() -> None:
+    with pytest.raises(UserError, match="64"):
+        elf_file.parse(Image("x", b"\x7fELF\2"))
+
+
+def test_what_is_raw_lies_at_0_in_32_bits() -> None:
+    region = images.code_regions(b"\x90\xc3")[0]
+    assert (region.name, region.address, region.code, region.bits) == ("raw", 0, b"\x90\xc3", 32)
+
+
+@pytest.mark.parametrize("name", ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip",
+                                  "eflags"])  # fmt: skip
+def test_registers_to_start_with(name: str) -> None:
+    assert check_registers({name: 0xFFFFFFFF}, GENERAL) == {name: 0xFFFFFFFF}
+    with pytest.raises(UserError, match="32 bits"):
+        check_registers({name: 1 << 32}, GENERAL)
+
+
+def test_a_start_that_says_nothing_is_at_0() -> None:
+    start = StartState(eip=1)
+    assert (start.esp, start.registers, start.protected, start.gdt) == (0, {}, True, None)
+    assert (start.code_selector, start.data_selector, start.code_base) == (0, 0, 0)
 
 
 # --- Linux ----------------------------------------------------------------------------------------
@@ -137,6 +205,53 @@ def test_fields_behind_the_headers_end_have_their_defaults(jump: int, known: boo
     header = parse(Image("vmlinuz", bytes(image)))
     assert header.init_size == (0x123000 if known else 0)
     assert HEADER_MAX >= header.end == 0x202 + jump
+
+
+@pytest.mark.parametrize("version", range(0x202, 0x20D))
+def test_fields_that_a_version_does_not_have(version: int) -> None:
+    made = bytearray(bzimage(version=version, initrd_addr_max=0x12345678, payload=(7, 9)))
+    header = parse(Image("vmlinuz", bytes(made)))
+    assert header.initrd_addr_max == (0x12345678 if version >= 0x203 else 0x37FFFFFF)
+    assert (header.kernel_alignment, header.relocatable) == (
+        (0x10000, True) if version >= 0x205 else (0x1000, False)
+    )
+    assert header.cmdline_size == (2047 if version >= 0x206 else 255)
+    assert header.payload == ((7, 9) if version >= 0x208 else (0, 0))
+    assert (header.pref_address, header.init_size) == (
+        (0x200000, 0x100000) if version >= 0x20A else (0x100000, 0)
+    )
+
+
+def test_no_alignment_is_that_of_a_page() -> None:
+    made = bytearray(bzimage())
+    struct.pack_into("<I", made, 0x230, 0)
+    assert parse(Image("vmlinuz", bytes(made))).kernel_alignment == 0x1000
+
+
+def test_a_command_line_of_the_most_bytes() -> None:
+    """What the kernel takes, or the room that there is for it."""
+    for size, most in ((255, 255), (1 << 20, linux.STACK_TOP - 0x11000 - 0x1000)):
+        image = bzimage(cmdline_size=size)
+        memory = FakeMemory()
+        linux.load(memory, image, cmdline="x" * most)
+        assert memory.string(memory.word(0x10000 + 0x228)) == "x" * most
+        words = refused(linux.load, FakeMemory(), image, cmdline="x" * (most + 1))
+        assert f"at most {most}" in words
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [(0x205, "too few"), (0x206, "no 'HdrS'"), (0x211, "no 'HdrS'")],
+)
+def test_how_much_of_a_kernel_there_must_be(length: int, words: str) -> None:
+    data = bytearray(bzimage()[:length])
+    data[0x202:0x206] = b"Hdr?"[: max(0, length - 0x202)]
+    with pytest.raises(UserError, match=words):
+        check_signature(Image("x", bytes(data)))
+    whole = bzimage()
+    check_signature(Image("x", whole[:0x212]))
+    with pytest.raises(UserError, match="too few"):
+        check_signature(Image("x", whole[:0x211]))
 
 
 def test_a_file_that_ends_before_its_signature() -> None:
@@ -214,5 +329,6 @@ def test_an_archive_by_its_fields() -> None:
         "dev/null": stat.S_IFCHR | 0o666, "init": stat.S_IFREG | 0o755,
         "note": stat.S_IFREG | 0o644, "sh": stat.S_IFLNK | 0o777, "TRAILER!!!": 0,
     }  # fmt: skip
+    assert all(fields[9:11] == [0, 0] for name, (fields, _) in rows.items() if name[:4] != "dev/")
     assert rows["dev/console"][0][9:11] == [5, 1] and rows["dev/null"][0][9:11] == [1, 3]
     assert [rows[name][1] for name in ("init", "note", "sh")] == [b"#!", b"abcde", b"init"]

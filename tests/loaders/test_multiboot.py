@@ -189,7 +189,8 @@ def test_a_flag_above_sixteen_may_be_ignored() -> None:
 def test_a_checksum_counts_in_all_its_bits() -> None:
     for bit in (0, 31):
         wrong = bytearray(KERNEL)
-        wrong[8:12] = (int.from_bytes(KERNEL[8:12], "little") ^ 1 << bit).to_bytes(4, "little")
+        checksum = int.from_bytes(KERNEL[8:12], "little") + (1 << bit)
+        wrong[8:12] = (checksum & 0xFFFFFFFF).to_bytes(4, "little")
         assert "no Multiboot" in headerless(bytes(wrong))
 
 

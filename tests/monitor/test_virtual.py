@@ -21,7 +21,7 @@ from kernel_lab import (
 from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET, EXIT_IO
-from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN
+from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN, EXIT_WATCHPOINT
 from monitor.capabilities import X86_VMWARE_HYPERCALL
 from monitor.guests.small_kernel import TIMER
 
@@ -324,8 +324,8 @@ def test_watchpoints_see_critical_instructions(mode: str, code: str) -> None:
     one = lab(Kernel(source), mode)
     one.machine.add_watchpoint(place, 4, "write")
     before = one.machine.instructions
-    assert one.cpu.run(0) == EXIT_BUDGET
-    assert one.machine.run(max_instructions=100).kind == "watchpoint"
+    assert one.machine.run(max_instructions=0).kind == "instructions"
+    assert one.cpu.run(100) == EXIT_WATCHPOINT
     assert one.machine.instructions == before + 3
 
 

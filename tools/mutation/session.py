@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
-from tools.mutation.patching import Importer, exchange
+from tools.mutation.patching import Importer, exchange, forget_results
 
 PATIENCE = 4.0  # seconds of tests that one mutant is worth
 SECONDS_MORE = 3  # CPU seconds that a child may take beyond what its tests took without it
@@ -92,6 +92,8 @@ class Session:
     def _first_run(self, item: pytest.Item) -> None:
         """Which lines does a test reach, and how long does it take, watched?"""
         failed = item.session.testsfailed
+        for file in self._sources:
+            forget_results(file)  # else only the first test reaches what computes them
         begun = time.process_time()
         self._watch(self._reached.setdefault(item.nodeid, set()))
         _protocol(item)
