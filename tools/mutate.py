@@ -136,7 +136,7 @@ def _in_place(
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        session = Session(mutants, tell)
+        session = Session(mutants, tell, by_line=not target.pure)
         try:
             session.run(target.tests)
             for name in session.failing:

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -52,6 +52,7 @@ class Session:
 
     mutants: list[Mutant]
     report: Callable[[Result], None]
+    by_line: bool = True  # note the lines that a test reaches; else the functions: less to watch
     later: list[Mutant] = field(default_factory=list)  # to be imported
     failing: list[str] = field(default_factory=list)  # tests that fail without a mutant
     _items: list[pytest.Item] = field(default_factory=list)
@@ -111,6 +112,13 @@ class Session:
         def everywhere(frame: FrameType, event: str, argument: Any) -> Any:
             return watchers.get(frame.f_code.co_filename)
 
+        def calls(frame: FrameType, event: str, argument: Any) -> None:
+            code = frame.f_code
+            file = files.get(code.co_filename)
+            if file is not None and code not in seen:
+                seen.add(code)
+                lines.update((file, line) for _, _, line in code.co_lines() if line is not None)
+
         def watcher(file: str) -> Callable[[FrameType, str, Any], Any]:
             def in_file(frame: FrameType, event: str, argument: Any) -> Any:
                 lines.add((file, frame.f_lineno))
@@ -118,9 +126,12 @@ class Session:
 
             return in_file
 
-        watchers = {str(ROOT / file): watcher(file) for file in self._sources}
-        sys.settrace(everywhere)
-        threading.settrace(everywhere)
+        files = {str(ROOT / file): file for file in self._sources}
+        watchers = {path: watcher(file) for path, file in files.items()}
+        seen: set[CodeType] = set()
+        trace = everywhere if self.by_line else calls
+        sys.settrace(trace)
+        threading.settrace(trace)
 
     def _unwatch(self) -> None:
         sys.settrace(None)
