@@ -145,7 +145,7 @@ def test_the_board_ends_the_run_in_the_turn_that_ended_it(bench: Bench) -> None:
     bench.loop.on_turn = lambda: setattr(bench.board, "ended", end)
     checks = []
     assert bench.run(most=10**6, check=lambda: checks.append(1)) is end
-    assert (len(bench.cpu.budgets), len(checks)) == (1, 1)
+    assert (len(bench.cpu.budgets), len(checks), bench.board.due) == (1, 1, 1)
 
 
 def test_a_check_ends_the_run(bench: Bench) -> None:

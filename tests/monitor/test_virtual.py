@@ -408,6 +408,18 @@ def test_a_breakpoint_stops_once_each_time(mode: str, ring: int) -> None:
     assert one.cpu.run(1000) == EXIT_BUDGET
 
 
+def test_a_breakpoint_in_emulated_code_stops_once_each_time() -> None:
+    kernel = Kernel("jmp far 0x38:on \n on: nop \n inc eax \n jmp on", gdt={0x38: STRANGE})
+    one = lab(kernel)
+    stop = kernel.symbol("on") + 1
+    one.cpu.set_breakpoints({stop})
+    for rounds in range(4):
+        assert one.cpu.run(1000) == EXIT_BREAKPOINT
+        assert (one.reg("eip"), one.reg("eax")) == (stop, rounds)
+        assert one.cpu.run(1) == EXIT_BUDGET
+        assert one.reg("eip") == stop + 1
+
+
 def test_breakpoints_that_stay_cost_no_translation() -> None:
     one = flat("again: inc eax", "jmp again")
     one.cpu.set_breakpoints({ORIGIN + 0x100})
