@@ -100,7 +100,8 @@ class Session:
         _protocol(item)
         self._unwatch()
         self._took[item.nodeid] = time.process_time() - begun
-        gc.collect()  # a machine that is gone holds gigabytes of address space until then
+        if len(self._took) % 16 == 0:
+            gc.collect()  # a machine that is gone holds gigabytes of address space until then
         if item.session.testsfailed > failed:
             self.failing.append(item.nodeid)
             item.session.testsfailed = failed
