@@ -86,7 +86,7 @@ def _in_a_process(
         for text in process.stdout:
             line = _line(json.loads(text), known)
             lines[line.key] = line
-            if len(lines) % 100 == 0:
+            if len(lines) % 25 == 0:
                 report.save(list(lines.values()))
             if line.fate == SURVIVED:
                 print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  {line.after}"
