@@ -155,6 +155,14 @@ def test_a_check_ends_the_run(bench: Bench) -> None:
     assert bench.board.inputs == bench.board.due == 3, "input and timers come first, each turn"
 
 
+def test_a_check_that_finds_nothing_lifts_no_limit(bench: Bench) -> None:
+    assert bench.run(1000, check=lambda: None).kind == "instructions"
+    assert bench.run(1000, check=lambda: None, deadline=0.0).kind == "timeout"
+    bench.loop.stop()
+    assert bench.run(1000, check=lambda: None).kind == "stopped"
+    assert bench.cpu.budgets == [1000]
+
+
 def test_a_deadline_that_is_over_ends_the_run(bench: Bench) -> None:
     assert bench.run(deadline=0.0).kind == "timeout"
     assert bench.cpu.budgets == []

@@ -40,6 +40,14 @@ def test_user_code_is_right_whatever_its_flags(flags: int) -> None:
     assert done.kinds["direct"] > 300
 
 
+@pytest.mark.parametrize("flags", [0x202, 0x3202, 0x002])
+def test_user_code_does_not_reach_the_kernels_pages(flags: int) -> None:
+    source = PATCHED + f"mov eax, [{0x180000:#x}] \n next: inc ebx \n int 0x31"
+    pages = {0x180000: 0x110003}
+    done = trapped(source, ring=3, flags=flags, paging=True, pages=pages)
+    assert (done.vectors, done.log[0].error, done.registers["ebx"]) == ([14], 5, 1)
+
+
 def test_16_bit_code_is_emulated() -> None:
     from kernel_lab import code16, descriptor
 
