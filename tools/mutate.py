@@ -30,7 +30,7 @@ from tools.mutation.targets import Target, targets
 def main() -> int:
     wanted = _arguments()
     if wanted.table:
-        print(report.table(list(report.load().values())))
+        print(report.table([_explained(line, explained()) for line in report.load().values()]))
         return 0
     chosen = [each for each in targets() if not wanted.files or {*each.files} & {*wanted.files}]
     names = {file for target in chosen for file in target.files}
@@ -100,10 +100,15 @@ def _in_a_process(
 def _line(found: dict[str, object], known: list[Explained]) -> Line:
     caught = bool(found.pop("caught"))
     line = Line(**found, fate=CAUGHT if caught else SURVIVED)  # type: ignore[arg-type]
-    if caught:
-        return line
+    return _explained(line, known)
+
+
+def _explained(line: Line, known: list[Explained]) -> Line:
+    """The same, EXPLAINED if it lived and may."""
     reason = why(line.file, line.function, line.before, line.after, known)
-    return line if reason is None else Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
+    if line.fate == CAUGHT or reason is None:
+        return line
+    return Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
 
 
 # --- one target, in its own process ---------------------------------------------------------
