@@ -108,7 +108,7 @@ def policy_of(row: Instruction, user: bool) -> str:
         return body
     if not user and body in ("smsw", "str_e", "sldt", "mov_rc"):
         return "read_system"
-    if user and body in ("pushf", "popf"):
+    if body in FLAG_BODIES:  # the user's
         return "copy"
     return "emulate"
 

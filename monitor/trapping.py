@@ -48,20 +48,19 @@ class TrappingProcessor(VirtualProcessor):
         reason = engine.run(budget)
         self.account("direct", engine.icount())
         engine.give_registers(self.ideal)
-        engine.give_null_segments(self.ideal)
         if self.not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_BREAKPOINT:
             if self.at_stop():
                 return EXIT_NONE
             return self._witness()
-        if reason == EXIT_EXCEPTION and engine.fault_vector == VEC_PF:
-            if engine.fault_error & ACC_FETCH and self.shadow.run_anything(engine.cr2):
-                self.note("shadow fill", self.ideal.eip)
-                return EXIT_NONE
-            return self.engine_fault(user=False)
         if reason == EXIT_SOFTINT:
             return self.emulate(f"INT {engine.exit_arg:#x}")
+        assert reason == EXIT_EXCEPTION, f"engine left direct execution with reason {reason}"
+        fetch = engine.fault_vector == VEC_PF and engine.fault_error & ACC_FETCH
+        if fetch and self.shadow.run_anything(engine.cr2):
+            self.note("shadow fill", self.ideal.eip)
+            return EXIT_NONE
         return self.engine_fault(user=False)
 
     def _witness(self) -> int:

@@ -30,7 +30,7 @@ from tools.mutation.targets import Target, targets
 def main() -> int:
     wanted = _arguments()
     if wanted.table:
-        print(report.table(list(report.load().values())))
+        print(report.table([_explained(line, explained()) for line in report.load().values()]))
         return 0
     chosen = [each for each in targets() if not wanted.files or {*each.files} & {*wanted.files}]
     names = {file for target in chosen for file in target.files}
@@ -39,7 +39,7 @@ def main() -> int:
         return 2
     names = set(wanted.files) or names
     if wanted.one:
-        _one_target(chosen[0], chosen[0].mutants(names, wanted.sample), wanted.again)
+        _one_target(chosen[0], _wanted(chosen[0], names, wanted))
         return 0
     known = explained()
     for target in chosen:
@@ -47,6 +47,14 @@ def main() -> int:
     lines = [line for line in report.load().values() if line.file in names]
     print(report.table(lines))
     return 1 if any(line.fate == SURVIVED for line in lines) else 0
+
+
+def _wanted(target: Target, files: set[str], wanted: argparse.Namespace) -> list[Mutant]:
+    """A target's mutants; with --again those that were run before and not caught."""
+    if not wanted.again:
+        return target.mutants(files, wanted.sample)
+    lived = {key for key, line in report.load().items() if line.fate != CAUGHT}
+    return [mutant for file in sorted(files) for mutant in mutants(file) if mutant.key in lived]
 
 
 def _arguments() -> argparse.Namespace:
@@ -78,7 +86,7 @@ def _in_a_process(
         for text in process.stdout:
             line = _line(json.loads(text), known)
             lines[line.key] = line
-            if len(lines) % 100 == 0:
+            if len(lines) % 25 == 0:
                 report.save(list(lines.values()))
             if line.fate == SURVIVED:
                 print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  {line.after}"
@@ -92,16 +100,21 @@ def _in_a_process(
 def _line(found: dict[str, object], known: list[Explained]) -> Line:
     caught = bool(found.pop("caught"))
     line = Line(**found, fate=CAUGHT if caught else SURVIVED)  # type: ignore[arg-type]
-    if caught:
-        return line
+    return _explained(line, known)
+
+
+def _explained(line: Line, known: list[Explained]) -> Line:
+    """The same, EXPLAINED if it lived and may."""
     reason = why(line.file, line.function, line.before, line.after, known)
-    return line if reason is None else Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
+    if line.fate == CAUGHT or reason is None:
+        return line
+    return Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
 
 
 # --- one target, in its own process ---------------------------------------------------------
 
 
-def _one_target(target: Target, mutants: list[Mutant], again: bool) -> None:
+def _one_target(target: Target, mutants: list[Mutant]) -> None:
     """Print a line of JSON for each mutant."""
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -114,9 +127,6 @@ def _one_target(target: Target, mutants: list[Mutant], again: bool) -> None:
         output.write(json.dumps(data) + "\n")
         output.flush()
 
-    if again:
-        last = report.load()
-        mutants = [m for m in mutants if m.key not in last or last[m.key].fate != CAUGHT]
     for mutant in _in_place(target, mutants, tell):
         tell(anew(mutant, list(target.tests)))
 
@@ -131,7 +141,7 @@ def _in_place(
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        session = Session(mutants, tell)
+        session = Session(mutants, tell, by_line=not target.pure)
         try:
             session.run(target.tests)
             for name in session.failing:

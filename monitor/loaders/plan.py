@@ -20,7 +20,6 @@ from monitor.errors import UserError
 
 HOLE_START = 0xA0000
 HOLE_END = 0x100000
-LOW = 0x500  # below: real-mode interrupt vectors and BIOS data
 PAGE = 0x1000
 
 

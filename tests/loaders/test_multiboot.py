@@ -202,7 +202,8 @@ def test_a_flag_above_sixteen_may_be_ignored() -> None:
 def test_a_checksum_counts_in_all_its_bits() -> None:
     for bit in (0, 31):
         wrong = bytearray(KERNEL)
-        wrong[8:12] = (int.from_bytes(KERNEL[8:12], "little") ^ 1 << bit).to_bytes(4, "little")
+        checksum = int.from_bytes(KERNEL[8:12], "little") + (1 << bit)
+        wrong[8:12] = (checksum & 0xFFFFFFFF).to_bytes(4, "little")
         assert "no Multiboot" in headerless(bytes(wrong))
 
 
@@ -210,3 +211,16 @@ def test_the_state_at_the_entry() -> None:
     start = multiboot.load(FakeMemory(), ELF)
     assert start.esp == 0x90000
     assert start.protected
+
+
+def test_a_kernel_without_addresses_that_is_no_elf_file() -> None:
+    words = refused(multiboot.load, FakeMemory(), multiboot_header(3) + bytes(8000))
+    assert "must be an ELF file" in words
+
+
+def test_no_bss_is_no_bss() -> None:
+    """bss_end_addr 0: the memory ends where the file does."""
+    memory = FakeMemory()
+    image = by_address(bss=0)
+    multiboot.load(memory, image)
+    assert memory.read(0x100000, len(image) + 1) == image + b"\xcc"

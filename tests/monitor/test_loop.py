@@ -157,7 +157,7 @@ def test_the_board_ends_the_run_in_the_turn_that_ended_it(bench: Bench) -> None:
     bench.loop.on_turn = lambda: setattr(bench.board, "ended", end)
     checks = []
     assert bench.run(most=10**6, check=lambda: checks.append(1)) is end
-    assert (len(bench.cpu.budgets), len(checks)) == (1, 1)
+    assert (len(bench.cpu.budgets), len(checks), bench.board.due) == (1, 1, 1)
 
 
 def test_a_check_ends_the_run(bench: Bench) -> None:
@@ -165,6 +165,14 @@ def test_a_check_ends_the_run(bench: Bench) -> None:
     assert bench.run(most=10**6, check=lambda: found.pop(0)).kind == "until"
     assert len(bench.cpu.budgets) == 2
     assert bench.board.inputs == bench.board.due == 3, "input and timers come first, each turn"
+
+
+def test_a_check_that_finds_nothing_lifts_no_limit(bench: Bench) -> None:
+    assert bench.run(1000, check=lambda: None).kind == "instructions"
+    assert bench.run(1000, check=lambda: None, deadline=0.0).kind == "timeout"
+    bench.loop.stop()
+    assert bench.run(1000, check=lambda: None).kind == "stopped"
+    assert bench.cpu.budgets == [1000]
 
 
 def test_a_deadline_that_is_over_ends_the_run(bench: Bench) -> None:
@@ -216,7 +224,7 @@ def test_a_guest_call_that_ends_the_machine(bench: Bench) -> None:
     bench.board.guest_calls = SimpleNamespace(serve=serve)
     bench.cpu.reasons = [EXIT_VMWARE]
     assert bench.run(most=10**6) is end
-    assert len(bench.cpu.budgets) == 1
+    assert (len(bench.cpu.budgets), bench.board.due) == (1, 1)
 
 
 def test_every_turn_that_ran_code_is_told() -> None:
@@ -311,6 +319,11 @@ def test_the_tsc_wraps_in_sixty_four_bits(bench: Bench) -> None:
     found = [None, Outcome("until")]
     bench.run(check=lambda: found.pop(0))
     assert bench.cpu.ideal.tsc_offset == 5
+    bench.cpu.ideal.tsc_offset = -50 & (1 << 64) - 1
+    bench.board.deadline = 100
+    found = [None, Outcome("until")]
+    bench.run(check=lambda: found.pop(0))
+    assert bench.cpu.ideal.tsc_offset == (1 << 64) - 40, "all of its bits count"
 
 
 @pytest.mark.parametrize(

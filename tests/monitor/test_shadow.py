@@ -257,6 +257,16 @@ def test_a_page_with_candidates_is_audited_and_stays_writable() -> None:
     assert (statistics["pages_clean"], statistics["pages_audited"]) == (0, 1)
 
 
+def test_what_is_audited_once_is_not_searched_again() -> None:
+    one = paged(code=SMSW)
+    assert fault(one, "ux")
+    one.machine.memory.write(FRAME, PLAIN * 2)
+    one.cpu.shadow.flush(False)
+    assert fault(one, "ux")
+    statistics = one.cpu.shadow.statistics()
+    assert (statistics["pages_clean"], statistics["pages_audited"]) == (0, 1)
+
+
 def test_a_page_that_flips_often_is_audited_for_good() -> None:
     one = paged()
     for flips in range(FLIPS + 1):

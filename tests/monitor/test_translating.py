@@ -354,7 +354,9 @@ def test_a_trace_is_the_same_bare_and_translated(name: str) -> None:
         one.cpu.trace(1000)
         one.step(64)
         notes = [(note[0] & 0xFFFFFFFF, note[2]) for note in one.cpu.take_trace()]
-        found.append(list(dict.fromkeys(notes)))  # what is emulated begins in the cache, too
+        if "emulated" in name:  # it begins in the cache, too
+            notes = list(dict.fromkeys(notes))
+        found.append(notes)
     assert len(found[0]) == 64
     assert found[0] == found[1]
 
@@ -419,6 +421,18 @@ class Overflown:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ram, name)
+
+
+def test_a_block_whose_pages_have_both_moved_is_dropped_once() -> None:
+    pages = {0x180000: 0x110007, 0x181000: 0x111007}
+    memory = {0x110FFD: b"\x90\x40\xba", 0x111000: b"\1\0\0\0\xc3"}
+    one = lab(Kernel("nop", paging=True, pages=pages, memory=memory))
+    assert one.cpu._translate(0x180FFF, CONTEXTS[0]) is not None
+    for at in (0, 4):
+        one.machine.memory.write(0x41000 + (0x180000 >> 10) + at, bytes(4))
+    one.cpu.mappings_changed(everything=True)
+    assert 0x180FFF not in one.blocks()
+    assert one.cache.overlapping(0x110FFF, 2) == []
 
 
 def test_a_written_byte_drops_its_block_and_no_other() -> None:

@@ -9,6 +9,8 @@ from kernel_lab import CODE, DATA, Kernel, raw, run
 from monitor_lab import ORIGIN, flat, lab
 from patience import PATIENCE
 
+from bt.contract import EXIT_BUDGET
+
 PATCHED = "mov dword ptr [RESUME], next \n"
 
 
@@ -37,6 +39,14 @@ def test_user_code_is_right_whatever_its_flags(flags: int) -> None:
     bare = run(Kernel(source, ring=3, flags=flags), "bare")
     assert (done.registers, done.count) == (bare.registers, bare.count)
     assert done.kinds["direct"] > 300
+
+
+@pytest.mark.parametrize("flags", [0x202, 0x3202, 0x002])
+def test_user_code_does_not_reach_the_kernels_pages(flags: int) -> None:
+    source = PATCHED + f"mov eax, [{0x180000:#x}] \n next: inc ebx \n int 0x31"
+    pages = {0x180000: 0x110003}
+    done = trapped(source, ring=3, flags=flags, paging=True, pages=pages)
+    assert (done.vectors, done.log[0].error, done.registers["ebx"]) == ([14], 5, 1)
 
 
 def test_16_bit_code_is_emulated() -> None:
@@ -109,7 +119,7 @@ def test_pages_are_mapped_when_they_are_needed(paging: bool) -> None:
     bare = run(Kernel(source, paging=paging, pages=pages), "bare")
     assert (done.registers, done.vectors) == (bare.registers, bare.vectors)
     assert done.vectors == ([14] if paging else [])
-    assert done.exits["shadow fill"] >= 4
+    assert done.exits["shadow fill"] == done.machine.statistics()["shadow"]["fills"] >= 4
     if paging:
         assert done.exits["#PF"] == 1
 
@@ -162,6 +172,42 @@ def test_budgets_hold() -> None:
         one.step()
         assert one.cpu.count() == done
     assert one.reg("eax") == 8
+
+
+def test_every_exit_goes_on_with_the_run() -> None:
+    """run() comes back when the budget is spent, whatever happened on the way."""
+    source = f"""
+    again:
+        inc  eax
+        pushfd
+        pop  ecx
+        mov  ecx, cs
+        mov  edx, cr0
+        mov  ebx, [DATA]
+        add  dword ptr [touch + 2], 0x1000
+    touch:
+        mov  esi, [{DATA:#x}]
+        cmp  esi, 0
+        jmp  again
+    """
+    for paging in (False, True):
+        one = lab(Kernel(source, paging=paging), "trap")
+        for budget in (1, 7, 100, 1000):
+            before = one.cpu.count()
+            assert one.cpu.run(budget) == EXIT_BUDGET
+            assert one.cpu.count() == before + budget
+        exits = one.machine.statistics()["exits"]
+        assert exits["shadow fill"] > 10 and exits["critical, silent"] > 10 and exits["#GP"] > 10
+
+
+def test_the_kernels_pages_are_the_kernels() -> None:
+    """Its own pages are filled with its own rights, and its code is not searched."""
+    source = f"mov eax, [{0x180000:#x}] \n mov [{0x180000:#x}], eax \n int 0x31"
+    pages = {0x180000: 0x110003}
+    done = trapped(source, paging=True, pages=pages)
+    assert "#PF" not in done.exits
+    shadow = done.machine.statistics()["shadow"]
+    assert (shadow["pages_clean"], shadow["pages_audited"]) == (0, 0)
 
 
 def test_null_selectors_come_back() -> None:

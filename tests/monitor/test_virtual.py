@@ -22,7 +22,7 @@ from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 from patience import PATIENCE
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET, EXIT_IO
-from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN
+from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN, EXIT_WATCHPOINT
 from monitor.capabilities import X86_VMWARE_HYPERCALL
 from monitor.guests.small_kernel import TIMER
 
@@ -307,10 +307,27 @@ def test_rf_and_tf_are_passed_by_one_emulated_instruction(flag: int) -> None:
     assert done.translate.kinds["translated"] > 1000
 
 
-def test_a_long_emulated_stretch_is_left_when_it_is_over() -> None:
-    """16-bit code runs in the ideal processor, and only that."""
-    done = agree("mov ecx, 9 \n again: loop again \n int 0x31")
-    assert done.translate.kinds["translated"] >= 9
+def test_emulated_code_runs_in_long_stretches() -> None:
+    """Not one instruction at a time, which would count as a turn each."""
+    one = lab(Kernel("jmp far 0x38:on \n on: inc eax \n jmp on", gdt={0x38: STRANGE}))
+    one.step()
+    assert one.cpu.run(20_000) == EXIT_BUDGET
+    assert one.reg("eax") == 10_000
+    assert one.machine.statistics()["by_kind"]["emulated"] >= 20_000
+
+
+@pytest.mark.parametrize("mode", ["bare", "translate", "trap"])
+@pytest.mark.parametrize("code", ["pushfd", "push cs", "sgdt [{0:#x}]", "mov [{0:#x}], ds"])
+def test_watchpoints_see_critical_instructions(mode: str, code: str) -> None:
+    """Whoever runs them: the witness of trap mode, a stub, the ideal processor."""
+    place = 0x8800
+    source = f"mov esp, {place + 4:#x} \n nop \n {code.format(place)} \n nop \n here: jmp here"
+    one = lab(Kernel(source), mode)
+    one.machine.add_watchpoint(place, 4, "write")
+    before = one.machine.instructions
+    assert one.machine.run(max_instructions=0).kind == "instructions"
+    assert one.cpu.run(100) == EXIT_WATCHPOINT
+    assert one.machine.instructions == before + 3
 
 
 # --- the loop -----------------------------------------------------------------------------------
@@ -390,6 +407,18 @@ def test_a_breakpoint_stops_once_each_time(mode: str, ring: int) -> None:
         assert (one.reg("eip"), one.reg("eax")) == (stop, rounds)
     one.cpu.set_breakpoints(set())
     assert one.cpu.run(1000) == EXIT_BUDGET
+
+
+def test_a_breakpoint_in_emulated_code_stops_once_each_time() -> None:
+    kernel = Kernel("jmp far 0x38:on \n on: nop \n inc eax \n jmp on", gdt={0x38: STRANGE})
+    one = lab(kernel)
+    stop = kernel.symbol("on") + 1
+    one.cpu.set_breakpoints({stop})
+    for rounds in range(4):
+        assert one.cpu.run(1000) == EXIT_BREAKPOINT
+        assert (one.reg("eip"), one.reg("eax")) == (stop, rounds)
+        assert one.cpu.run(1) == EXIT_BUDGET
+        assert one.reg("eip") == stop + 1
 
 
 def test_breakpoints_that_stay_cost_no_translation() -> None:

@@ -231,6 +231,17 @@ def test_page_fault_while_delivering_a_contributory_exception(paged: Lab) -> Non
     assert paged.cpu.cr2 == 0x3F000 - 8
 
 
+@pytest.mark.parametrize("name", ["lgdt", "lidt", "verr", "verw", "lldt", "ltr", "lmsw"])
+def test_operands_of_system_instructions_that_are_absent(paged: Lab, name: str) -> None:
+    before = paged.regs(), paged.cpu.gdtr_base, paged.cpu.idtr_base
+    size = "" if name in ("lgdt", "lidt") else "word ptr"
+    stop = paged.run(f"{name} {size} [{HIGH}]")
+    assert (stop.vector, stop.error, paged.cpu.cr2) == (PF, 0, HIGH)
+    assert stop.frame[1] == CODE
+    assert paged.regs()[:4] == before[0][:4]
+    assert (paged.cpu.gdtr_base, paged.cpu.idtr_base) == before[1:]
+
+
 def test_interrupted_stack_page_is_checked_as_supervisor(paged: Lab) -> None:
     """Ring 0's stack may be on a supervisor page while ring 3 runs."""
     paged.dword(entry(STACK0 - 4), 0x8000 | P | W)

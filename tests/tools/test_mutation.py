@@ -66,6 +66,8 @@ def changes(folder: Path, source: str) -> set[str]:
         ("x = f'{a + 1}'", set()),
         ("'''A docstring: 1 < 2'''", set()),
         ("__all__ = ['a', 'b']", set()),
+        ("def f():\n    return -1", {"return None"}),
+        ("def f():\n    return -2", {"return None", "return -3", "return -1"}),
         ("if TYPE_CHECKING:\n    x = 1", set()),
         ("def __repr__(self):\n    return a + b", set()),
         ("def f(a: list[3]) -> tuple[4]: ...", set()),

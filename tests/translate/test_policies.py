@@ -58,6 +58,8 @@ def test_policies_are_found_by_opcode_and_by_reg(user: bool) -> None:
     assert (named[0xFF * 8 + 2], named[0xFF * 8 + 4]) == ("CALL", "JMP")
     assert named[(0x100 + 0xA2) * 8] == "CPUID"
     assert 0xFF * 8 + 7 not in named
+    group = [named.get(0x101 * 8 + reg) for reg in range(8)]
+    assert group == ["SGDT", "SIDT", "LGDT", "LIDT", "SMSW", None, "LMSW", "INVLPG"]
     assert all(policy_of(row, user) == policy for policy, row in table.values())
 
 
@@ -147,6 +149,31 @@ def test_segments_that_are_not_the_guests_there(code: str, copied: bool, context
     made = lab.cache.code(lab.block.start, lab.block.start + len(data))
     assert (made == data) == copied
     assert (made[0] == EXITS) == (not copied)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_control_registers_that_are_none_are_the_monitors(number: int) -> None:
+    lab = Listing(CONTEXTS[0], bytes([0x0F, 0x20, 0xC1 | number << 3, 0x90, 0xF4]))
+    first = lab.cache.code(lab.block.start, lab.block.start + 1)[0]
+    assert first == (0x65 if number in (0, 2, 3, 4) else EXITS)
+
+
+@pytest.mark.parametrize(
+    ("code", "exits"),
+    [
+        ("ff13", False),
+        ("RR ff13", True),
+        ("RR 3e ff13", False),
+        ("RR ffd3", False),
+        ("2e ff23", True),
+        ("2e 3e ff23", False),
+    ],
+)
+@pytest.mark.parametrize("context", range(4))
+def test_indirect_branches_through_such_segments(code: str, exits: bool, context: int) -> None:
+    data = bytes.fromhex(code.replace("RR", f"{CONTEXTS[context].override:02x}"))
+    lab = Listing(CONTEXTS[context], data + b"\x90\xf4")
+    assert (lab.cache.code(lab.block.start, lab.block.start + 1)[0] == EXITS) == exits
 
 
 def test_user_code_may_copy_what_opens_no_window() -> None:

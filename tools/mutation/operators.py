@@ -3,6 +3,7 @@
 `changes(node, parent)` yields what could stand in a node's place, as source text. What cannot
 change what the program does is no business of these operators: annotations, docstrings, messages,
 `__all__`, `assert` (it only says what holds anyway) and code under TYPE_CHECKING; see `hidden`.
+Nor is the number in `return -1`: that is the status of a fault, and whoever asks, asks for `< 0`.
 """
 
 from __future__ import annotations
@@ -66,13 +67,17 @@ def hidden(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
+def _is_status(node: ast.AST, parent: ast.AST) -> bool:
+    return isinstance(parent, ast.Return) and ast.unparse(node) == "-1"
+
+
 def children(node: ast.AST) -> Iterator[ast.AST]:
     """A node's children, without annotations and decorators."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases", "type_comment"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not hidden(child):
+            if isinstance(child, ast.AST) and not hidden(child) and not _is_status(child, node):
                 yield child
 
 

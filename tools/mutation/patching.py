@@ -33,7 +33,7 @@ def exchange(file: str, function: str, source: str) -> bool:
     if len(code.co_freevars) != len(found[0].__code__.co_freevars):
         return False
     found[0].__code__ = code
-    _forget_results(module)
+    forget_results(file)
     return True
 
 
@@ -60,10 +60,11 @@ def _function(module: types.ModuleType, names: Sequence[str]) -> Iterator[types.
         yield place
 
 
-def _forget_results(module: types.ModuleType) -> None:
-    """What functions of the module have remembered may be the mutant's business."""
-    for value in vars(module).values():
-        if hasattr(value, "cache_clear") and value.__module__ == module.__name__:
+def forget_results(file: str) -> None:
+    """What functions of a module have remembered may be the mutant's business."""
+    module = sys.modules.get(module_name(file))
+    for value in vars(module).values() if module else ():
+        if hasattr(value, "cache_clear") and value.__module__ == module_name(file):
             value.cache_clear()
 
 

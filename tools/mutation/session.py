@@ -19,13 +19,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 
 from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
-from tools.mutation.patching import Importer, exchange
+from tools.mutation.patching import Importer, exchange, forget_results
 
 PATIENCE = 4.0  # seconds of tests that one mutant is worth
 SECONDS_MORE = 3  # CPU seconds that a child may take beyond what its tests took without it
@@ -52,6 +52,7 @@ class Session:
 
     mutants: list[Mutant]
     report: Callable[[Result], None]
+    by_line: bool = True  # note the lines that a test reaches; else the functions: less to watch
     later: list[Mutant] = field(default_factory=list)  # to be imported
     failing: list[str] = field(default_factory=list)  # tests that fail without a mutant
     _items: list[pytest.Item] = field(default_factory=list)
@@ -92,12 +93,15 @@ class Session:
     def _first_run(self, item: pytest.Item) -> None:
         """Which lines does a test reach, and how long does it take, watched?"""
         failed = item.session.testsfailed
+        for file in self._sources:
+            forget_results(file)  # else only the first test reaches what computes them
         begun = time.process_time()
         self._watch(self._reached.setdefault(item.nodeid, set()))
         _protocol(item)
         self._unwatch()
         self._took[item.nodeid] = time.process_time() - begun
-        gc.collect()  # a machine that is gone holds gigabytes of address space until then
+        if len(self._took) % 16 == 0:
+            gc.collect()  # a machine that is gone holds gigabytes of address space until then
         if item.session.testsfailed > failed:
             self.failing.append(item.nodeid)
             item.session.testsfailed = failed
@@ -109,6 +113,13 @@ class Session:
         def everywhere(frame: FrameType, event: str, argument: Any) -> Any:
             return watchers.get(frame.f_code.co_filename)
 
+        def calls(frame: FrameType, event: str, argument: Any) -> None:
+            code = frame.f_code
+            file = files.get(code.co_filename)
+            if file is not None and code not in seen:
+                seen.add(code)
+                lines.update((file, line) for _, _, line in code.co_lines() if line is not None)
+
         def watcher(file: str) -> Callable[[FrameType, str, Any], Any]:
             def in_file(frame: FrameType, event: str, argument: Any) -> Any:
                 lines.add((file, frame.f_lineno))
@@ -116,9 +127,12 @@ class Session:
 
             return in_file
 
-        watchers = {str(ROOT / file): watcher(file) for file in self._sources}
-        sys.settrace(everywhere)
-        threading.settrace(everywhere)
+        files = {str(ROOT / file): file for file in self._sources}
+        watchers = {path: watcher(file) for path, file in files.items()}
+        seen: set[CodeType] = set()
+        trace = everywhere if self.by_line else calls
+        sys.settrace(trace)
+        threading.settrace(trace)
 
     def _unwatch(self) -> None:
         sys.settrace(None)

@@ -64,8 +64,8 @@ def targets(file: Path = FILE) -> list[Target]:
 
 def _shares(names: Sequence[str], sample: int | None) -> dict[str, int | None]:
     """A sample is shared out by how many mutants each file has."""
-    if sample is None:
-        return dict.fromkeys(names)
+    if not sample:
+        return dict.fromkeys(names, sample)
     counts = {name: len(mutants(name)) for name in names}
     total = sum(counts.values())
     return {name: max(1, round(sample * count / total)) for name, count in counts.items()}
