@@ -30,10 +30,10 @@ def test_a_machine_whose_guest_has_ended_runs_the_new_one(mode: str) -> None:
     for status in (1, 2):
         code = assemble(f"mov al, {status}; out 0xf4, al; l: jmp l", ORIGIN)
         machine.load_flat(code, ORIGIN)
-        assert machine.run(timeout=60).status == 2 * status + 1
+        assert machine.run(timeout=PATIENCE).status == 2 * status + 1
     assert machine.instructions == 4
     machine.load_flat(assemble("cli; hlt", ORIGIN), ORIGIN)
-    assert machine.run(timeout=60).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -42,7 +42,7 @@ def test_a_hypercall_of_the_old_guest_is_not_answered(mode: str, again: str) -> 
     machine = Machine(memory_mb=2, mode=mode)
     machine.enable("X86_VMWARE_HYPERCALL", "all")
     machine.load_flat(assemble("mov eax, 7; vmcall", ORIGIN), ORIGIN)
-    assert machine.run(timeout=60).kind == "vmware"
+    assert machine.run(timeout=PATIENCE).kind == "vmware"
     if again == "load":
         machine.load_flat(assemble("hlt", ORIGIN), ORIGIN, registers={"eax": 5})
     else:
@@ -51,7 +51,7 @@ def test_a_hypercall_of_the_old_guest_is_not_answered(mode: str, again: str) -> 
         machine.set_register("cs", 0xF000)  # base F0000, as there is nothing at the top
     before = machine.registers
     assert machine.vmware_exit is None
-    assert machine.run(timeout=60).kind == "stuck"
+    assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert machine.registers == before | {"eip": before["eip"] + 1}
     assert machine.instructions == 2
 
