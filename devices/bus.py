@@ -21,6 +21,7 @@ from devices.irq import InterruptSink, IrqLine, IrqWires
 from devices.timers import Timer, TimerQueue
 
 PORTS = 0x10000
+MEMORY = 1 << 32  # bytes of physical addresses
 _BYTES_ONLY = (1,)
 
 # What an access to a port costs the processor. An 8-bit I/O cycle on the ISA bus takes six clocks
@@ -114,7 +115,7 @@ class Bus:
 
     def claim_memory(self, first: int, size: int, device: MemoryDevice) -> None:
         """These physical addresses are the device's. MemoryOverlap, BadRange."""
-        if first < 0 or size <= 0:
+        if first < 0 or size <= 0 or first + size > MEMORY:
             raise BadRange(f"{_name(device)}: no memory range at {first:#x}+{size:#x}")
         at = bisect_right(self._memory_starts, first)
         for other in self._memory[max(0, at - 1) : at + 1]:

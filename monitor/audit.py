@@ -46,13 +46,16 @@ class Audit:
         mnemonic = self._mnemonic(ideal.eip)
         windows = self._windows()
         before = ideal.save_state()
+        blocked = ideal.nmi_blocked
         saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         ideal.set_icount(count)
         try:
             ideal.step_past()  # also where there is a breakpoint
             wanted = self._visible(windows)
+            blocked_then = ideal.nmi_blocked  # IRET lets NMI through
         finally:  # a device of the embedder's may have raised
             ideal.restore_state(before)
+            ideal.nmi_blocked = blocked
             for at, data in zip(windows.values(), saved, strict=True):
                 self.memory.write(at, data)
         self.engine.set_icount(count)
@@ -62,6 +65,7 @@ class Audit:
             return False
         self.engine.give_registers(ideal)
         self.engine.give_null_segments(ideal)
+        ideal.nmi_blocked = blocked_then
         self._compare(mnemonic, self._visible(windows), wanted)
         return True
 

@@ -71,6 +71,8 @@ class TrappingProcessor(VirtualProcessor):
                 return self.engine_fault(user=False)  # its stack, perhaps: fill and try again
             return self.emulate("critical, traps")
         self.account("direct", self.engine.icount())
+        if self.ideal.recheck:  # after IRET an NMI may come that waits
+            self._noticed = True
         self.note("critical, silent", self.ideal.eip)
         return EXIT_NONE
 

@@ -140,10 +140,19 @@ class _Watch:
             _raise_in(self.thread, self._over)
 
     def strike(self, frame: FrameType | None) -> None:
-        """In the machine's thread, by the signal: is it still there?"""
+        """In the machine's thread, by the signal: is it still there?
+
+        Where it runs a machine within, it may be in the middle of add() or remove(), whose work
+        must not be left half done, least of all the lock taken. The next look tries again.
+        """
         over, self._over = self._over, None
-        if over is not None and self._call_out(frame) is self._call:
-            raise over
+        if over is None or self._call_out(frame) is not self._call:
+            return
+        while frame is not None and frame is not self._call:
+            if frame.f_code in WHOLE:
+                return
+            frame = frame.f_back
+        raise over
 
     def end(self) -> None:
         """In the machine's thread: what has not been raised by now never is."""
@@ -211,6 +220,9 @@ class _Patrol:
                 self._change.wait(None if wait == math.inf else min(max(0.0, wait),
                                                                     threading.TIMEOUT_MAX))
 
+
+#: What is not interrupted, with all that it calls.
+WHOLE = frozenset((_Patrol.add.__code__, _Patrol.remove.__code__))
 
 _patrol = _Patrol()
 os.register_at_fork(after_in_child=_patrol.restart)

@@ -143,6 +143,13 @@ def test_memory_ranges(bus):
     assert high.cells[14:] == bytes.fromhex("4433")
 
 
+@pytest.mark.parametrize(("first", "size"), [(-1, 4), (0, 0), (1 << 32, 1), (0xFFFFF000, 0x1001)])
+def test_memory_that_is_not_on_the_bus(bus: Bus, first: int, size: int) -> None:
+    with pytest.raises(BadRange):
+        bus.claim_memory(first, size, Bytes())
+    bus.claim_memory(0xFFFFF000, 0x1000, Bytes())
+
+
 @pytest.mark.parametrize("first, size", [(0xFF8, 9), (0x100F, 1), (0x1004, 4), (0x800, 0x1000)])
 def test_overlapping_memory_is_refused(bus, first, size):
     bus.claim_memory(0x1000, 16, Bytes())

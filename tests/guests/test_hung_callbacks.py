@@ -254,6 +254,40 @@ def test_a_machine_around_a_machine(mode: str) -> None:
     assert ends == []
 
 
+def test_the_watchdogs_own_work_is_not_interrupted(mode: str) -> None:
+    """In a callback that runs machines within: nothing of theirs is left half done."""
+    inner = machine_with("bare", "cli; hlt")
+    told: list[str] = []
+
+    class Slow(threading.Condition):
+        """Its lock, once it is taken in the main thread, is not given back for several looks."""
+
+        def __enter__(self) -> bool:
+            taken = super().__enter__()
+            if threading.current_thread() is threading.main_thread() and told == ["now"]:
+                told.append("looks")
+                outer = watchdog._patrol._watches[0]
+                for _ in range(watchdog.LOOKS + 2):
+                    outer.look()  # as the thread does, from which this one seems to stand still
+                told.append("unharmed")
+            return taken
+
+    def runs() -> None:
+        told.append("now")
+        while True:
+            inner.run(timeout=LIMIT)
+
+    machine = machine_with(mode, f"mov edx, {PORT}; out dx, al; l: jmp l", Device(runs))
+    watchdog._patrol.restart()
+    watchdog._patrol._change = Slow()
+    try:
+        outcome = machine.run(timeout=LIMIT)
+    finally:
+        watchdog._patrol.restart()
+    assert outcome.kind == "timeout"
+    assert told == ["now", "looks", "unharmed"]
+
+
 def test_many_short_runs(mode: str) -> None:
     """Each is over while the thread might just look."""
     machine = machine_with(mode, f"mov edx, {PORT}; l: out dx, al; jmp l", Device(None, -1))

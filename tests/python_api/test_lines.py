@@ -181,6 +181,14 @@ def test_nmi_is_blocked_until_iret_and_one_is_remembered() -> None:
     assert first == second, "before another instruction of the guest"
 
 
+def test_the_witness_of_an_iret_does_not_let_an_nmi_in() -> None:
+    """IRET is run twice in trap mode. It is the second time that counts."""
+    ask = f"cmp esi, 1 \n jne enough \n mov al, {NMI:#x} \n out dx, al \n enough:"
+    life = live("trap", guest(f"cli \n mov al, {NMI:#x} \n out dx, al \n nop \n nop", ask), lines)
+    assert life.outcome.kind == "stuck" and life.registers["esi"] == 2
+    assert life.dword(0x301004) == life.dword(0x301008)
+
+
 @modes
 @pytest.mark.parametrize("after", ["mov ss, bp", "sti"])
 def test_nmi_in_a_shadow(mode: str, after: str) -> None:
