@@ -43,6 +43,9 @@ from bt.interp.state import (
 )
 
 DR6_BS = 0x4000
+# A handler whose first instruction faults is delivered to for ever, and no instruction completes that
+# would use up the budget: after so many exceptions run() comes back.
+MANY_DELIVERIES = 4096
 
 
 
@@ -60,6 +63,10 @@ def settle_fault(c: Cpu) -> i32:
         return EXIT_EXCEPTION
     if raise_exception(c) < 0:
         return c.exit_reason
+    c.deliveries += 1
+    if c.deliveries >= MANY_DELIVERIES:
+        c.deliveries = 0
+        c.recheck = 1
     return EXIT_NONE
 
 
