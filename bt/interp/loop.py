@@ -43,8 +43,8 @@ from bt.interp.state import (
 )
 
 DR6_BS = 0x4000
-# A handler whose first instruction faults is delivered to for ever, and no instruction completes that
-# would use up the budget: after so many exceptions run() comes back.
+# A handler whose first instruction faults is delivered to for ever, and no instruction completes
+# that would use up the budget: after so many exceptions run() comes back.
 MANY_DELIVERIES = 4096
 
 

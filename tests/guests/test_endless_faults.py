@@ -1,4 +1,4 @@
-"""A handler whose first instruction faults: no instruction completes any more, and nothing hangs."""
+"""A handler whose first instruction faults: no instruction completes any more; nothing hangs."""
 
 from __future__ import annotations
 
