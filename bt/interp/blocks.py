@@ -372,11 +372,14 @@ def scratch_block(c: Cpu, max_count: u32) -> Op:
 
 @func
 def link_branch(c: Cpu, op: Op, target: Op) -> i32:
-    """Chain the direct branch `op` to the block it led to."""
+    """Chain the direct branch `op` to the block it led to.
+
+    An op that closes a block leads to its own EIP, which may lie in the page behind its block.
+    """
     from_page: u32 = ((op.eip + c.seg_base[CS]) & M32) >> 12
     to_page: u32 = ((op.imm + c.seg_base[CS]) & M32) >> 12
     op.target_entry = 0
-    if from_page != to_page:
+    if from_page != to_page or op.eip == op.imm:
         if c.tlb_x[to_page] == 0:
             return 0
         op.target_entry = c.tlb_x[to_page]

@@ -18,6 +18,7 @@ from kernel_lab import (
     agree,
     code16,
     descriptor,
+    gate,
     raw,
 )
 
@@ -459,3 +460,41 @@ def test_pages_flushed_in_one_emulated_stretch(count: int) -> None:
     assert done.bare.dword(DATA) == count
     assert done.bare.dword(DATA + 4) == sum(range(2, count + 2))
     assert done.translate.kinds["emulated"] > 5 * count
+
+
+EXCHANGE = """
+        mov  edx, dword ptr [PTE]
+        xor  edx, FRAME_ONE ^ FRAME_TWO
+        mov  dword ptr [PTE], edx
+        invlpg [WINDOW]
+"""
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 4], ids=lambda n: f"{n} bytes of it before")
+@pytest.mark.parametrize("ring", [0, 3])
+def test_running_on_into_a_page_that_moved(before: int, ring: int) -> None:
+    """Code runs over the end of a page, and the next page is another one by then.
+
+    The instruction at the edge is the same in both: only what follows it differs.
+    """
+    edge = WINDOW - 0x1000  # the page before the window
+    move = b"\xb9\x03\0\0\0"  # mov ecx, 3: bytes of it lie in both pages
+    rest = move[before:]
+    head = b"\x90" * 8 + move[:before]
+    source = f"""
+        mov  ebp, 6
+    again:
+        call {WINDOW - len(head):#x}
+        {EXCHANGE if ring == 0 else "int 0x32"}
+        dec  ebp
+        jnz  again
+        int  0x31
+    """
+    frames = {ONE: rest + b"\x40\xc3", TWO: rest + b"\x43\xc3"}  # inc eax; ret / inc ebx; ret
+    frames[edge + 0x1000 - len(head)] = head
+    run = kernel(source, memory=frames, ring=ring)
+    if ring == 3:
+        run.source += f"\n .align 4 \n exchange: {EXCHANGE} \n iretd"
+        run.idt[0x32] = gate(run.symbol("exchange"), 0xEE)
+    done = agree(run)
+    assert done.bare.registers["eax"] & 0xFF == done.bare.registers["ebx"] == 3
