@@ -115,8 +115,10 @@ def _is_number(item: object) -> bool:
     return isinstance(item, int | float) and not isinstance(item, bool)
 
 
-def number(count: float) -> str:
-    """1234567 as 1,234,567; fractions with three digits."""
+def number(count: float | str) -> str:
+    """1234567 as 1,234,567; fractions with three digits; words as they are."""
+    if isinstance(count, str):
+        return count
     return f"{count:,}" if isinstance(count, int) else f"{count:,.3f}"
 
 

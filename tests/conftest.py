@@ -6,6 +6,7 @@ Tests marked `slow` are left out where the interpreter is uncompiled.
 from __future__ import annotations
 
 import gc
+import signal
 import time
 
 import pytest
@@ -25,6 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in slow:
         item.add_marker(pytest.mark.skip(reason=TOO_LONG))
+
+
+# A shell's background job ignores Ctrl-C, and so would what the tests start and then interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Ten thousand tests are half a million objects that stay: a collector that looks at them again and

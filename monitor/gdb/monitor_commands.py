@@ -110,7 +110,8 @@ def _symbols(view: View, words: Sequence[str]) -> str:
 
 
 def _table(figures: Mapping[str, Any]) -> list[str]:
-    return [f"  {name:32} {value:>14,}" for name, value in figures.items()]
+    words = {name: v if isinstance(v, str) else f"{v:,}" for name, v in figures.items()}
+    return [f"  {name:32} {word:>14}" for name, word in words.items()]
 
 
 COMMANDS = {

@@ -117,10 +117,11 @@ two:
     inc  ebx
     ret
 """
-BRANCHES = 600  # enough for the first interrupt, which comes after some 500 instructions
+BRANCHES = 600  # enough for the first interrupt, which comes after some 430 instructions
+LATER = TIMER.replace("al, 2", "al, 5")  # of the timer's ticks: two are over when it is unmasked
 # Branches that are all new, so that an interrupt meets one at its first time; then once more.
 FRESH = (
-    TIMER
+    LATER
     + "    sti\n    mov  ecx, 2\nagain:\n"
     + "".join(f"    jmp  fresh{n}\n    nop\nfresh{n}:\n" for n in range(BRANCHES))
     + "    dec  ecx\n    jnz  again\n    cli\n    int  0x31\n"
@@ -128,7 +129,7 @@ FRESH = (
 # The handler is 16-bit code, which is emulated. It gives the program IOPL 0, between a branch in
 # one context and its target in another. The second time, the program keeps IOPL 3.
 CONTEXTS = (
-    TIMER
+    LATER
     + "    mov  ecx, 2\n    mov  esi, DATA\nagain:\n    push 0x3202\n    popfd\n"
     + "".join(f"    jmp  context{n}\n    nop\ncontext{n}:\n" for n in range(BRANCHES))
     + """

@@ -84,7 +84,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "leave --only and --json - out" in refused(capsys, "--markdown", "--only", "CLI")
     missing = tmp_path / "missing" / "out.json"
     assert refused(capsys, "--only", "CLI", "--no-host", "--json", str(missing)) == (
-        f"vp: error: {missing}: No such file or directory\n"
+        f"vp: error: cannot write --json {missing}: No such file or directory\n"
     )
 
 
