@@ -78,7 +78,7 @@ def test_off_means_that_the_kernel_measures_for_itself(mode: str) -> None:
     needed(OFF)
     messages = live(OFF, mode).text
     assert "vmware: " not in messages and "Hypervisor detected" not in messages
-    assert "tsc: Using PIT calibration value" in messages
+    assert "tsc: Fast TSC calibration using PIT" in messages
 
 
 @in_both_modes
