@@ -310,7 +310,7 @@ class VirtualProcessor(Processor):
             self.shadow.flush(True)
             self.mappings_changed(everything=False)
         if news & NEWS_FLUSH_PAGE:
-            for linear in self.ideal.take_flushed_pages():
+            for linear in self.ideal.told_pages():
                 self.shadow.flush_page(linear)
                 self.mapping_changed(linear)
         if news & NEWS_WATCHED:

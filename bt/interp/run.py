@@ -552,22 +552,22 @@ class Interp(Cpu):
         news: u32 = 0
         if self.flushes_all or self.flushes_page > FLUSHED_PAGES:
             news |= NEWS_FLUSH_ALL
-            self.flushes_page = 0
         if self.flushes_local:
             news |= NEWS_FLUSH_LOCAL
-        if self.flushes_page:
+        self.pages_told = 0
+        if self.flushes_page and not news & NEWS_FLUSH_ALL:
             news |= NEWS_FLUSH_PAGE
+            self.pages_told = self.flushes_page
         if self.mem.watch_count:
             news |= NEWS_WATCHED
         self.flushes_all = 0
         self.flushes_local = 0
+        self.flushes_page = 0
         return news
 
-    def take_flushed_pages(self) -> list[int]:
+    def told_pages(self) -> list[int]:
         """After NEWS_FLUSH_PAGE: linear addresses of the pages, in the order of the INVLPGs."""
-        pages = [self.flushed_pages[i] for i in range(self.flushes_page)]
-        self.flushes_page = 0
-        return pages
+        return [self.flushed_pages[i] for i in range(self.pages_told)]
 
     def set_count_region(self, base: int, size: int) -> None:
         """Only marked instructions count in this linear region (a translation cache)."""

@@ -210,7 +210,7 @@ PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
 # Interp.take_news()
 NEWS_FLUSH_ALL = 1
 NEWS_FLUSH_LOCAL = 2  # all but global pages
-NEWS_FLUSH_PAGE = 4  # take_flushed_pages() says which
+NEWS_FLUSH_PAGE = 4  # told_pages() says which
 NEWS_WATCHED = 8  # traced bytes were written
 
 # Kinds of access (the page-fault error code's bits, and fetch)
@@ -506,6 +506,7 @@ class Cpu:
     flushes_all: u32  # what happened to the TLB, for a monitor that shadows it
     flushes_local: u32
     flushes_page: u32
+    pages_told: u32  # how many of these the last take_news() spoke of
     flushed_pages: Annotated[list[u32], 16]  # linear addresses of the first INVLPGs of those
     tlb_r: U64Ptr  # of the space in use: user_space at CPL 3, else sup_space
     tlb_w: U64Ptr
