@@ -22,7 +22,7 @@ from collections.abc import Callable
 from tools.mutation import report
 from tools.mutation.mutants import ROOT, Mutant, mutants
 from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, Line
-from tools.mutation.session import Result, Session, anew
+from tools.mutation.session import PATIENCE, PATIENCE_OF_A_SAMPLE, Result, Session, anew
 from tools.mutation.survivors import Explained, explained, why
 from tools.mutation.targets import Target, targets
 
@@ -141,7 +141,8 @@ def _in_place(
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        session = Session(mutants, tell, by_line=not target.pure)
+        patience = PATIENCE_OF_A_SAMPLE if target.pure else PATIENCE
+        session = Session(mutants, tell, by_line=not target.pure, patience=patience)
         try:
             session.run(target.tests)
             for name in session.failing:

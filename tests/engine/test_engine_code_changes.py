@@ -260,6 +260,16 @@ def test_a_straddling_write_to_a_traced_byte(lab: Lab) -> None:
         lab.frames.watch(traced, 1, False)
 
 
+def test_a_straddling_write_beside_a_traced_byte(lab: Lab) -> None:
+    """Both of its pages have traced bytes; it touches none of them."""
+    edge = DATA + PAGE
+    for traced in (0x4FFD, 0x5002):
+        lab.frames.watch(traced, 1, True)
+    lab.finish("mov [ebx], eax", ebx=edge - 2, eax=0x77777777)
+    assert lab.peek(edge - 3, 3) == b"\0\x77\x77"
+    assert lab.peek(edge, 3) == b"\x77\x77\0"
+
+
 def test_rep_stops_before_a_traced_byte(lab: Lab) -> None:
     lab.frames.watch(TRACED_PA, 1, True)
     lab.program(bytes.fromhex("f3aa"))

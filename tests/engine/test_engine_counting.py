@@ -312,3 +312,23 @@ def test_in_the_cache_marked_instructions_are_noted(cached: Lab) -> None:
     assert cached.engine.stubs_done == 1
     assert cached.engine.entries(CEILING + 2) == 1
     cached.frames.trace(0)
+
+
+# --- what is decoded ------------------------------------------------------------------------------
+
+
+def test_code_is_decoded_once(lab: Lab) -> None:
+    """However often it runs, and wherever it is come from."""
+    before = lab.ram.statistics()
+    assert set(before) == {"decoded", "invalidated", "flushes", "ops", "blocks"}
+    lab.finish(
+        "mov ecx, 50; top: call sub; call sub; mov esi, sub; call esi; dec ecx; jnz top; jmp out;"
+        "sub: inc eax; ret; out: nop"
+    )
+    after = lab.ram.statistics()
+    decoded = after["decoded"] - before["decoded"]
+    assert 11 <= decoded <= 24
+    assert after["ops"] - before["ops"] >= decoded
+    lab.set(eip=CODE)
+    assert lab.run().reason == EXIT_SOFTINT
+    assert lab.ram.statistics()["decoded"] == after["decoded"]

@@ -6,7 +6,7 @@ import pytest
 from engine_lab import CODE, DATA, PF, STACK, Lab
 
 from bt.contract import EXIT_BUDGET, EXIT_EXCEPTION, MAX_WATCHPOINTS
-from bt.interp.state import WP_READ, WP_WRITE
+from bt.interp.state import TRACE_CODE, WP_READ, WP_WRITE
 
 ANY = WP_READ | WP_WRITE
 
@@ -116,3 +116,17 @@ def test_too_many(lab: Lab) -> None:
     lab.fault(f"mov al, [{DATA + 8 * (MAX_WATCHPOINTS - 1)}]")
     with pytest.raises(ValueError, match="16"):
         watch(lab, *[(DATA, DATA)] * (MAX_WATCHPOINTS + 1))
+
+
+def test_a_page_of_code_that_was_watched_is_as_it_was(lab: Lab) -> None:
+    """Its bytes can be noted again, as only those of pages without a watchpoint can."""
+    codes = []
+    lab.finish("inc eax")
+    for ranges in ((), ((CODE + 0x800, CODE + 0x800),), ()):
+        watch(lab, *ranges)
+        lab.frames.trace(8)
+        lab.finish("inc eax")
+        place, _, _, low, _ = lab.frames.take_trace()[0]
+        codes.append((bool(place & TRACE_CODE), low & 0xFF if place & TRACE_CODE else 0))
+        lab.frames.trace(0)
+    assert codes == [(True, 0x40), (False, 0), (True, 0x40)]

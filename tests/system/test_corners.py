@@ -13,6 +13,7 @@ from system_lab import (
     DB,
     DS,
     EAX,
+    EBP,
     EBX,
     EDX,
     ESI,
@@ -224,3 +225,25 @@ def test_far_return_to_conforming_code_keeps_cpl(lab: Lab) -> None:
     lab.run(f"push {0x58}; push {CODE + 0x40}; retf", budget=3)
     assert (lab.cpu.cpl, lab.sel(1), lab.cpu.eip) == (0, 0x58, CODE + 0x40)
     assert lab.reg(ESP) == 0x8000
+
+
+# --- ENTER ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 4])
+@pytest.mark.parametrize("size", [2, 4])
+def test_enter_copies_the_display(lab: Lab, size: int, level: int) -> None:
+    """EBP; the frame pointers of the enclosing procedures; its own (SDM vol. 2, ENTER)."""
+    display = [0x1111, 0x2222, 0x3333]
+    put = lab.word if size == 2 else lab.dword
+    put(DATA, *reversed(display))
+    top = DATA + 3 * size
+    lab.cpu.set_reg(EBP, top)
+    lab.run((b"\x66" if size == 2 else b"") + bytes([0xC8, 0x10, 0, level]))
+    frame = 0x8000 - size
+    mask = (1 << 8 * size) - 1
+    own = [frame & mask] if level else []
+    expected = [top & mask, *display[: max(level - 1, 0)], *own]
+    assert [lab.peek(frame - i * size, size) for i in range(len(expected))] == expected
+    assert lab.reg(EBP) == (top & ~mask | frame & mask)
+    assert lab.reg(ESP) == frame - level * size - 0x10

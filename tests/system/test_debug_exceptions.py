@@ -145,6 +145,15 @@ def test_io_breakpoint(lab: Lab, code: str, port: int, length: int, hit: bool) -
         assert stop.frame[2] & FLAG_RF == 0
 
 
+def test_every_debug_register_can_watch_a_port(lab: Lab) -> None:
+    lab.cpu.cr4 = DE
+    watch(lab, *((0x60 + i, IO, BYTE) for i in range(4)))
+    for i in range(4):
+        lab.run("mov ecx, 0; mov dr6, ecx")
+        assert at(lab.run(f"in al, {0x60 + i}; nop")) == (DB, 2)
+        assert hits(lab) == 1 << i
+
+
 def test_in_has_loaded_its_register(lab: Lab) -> None:
     lab.cpu.cr4 = DE
     lab.ports.values = {0x60: 0x5A}
@@ -412,3 +421,16 @@ def test_a_page_fault_hits_nothing(lab: Lab) -> None:
     lab.cpu.flush()
     assert lab.run(f"mov al, [{DATA}]").vector == PF
     assert hits(lab) == 0
+
+
+def test_a_global_page_is_watched_too(lab: Lab) -> None:
+    """Its TLB entry outlives most flushes, but not the arming of a breakpoint."""
+    for page in range(256):
+        lab.dword(0x81000 + page * 4, page << 12 | 0x103)  # G
+    lab.dword(0x80000, 0x81003)
+    lab.cpu.cr3, lab.cpu.cr4 = 0x80000, 0x80  # PGE
+    lab.cpu.cr0 |= 0x80000000
+    lab.cpu.flush()
+    lab.run(f"mov [{DATA}], al; mov ebx, [{DATA}]")
+    watch(lab, (DATA, WRITE, BYTE))
+    assert at(lab.run(f"mov [{DATA}], al; nop")) == (DB, 5) and hits(lab) == 1

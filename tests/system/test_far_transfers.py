@@ -275,3 +275,36 @@ def test_protected_to_real_and_back(lab: Lab) -> None:
     stop = lab.run(there_and_back(), bits=16)
     assert stop.vector is None
     assert (lab.reg(3) & 0xFFFF, lab.reg(1) & 0xFFFF) == (CODE >> 4, 0xC0)
+
+
+@pytest.mark.parametrize(("offset", "vector"), [(TARGET, None), (TARGET + 1, GP)])
+@pytest.mark.parametrize("opcode", [JMP, CALL])
+def test_the_limit_is_the_last_offset(
+    lab: Lab, opcode: int, offset: int, vector: int | None
+) -> None:
+    lab.describe(GATE, descriptor(0, TARGET, 0x409A))
+    lab.memory[TARGET] = 0xF4
+    stop = lab.run(far(opcode, GATE, offset))
+    assert stop.vector == vector
+    if vector is None:
+        assert (lab.cpu.eip, lab.sel(CS)) == (TARGET + 1, GATE)
+
+
+@pytest.mark.parametrize(("offset", "vector"), [(0x1FFF, None), (0x2000, GP)])
+def test_a_far_return_in_real_mode_looks_at_the_limit(
+    lab: Lab, offset: int, vector: int | None
+) -> None:
+    """That of the cached descriptor, whatever it is."""
+    lab.real_mode()
+    lab.cpu.set_segment(CS, CODE >> 4, CODE, 0x1FFF, 0x93)
+    stop = lab.run(f"push 0x100; push {offset}; retf", bits=16, budget=3)
+    assert stop.vector == vector
+    if vector is None:
+        assert (lab.cpu.eip, lab.sel(CS)) == (offset, 0x100)
+
+
+def test_selectors_of_real_mode_are_never_decompressed(lab: Lab) -> None:
+    """Trap mode takes RPL 3 for the 0 that it was; a paragraph number has no RPL."""
+    lab.real_mode().cpu.ring_compression = 1
+    lab.run(f"push {CODE0 | 3}; push 0x20; retf", bits=16, budget=3)
+    assert (lab.cpu.eip, lab.sel(CS)) == (0x20, CODE0 | 3)

@@ -13,6 +13,7 @@ from system_lab import (
     CODE1,
     CODE3,
     CONFORMING,
+    CS,
     DATA,
     DATA0,
     DATA1,
@@ -404,3 +405,28 @@ def test_idt_may_be_anywhere(lab: Lab) -> None:
     lab.memory[0xE0005 : 0xE0005 + 0x180] = lab.memory[IDT : IDT + 0x180]
     lab.cpu.idtr_base = 0xE0005
     assert lab.run(INT_0x20).vector == 0x20
+
+
+@pytest.mark.parametrize(("limit", "vector"), [(0x20 * 8 + 7, 0x20), (0x20 * 8 + 6, GP)])
+def test_the_idts_limit(lab: Lab, limit: int, vector: int) -> None:
+    lab.cpu.idtr_limit = limit
+    stop = lab.run(INT_0x20)
+    assert stop.vector == vector
+    if vector == GP:
+        assert stop.error == 0x20 * 8 + 2
+
+
+def test_a_handler_in_the_upper_half(lab: Lab) -> None:
+    """All of the gate's offset counts; the segment's base brings it back into RAM."""
+    lab.describe(0xC0, descriptor(0x80000000, 0xFFFFF, 0xC09A))
+    lab.idt(0x20, gate(14, 0xC0, AT + 0x80000000))
+    lab.run(INT_0x20)
+    assert (lab.cpu.eip, lab.sel(CS)) == (AT + 0x80000001, 0xC0)
+
+
+def test_an_exception_without_an_error_code_after_one_with(lab: Lab) -> None:
+    lab.cpu.set_reg(EAX, 0x100)
+    assert lab.run("mov ds, ax").error == 0x100
+    lab.ring(0)
+    stop = lab.run("ud2")
+    assert (stop.vector, stop.frame[:2]) == (UD, [CODE, CODE0])

@@ -14,6 +14,7 @@ from system_lab import (
     DATA0,
     DF,
     EAX,
+    EBP,
     EBX,
     ECX,
     ESP,
@@ -21,6 +22,7 @@ from system_lab import (
     FLAG_RF,
     HANDLERS,
     IDT,
+    LDT,
     PF,
     STACK0,
     Lab,
@@ -32,6 +34,7 @@ DIRECTORY, TABLE = 0x80000, 0x81000
 P, W, U, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 CR4_PSE = 0x10
 HIGH = 0x400000
+TABLES, PARTS = ("gdtr", "idtr"), ("base", "limit")
 
 
 def entry(la: int) -> int:
@@ -240,6 +243,37 @@ def test_operands_of_system_instructions_that_are_absent(paged: Lab, name: str) 
     assert stop.frame[1] == CODE
     assert paged.regs()[:4] == before[0][:4]
     assert (paged.cpu.gdtr_base, paged.cpu.idtr_base) == before[1:]
+
+
+@pytest.mark.parametrize("name", ["lgdt", "lidt"])
+def test_a_table_register_whose_base_is_absent(paged: Lab, name: str) -> None:
+    """The limit lies in the page before: nothing is loaded."""
+    before = [getattr(paged.cpu, f"{table}_{part}") for table in TABLES for part in PARTS]
+    paged.dword(entry(DATA + 0x1000), 0)
+    stop = paged.run(f"{name} [{DATA + 0xFFE}]")
+    assert (stop.vector, stop.error, paged.cpu.cr2) == (PF, 0, DATA + 0x1000)
+    assert stop.frame[1] == CODE
+    assert [getattr(paged.cpu, f"{table}_{part}") for table in TABLES for part in PARTS] == before
+
+
+@pytest.mark.parametrize("code", ["verr ax", "verw ax", "lar ebx, eax", "lsl ebx, eax"])
+def test_queries_of_a_descriptor_that_is_absent(paged: Lab, code: str) -> None:
+    """The page of the LDT: a page fault of the processor's own, as supervisor."""
+    paged.dword(entry(LDT), 0)
+    paged.cpu.set_reg(EAX, 0xF)
+    stop = paged.ring(3).run(code)
+    assert (stop.vector, stop.error, paged.cpu.cr2) == (PF, 0, LDT + 8)
+    assert stop.frame[1] == CODE
+
+
+def test_enter_whose_last_push_faults(paged: Lab) -> None:
+    """EBP went to the page above: ESP and EBP are as before, and it can be restarted."""
+    paged.dword(entry(DATA), 0)
+    paged.ring(3).cpu.set_reg(ESP, DATA + 0x1004)
+    paged.cpu.set_reg(EBP, 0x1234)
+    stop = paged.run("enter 0, 1")
+    assert (stop.vector, stop.error, paged.cpu.cr2) == (PF, 6, DATA + 0xFFC)
+    assert (stop.frame[1], stop.frame[4], paged.reg(EBP)) == (CODE, DATA + 0x1004, 0x1234)
 
 
 def test_interrupted_stack_page_is_checked_as_supervisor(paged: Lab) -> None:

@@ -20,6 +20,8 @@ from system_lab import (
     Lab,
 )
 
+from bt.interp.state import NEWS_FLUSH_ALL, NEWS_FLUSH_LOCAL, NEWS_FLUSH_PAGE
+
 MOV_CR = {f"cr{i}": bytes([0x0F, 0x22, 0xC0 | i << 3]) for i in range(8)}
 CPL0_ONLY = {
     "mov eax, cr0": b"\x0f\x20\xc0",
@@ -303,7 +305,20 @@ def test_rdpmc(lab: Lab) -> None:
     assert lab.reg(EAX) == 77
 
 
-@pytest.mark.parametrize("address", [0x8B, 0x1B, 0x186, 0x200, 0x20F, 0x26F, 0x2FF, 0x400, 0x413])
+def test_the_second_counter_is_another(lab: Lab) -> None:
+    lab.run("mov ecx, 0xc1; mov eax, 77; xor edx, edx; wrmsr")
+    lab.run("mov ecx, 0xc2; mov eax, 88; xor edx, edx; wrmsr; mov ecx, 1; rdpmc")
+    assert lab.reg(EAX) == 88
+    lab.run("xor ecx, ecx; rdpmc")
+    assert lab.reg(EAX) == 77
+
+
+PLAIN_MSRS = [
+    0x8B, 0x1B, 0x186, 0x187, 0x200, 0x20F, 0x250, 0x258, 0x259, 0x268, 0x26F, 0x2FF, 0x400, 0x413
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PLAIN_MSRS)
 def test_plain_msrs_keep_what_is_written(lab: Lab, address: int) -> None:
     lab.run(
         f"mov ecx, {address}; mov eax, 0x11111111; mov edx, 0x22222222; wrmsr;"
@@ -312,7 +327,12 @@ def test_plain_msrs_keep_what_is_written(lab: Lab, address: int) -> None:
     assert (lab.reg(EAX), lab.reg(EDX)) == (0x11111111, 0x22222222)
 
 
-@pytest.mark.parametrize("address", [0x174, 0x277, 0x414, 0x800, 0xC0000080, 0xFFFFFFFF])
+UNKNOWN_MSRS = [
+    0x174, 0x210, 0x24F, 0x251, 0x25A, 0x267, 0x270, 0x277, 0x414, 0x800, 0xC0000080, 0xFFFFFFFF
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", UNKNOWN_MSRS)
 @pytest.mark.parametrize("code", ["rdmsr", "wrmsr"])
 def test_unknown_msrs_fault(lab: Lab, address: int, code: str) -> None:
     stop = lab.run(f"mov ecx, {address}; {code}")
@@ -329,3 +349,33 @@ def test_vm_flag_means_ring_3(lab: Lab) -> None:
     lab.v86()
     assert lab.cpu.flags() & FLAG_VM
     assert lab.run(b"\x0f\xa2", budget=1).vector is None, "CPUID is for everyone"
+
+
+@pytest.mark.parametrize("address", [0, 1, 0x17, 0x1DB, 0x1DC, 0x1DD, 0x1DE])
+def test_msrs_that_hold_nothing_read_as_zero(lab: Lab, address: int) -> None:
+    stop = lab.run(f"mov ecx, {address}; mov eax, -1; mov edx, -1; rdmsr")
+    assert (stop.vector, lab.reg(EAX), lab.reg(EDX)) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("address", [0x1DA, 0x1DF, 2, 0x16, 0x18])
+def test_their_neighbours_are_none(lab: Lab, address: int) -> None:
+    assert lab.run(f"mov ecx, {address}; rdmsr").vector == GP
+
+
+@pytest.mark.parametrize(("served", "ecx"), [(0, 0), (1, 2)])
+def test_the_timing_leaf_says_whether_vmcall_is_served(lab: Lab, served: int, ecx: int) -> None:
+    lab.cpu.set_vmware(1, served, served, 2_000_000, 66_000)
+    lab.run("mov eax, 0x40000010; mov ecx, -1; mov edx, -1; cpuid")
+    values = [lab.reg(r) for r in (EAX, EBX, ECX, EDX)]
+    assert values == [2_000_000, 66_000, ecx, 0]
+
+
+def test_a_monitor_is_told_of_each_flush_once(lab: Lab) -> None:
+    lab.cpu.take_news()
+    lab.run("mov eax, 0x80; mov cr4, eax")
+    assert (lab.cpu.take_news(), lab.cpu.take_news()) == (NEWS_FLUSH_ALL, 0)
+    lab.run("mov eax, cr3; mov cr3, eax")
+    assert (lab.cpu.take_news(), lab.cpu.take_news()) == (NEWS_FLUSH_LOCAL, 0)
+    lab.run(f"invlpg [{DATA}]")
+    assert (lab.cpu.take_news(), lab.cpu.take_flushed_pages()) == (NEWS_FLUSH_PAGE, [DATA])
+    assert lab.cpu.take_news() == 0

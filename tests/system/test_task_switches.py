@@ -8,6 +8,7 @@ import pytest
 from system_lab import (
     ABSENT,
     ABSENT_CODE,
+    BP,
     CODE,
     CODE0,
     CODE3,
@@ -24,6 +25,7 @@ from system_lab import (
     FLAG_NT,
     FLAG_RF,
     FLAG_VM,
+    GDT,
     GP,
     LDT_SEL,
     LDTR,
@@ -137,6 +139,19 @@ def test_interrupt_through_a_task_gate(lab: Lab) -> None:
     assert lab.peek(TSS_MAIN + 36) == FLAG_IF | 2
 
 
+@pytest.mark.parametrize("code", [b"\xcd\x20", b"\xcc"])
+def test_a_new_task_that_faults_while_it_begins(lab: Lab, code: bytes) -> None:
+    """INT through a task gate: the switch has happened, so the fault is the new task's."""
+    task_two(lab, ds=ABSENT)
+    for vector in (0x20, BP):
+        lab.idt(vector, gate(5, TWO_TSS, 0))
+    stop = lab.run(code)
+    assert (stop.vector, stop.error) == (NP, ABSENT)
+    assert stop.frame[1:3] == [THERE, CODE0]
+    assert (lab.sel(TR), lab.cpu.flags() & FLAG_NT) == (TWO_TSS, 0)
+    assert lab.peek(TSS_MAIN + 32) == CODE + len(code)
+
+
 def test_exception_through_a_task_gate_pushes_its_error_code(lab: Lab) -> None:
     task_two(lab)
     lab.idt(NP, gate(5, TWO_TSS, 0))
@@ -234,6 +249,25 @@ def test_a_task_with_vif_and_vip_set_faults_at_once(lab: Lab, cr4: int, vector: 
     lab.memory[THERE] = 0x90
     stop = lab.run(far(JMP, TWO_TSS), budget=2)
     assert stop.vector == vector
+
+
+def test_a_task_whose_descriptor_is_gone_can_be_left(lab: Lab) -> None:
+    """Only the busy bit of the old one is looked for; the new one was checked."""
+    task_two(lab)
+    lab.describe(MAIN_TSS, bytes(8))
+    lab.run(far(JMP, TWO_TSS), budget=1)
+    assert (lab.cpu.eip, lab.sel(TR), lab.peek(GDT + MAIN_TSS, 8)) == (THERE, TWO_TSS, 0)
+
+
+def test_a_double_fault_task_may_be_debugged(lab: Lab) -> None:
+    """#DB while #DF is delivered is benign: no shutdown, both are handled in turn."""
+    task_two(lab, trap=1)
+    lab.idt(8, gate(5, TWO_TSS, 0))
+    lab.describe(0xC8, descriptor(0, 0xFFF, 0x4092))
+    lab.load(SS, 0xC8)
+    lab.cpu.set_reg(ESP, 0x5000)
+    stop = lab.run("push eax")
+    assert (stop.vector, stop.frame[0], stop.frame[3]) == (DB, THERE, 0)
 
 
 def test_a_task_that_links_to_itself_goes_on(lab: Lab) -> None:

@@ -35,6 +35,7 @@ VIF, VIP = 0x80000, 0x100000
 IOPL3 = 0x3000
 MAP = 104 + 32  # where the I/O bitmap begins, right above the redirection bitmap
 REDIRECTION = TSS_MAIN + 104
+TSS_LIMIT = 0xFFF
 TO_8086 = 0x500  # paragraph of the 8086 program's handlers
 
 CLI, STI, HLT = b"\xfa", b"\xfb", b"\xf4"
@@ -440,3 +441,24 @@ def test_the_monitor_hands_an_interrupt_on() -> None:
     stop = lab.go_on(6)
     assert faulted(stop) == (GP, 0)
     assert (stop.frame[1], stop.frame[3] & (VIP | VIF)) == (2, VIP)
+
+
+@pytest.mark.parametrize(
+    ("limit", "rights", "map_at"),
+    [
+        (TSS_LIMIT, 0x8B, 0xF000),  # the redirection bitmap is beyond the limit
+        (102, 0x8B, 0x60),  # the word that says where it is ends beyond the limit
+        (TSS_LIMIT, 0x83, MAP),  # a TSS of the 80286
+    ],
+)
+def test_without_a_redirection_bitmap(limit: int, rights: int, map_at: int) -> None:
+    """#GP with the error code 0: nothing but INT n itself is wrong."""
+    lab = vme(0)
+    lab.word(TSS_MAIN + 102, map_at)
+    lab.word(TSS_MAIN + 2, STACK0, CODE0 + 8)  # of a 16-bit TSS: SP and SS for ring 0
+    if rights == 0x8B:
+        lab.dword(TSS_MAIN + 4, STACK0, CODE0 + 8)
+    lab.cpu.set_segment(TR, 0x28, TSS_MAIN, limit, rights)
+    stop = step(lab, b"\xcd\x21", 5)
+    assert faulted(stop) == (GP, 0)
+    assert stop.frame[1] == 0

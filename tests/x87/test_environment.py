@@ -109,3 +109,15 @@ def test_reserved_control_bits() -> None:
     """Bit 6 reads as one, bits 7 and 13 to 15 as zero."""
     end = run(bytes.fromhex("d92d00800000 d93d10800000"), data=b"\xbf\xff")
     assert end.bytes_at(DATA + 16, 2) == struct.pack("<H", 0x1F7F)
+
+
+@pytest.mark.parametrize("modrm", [0x07, 0x3F, 0x47, 0x7F, 0x80, 0x87, 0xB8, 0xBF])
+def test_the_operand_of_every_memory_form(modrm: int) -> None:
+    """FADD to FDIVR m32 of [EAX] and [EDI], without and with a displacement."""
+    size = {0: 0, 1: 1, 2: 4}[modrm >> 6]
+    cpu, ram = prepared(bytes([0xDB, 0xE3, 0xD9, 0xE8, 0xD8, modrm]) + b"\x10\0\0\0"[:size])
+    for register in (0, 7):
+        cpu.set_reg(register, DATA + register)
+    assert finish(cpu, ram).vector is None
+    assert cpu.fpu_dp == DATA + (modrm & 7) + (0x10 if size else 0)
+    assert (cpu.fpu_op, cpu.fpu_ip) == (modrm, CODE + 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,14 @@ def test_fwait_looks_at_mp_and_ts(cr0: int, vector: int | None) -> None:
     assert run(b"\x9b", PROTECTED | cr0).vector == vector
 
 
-@pytest.mark.parametrize("code", ["9b", FLD1, "d9d0", "d9c9", "d92d00800000", "dd0500800000"])
+WAITING = [
+    *("9b", FLD1, "d9d0", "d9c9", "d92d00800000", "dd0500800000"),
+    *("d8c1", "dac1", "dbc1", "dcc1", "dde1", "ddc1", "ddd1", "ddd9", "dec1", "dfe9"),
+    *("dae9", "d9e0", "d9fe", "d80500800000", "dd2500800000", "d92500800000", "df3d00800000"),
+]
+
+
+@pytest.mark.parametrize("code", WAITING)
 def test_waiting_instructions_take_the_pending_exception(code: str) -> None:
     end = run(words(RAISE_ZE) + words(code), data=NO_MASKS)
     assert end.vector == VEC_MF
@@ -114,6 +122,11 @@ def test_undefined(code: str) -> None:
     assert end.error_frame[0] == CODE
 
 
+@pytest.mark.parametrize("code", UNDEFINED)
+def test_undefined_comes_before_a_pending_exception(code: str) -> None:
+    assert run(words(RAISE_ZE) + words(code), data=NO_MASKS).vector == VEC_UD
+
+
 # --- faults in memory operands: nothing has happened ---------------------------------------------
 
 LIMIT_FAULTS = ["db3d", "dd1d", "d935", "dd35", "df3d", "df35", "dd25", "db2d", "dd05", "dc05"]
@@ -135,22 +148,85 @@ def test_limit_violation(opcode: str) -> None:
     assert cpu.fpu_sw == 0
 
 
-@pytest.mark.parametrize("opcode", ["db3d", "dd1d", "dd35", "df3d", "df35"])
-def test_store_across_a_missing_page(opcode: str) -> None:
-    """The first bytes lie in a good page: they must not be written."""
-    code = words(f"dbe3 {FLD1} d9eb") + words(opcode) + struct.pack("<I", 0x8FFC)
-    cpu, ram = prepared(code)
+def paged(code: str, missing: int | None) -> tuple[Any, bytearray]:
+    """Two values on the stack, then `code`; the first 64 KiB are mapped 1:1, but for one page."""
+    cpu, ram = prepared(words(f"dbe3 {FLD1} d9eb {code}"))
     for page in range(16):
-        struct.pack_into("<I", ram, 0x21000 + 4 * page, page << 12 | (0 if page == 9 else 3))
+        struct.pack_into("<I", ram, 0x21000 + 4 * page, page << 12 | (0 if page == missing else 3))
     struct.pack_into("<I", ram, 0x21000 + 4 * 0x7F, 0x7F003)  # the stack
     struct.pack_into("<I", ram, 0x20000, 0x21003)
     cpu.cr3 = 0x20000
     cpu.cr0 = PROTECTED | CR0_PG
+    return cpu, ram
+
+
+ACROSS = 0x8FFC  # four bytes in the one page, the rest in the next
+
+
+@pytest.mark.parametrize("missing", [8, 9])
+@pytest.mark.parametrize("opcode", ["db3d", "dd1d", "dd35", "df3d", "df35", "d935"])
+def test_store_across_a_missing_page(opcode: str, missing: int) -> None:
+    """The first bytes lie in a good page, or the last: they must not be written."""
+    cpu, ram = paged(opcode + "fc8f0000", missing)
+    before = bytes(ram[0x8000:0xA000])
     end = finish(cpu, ram)
     assert end.vector == VEC_PF
-    assert cpu.cr2 == 0x9000
-    assert bytes(ram[0x8FFC:0x9000]) == bytes(4)
+    assert cpu.cr2 == (0x9000 if missing == 9 else ACROSS)
+    assert bytes(ram[0x8000:0xA000]) == before
     assert cpu.fpu_top == 6
+
+
+@pytest.mark.parametrize("missing", [8, 9])
+@pytest.mark.parametrize(
+    "opcode", ["d925", "dd25", "66d925", "66dd25", "dd05", "db2d", "df2d", "df25"]
+)
+def test_load_across_a_missing_page(opcode: str, missing: int) -> None:
+    cpu, ram = paged(opcode + "fc8f0000", missing)
+    end = finish(cpu, ram)
+    assert (end.vector, end.error_frame[0]) == (VEC_PF, 0)
+    assert end.error_frame[1] == CODE + 6
+    last = 0x9000 <= cpu.cr2 < 0x9000 + 108
+    assert last if missing == 9 else cpu.cr2 == ACROSS
+    assert (cpu.fpu_cw, cpu.fpu_sw, cpu.fpu_top) == (0x37F, 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("load", "store", "data"),
+    [
+        ("dd05", "dd1d", "182d4454fb210940"),  # m64: pi
+        ("db2d", "db3d", "35c26821a2da0fc90040"),  # m80
+        ("df2d", "df3d", "efcdab8967452301"),  # m64int
+        ("df25", "df35", "21436587092143650780"),  # BCD
+    ],
+)
+def test_operands_in_two_pages(load: str, store: str, data: str) -> None:
+    """From one pair of pages to another."""
+    cpu, ram = paged(f"{load} fc8f0000 {store} fcaf0000", None)
+    value = bytes.fromhex(data)
+    ram[ACROSS : ACROSS + len(value)] = value
+    assert finish(cpu, ram).vector is None
+    assert bytes(ram[0xAFFC : 0xAFFC + len(value) + 1]) == value + b"\0"
+
+
+def test_an_environment_may_be_all_zeros() -> None:
+    """What the first byte and the last of the operand are does not matter."""
+    for opcode in ("d925", "dd25"):
+        cpu, ram = prepared(words(f"{opcode} 00800000"))
+        cpu.fpu_cw = 0x37F
+        assert finish(cpu, ram).vector is None
+        assert cpu.fpu_cw & ~0x40 == 0
+
+
+@pytest.mark.parametrize("opcode", ["dd1d", "dd15", "df3d"])
+def test_a_limit_violation_in_a_page_that_was_just_written(opcode: str) -> None:
+    """The last bytes are beyond the limit: however well the page is known."""
+    code = words(f"dbe3 {FLD1} d9eb d9ee {opcode}") + struct.pack("<I", 0x8700)
+    cpu, ram = prepared(code + words(opcode) + struct.pack("<I", 0x87FC))
+    ram[0x87F0:0x8810] = b"\xaa" * 0x20
+    cpu.set_segment(DS, 16, 0, 0x87FF, 0xC093)
+    end = finish(cpu, ram)
+    assert (end.vector, end.error_frame[1]) == (VEC_GP, CODE + len(code))
+    assert bytes(ram[0x87F0:0x8810]) == b"\xaa" * 0x20
 
 
 def test_pointers_survive_a_fault() -> None:

@@ -109,3 +109,12 @@ def test_tiny_arguments_stay_on_the_right_side(which: int) -> None:
 def test_hardware_pi() -> None:
     """The sine of the double extended pi is 2^-64 below zero: pi has 66 bits in hardware."""
     assert close(evaluate(t.FN_SIN, (0x4000, 0xC90FDAA22168C235)), Fraction(-1, 1 << 64))
+
+
+def test_a_sum_with_one_that_carries_into_the_next_power_of_two() -> None:
+    """log2((2^64 - 1) + 1) = 64, exactly; and of the largest integer below, a little less."""
+    sign, exp, sig, low = t.evaluate(t.FN_YL2XP1, *ONE, 0x3FFF + 63, (1 << 64) - 1)[0]
+    assert (sign, exp, sig, low) == (0, 0x3FFF + 6, 1 << 63, 0)
+    below = evaluate(t.FN_YL2XP1, ONE, (0x3FFF + 63, (1 << 64) - 2))
+    step = Fraction(1, 1 << 64)
+    assert 64 - step * 3 / 2 < below < 64 - step * 4 / 3

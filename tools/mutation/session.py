@@ -27,7 +27,8 @@ import pytest
 from tools.mutation.mutants import MODULE, ROOT, Mutant, mutated, read
 from tools.mutation.patching import Importer, exchange, forget_results
 
-PATIENCE = 4.0  # seconds of tests that one mutant is worth
+PATIENCE = 4.0  # seconds of tests that one mutant is worth, watched
+PATIENCE_OF_A_SAMPLE = 20.0  # there are fewer of them, and the tests take longer uncompiled
 SECONDS_MORE = 3  # CPU seconds that a child may take beyond what its tests took without it
 MEMORY = 6 << 30  # bytes of address space that a child may take beyond what it got
 SURVIVED, CAUGHT = 0, 3  # a child's status
@@ -53,6 +54,7 @@ class Session:
     mutants: list[Mutant]
     report: Callable[[Result], None]
     by_line: bool = True  # note the lines that a test reaches; else the functions: less to watch
+    patience: float = PATIENCE  # seconds of tests
     later: list[Mutant] = field(default_factory=list)  # to be imported
     failing: list[str] = field(default_factory=list)  # tests that fail without a mutant
     _items: list[pytest.Item] = field(default_factory=list)
@@ -165,7 +167,7 @@ class Session:
         return self._kills.setdefault((mutant.file, mutant.function), Counter())
 
     def _choose(self, mutant: Mutant) -> list[pytest.Item]:
-        """The tests that reach it, in order, as many as PATIENCE is good for."""
+        """The tests that reach it, in order, as many as patience is good for."""
         kills, places = self._killers(mutant), _places(mutant)
         tests = [item for item in self._items if self._reached[item.nodeid] & places]
         tests.sort(key=lambda item: self._took[item.nodeid])
@@ -174,7 +176,7 @@ class Session:
         total = 0.0
         for index, item in enumerate(tests):
             total += self._took[item.nodeid]
-            if total > PATIENCE and index:
+            if total > self.patience and index:
                 return tests[:index]
         return tests
 
