@@ -309,6 +309,15 @@ def test_real_mode_interrupt_beyond_the_table(lab: Lab) -> None:
     assert lab.peek(0x8000 - 6, 2) == 0
 
 
+@pytest.mark.parametrize("pushes", [0, 1, 2])
+def test_real_mode_interrupt_without_room_for_its_frame(lab: Lab, pushes: int) -> None:
+    """#SS, which has no more room, nor has #DF: shutdown, at the INT that was not completed."""
+    limit = 0x7FFF - 2 * pushes  # expand-down: the offsets above it are the stack
+    lab.real_mode().cpu.set_segment(SS, 0, 0, limit, 0x97)
+    stop = lab.run(b"\x90" + INT_0x20, bits=16)
+    assert (stop.reason, stop.eip, lab.reg(ESP)) == (EXIT_SHUTDOWN, 1, 0x8000)
+
+
 # --- virtual-8086 mode --------------------------------------------------------------------------
 
 

@@ -266,6 +266,36 @@ def test_queries_of_a_descriptor_that_is_absent(paged: Lab, code: str) -> None:
     assert stop.frame[1] == CODE
 
 
+@pytest.mark.parametrize("below", range(1, 8))
+@pytest.mark.parametrize("missing", [0, 0x1000])
+def test_popad_across_a_missing_page(paged: Lab, missing: int, below: int) -> None:
+    """`below` of its eight doublewords lie in the page below; nothing is popped."""
+    paged.dword(entry(DATA + missing), 0)
+    for register in (EAX, EBX, ECX):
+        paged.cpu.set_reg(register, 0x1234 + register)
+    paged.ring(3).cpu.set_reg(ESP, DATA + 0x1000 - 4 * below)
+    before = paged.regs()
+    stop = paged.run("popad")
+    if missing and below == 4:  # the first in the page above is ESP's, which is only skipped
+        assert paged.cpu.cr2 in (DATA + 0x1000, DATA + 0x1004)
+    else:
+        first = DATA + 0x1000 if missing else DATA + 0x1000 - 4 * below
+        assert paged.cpu.cr2 in (first, first + 4)
+    assert (stop.vector, stop.error, stop.frame[4]) == (PF, 4, before[ESP])
+    assert paged.regs()[:4] + paged.regs()[5:] == before[:4] + before[5:]
+
+
+def test_invlpg_of_an_address_in_a_segment(paged: Lab) -> None:
+    """The linear address counts: offset and base."""
+    paged.cpu.set_segment(4, DATA0, DATA - 0x20, 0xFFFFFFFF, 0xC093)
+    paged.cpu.take_flushed_pages()
+    paged.run(b"\x64\x0f\x01\x3d\x20\0\0\0")  # INVLPG FS:[0x20]
+    assert paged.cpu.take_flushed_pages() == [DATA]
+    paged.run(f"mov ebx, [{DATA}]")
+    paged.dword(entry(DATA), 0)
+    assert paged.run(b"\x64\x0f\x01\x3d\x20\0\0\0" + b"\xa1\0\0\3\0").vector == PF
+
+
 def test_enter_whose_last_push_faults(paged: Lab) -> None:
     """EBP went to the page above: ESP and EBP are as before, and it can be restarted."""
     paged.dword(entry(DATA), 0)

@@ -320,11 +320,11 @@ PLAIN_MSRS = [
 
 @pytest.mark.parametrize("address", PLAIN_MSRS)
 def test_plain_msrs_keep_what_is_written(lab: Lab, address: int) -> None:
-    lab.run(
+    stop = lab.run(
         f"mov ecx, {address}; mov eax, 0x11111111; mov edx, 0x22222222; wrmsr;"
         "xor eax, eax; xor edx, edx; rdmsr"
     )
-    assert (lab.reg(EAX), lab.reg(EDX)) == (0x11111111, 0x22222222)
+    assert (stop.vector, lab.reg(EAX), lab.reg(EDX)) == (None, 0x11111111, 0x22222222)
 
 
 UNKNOWN_MSRS = [

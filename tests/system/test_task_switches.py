@@ -27,6 +27,7 @@ from system_lab import (
     FLAG_VM,
     GDT,
     GP,
+    LDT,
     LDT_SEL,
     LDTR,
     MAIN_TSS,
@@ -249,6 +250,18 @@ def test_a_task_with_vif_and_vip_set_faults_at_once(lab: Lab, cr4: int, vector: 
     lab.memory[THERE] = 0x90
     stop = lab.run(far(JMP, TWO_TSS), budget=2)
     assert stop.vector == vector
+
+
+@pytest.mark.parametrize("opcode", [JMP, CALL])
+def test_a_tss_in_the_ldt_is_none(lab: Lab, opcode: int) -> None:
+    """Neither by its own selector nor through a gate, however good it is."""
+    task_two(lab)
+    lab.describe(0x0C, descriptor(TSS_TWO, 0x67, 0x89), table=LDT)
+    lab.describe(GATE, gate(5, 0x0C, 0))
+    for selector in (0x0C, GATE):
+        stop = lab.run(far(opcode, selector))
+        assert (stop.vector, stop.error, lab.sel(TR)) == (GP, 0x0C, MAIN_TSS)
+        lab.ring(0)
 
 
 def test_a_task_whose_descriptor_is_gone_can_be_left(lab: Lab) -> None:

@@ -98,3 +98,31 @@ def test_fsincos_and_fptan_of_zero(code: str, angle: Value) -> None:
     assert found == [ONE, angle]
     assert compute("d9fe", angle) == [angle]
     assert compute("d9ff", angle) == [ONE]
+
+
+# --- exact results, and halves to the bit -----------------------------------------------------
+
+
+@pytest.mark.parametrize("root", [1, 3, 5, 11, 0xFFFF, 0x10001, 0xB504F333, 0xFFFFFFFF])
+def test_roots_of_squares_are_exact(root: int) -> None:
+    """FSQRT, and then no precision exception in the status word."""
+    root_value, square = integer(root), integer(root * root)
+    assert compute("d9fa", square) == [root_value]
+    status = run(
+        bytes.fromhex("dbe3 db2d00800000 d9fa dd3d10800000"), data=packed(square)
+    ).bytes_at(DATA + 0x10, 2)
+    assert status[0] & 0x20 == 0
+
+
+def integer(value: int) -> Value:
+    length = value.bit_length()
+    return 0x3FFF + length - 1, value << 64 - length
+
+
+@pytest.mark.parametrize("bits", range(64, 72))
+def test_one_minus_very_little(bits: int) -> None:
+    """1 - 2^-65 lies in the middle between 1 and the number below: to the even one."""
+    below = (0x3FFE, (1 << 64) - 1)  # 1 - 2^-64
+    exact, a_bit_more = (0x3FFF - bits, 1 << 63), (0x3FFF - bits, 1 << 63 | 1)
+    assert compute("dee9", ONE, exact) == [below if bits == 64 else ONE]
+    assert compute("dee9", ONE, a_bit_more) == [below if bits <= 65 else ONE]
