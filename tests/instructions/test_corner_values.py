@@ -57,6 +57,7 @@ def test_carry(code: str, carry_in: int, a: int, b: int, carry: int) -> None:
     """SETC and a conditional jump ask for it in ways of their own."""
     user = run(code + "0f92c1 7202 b201 90", carry_in, eax=a, ebx=b, ecx=0, edx=0)
     assert (user.reg("ecx"), user.reg("edx"), user.cpu.flags() & CF) == (carry, 1 - carry, carry)
+    assert user.cpu.flags() & AF == (a ^ b ^ user.reg("eax")) & AF
 
 
 def test_a_repetition_that_overwrites_itself_through_an_alias() -> None:

@@ -379,3 +379,10 @@ def test_a_monitor_is_told_of_each_flush_once(lab: Lab) -> None:
     lab.run(f"invlpg [{DATA}]")
     assert (lab.cpu.take_news(), lab.cpu.take_flushed_pages()) == (NEWS_FLUSH_PAGE, [DATA])
     assert lab.cpu.take_news() == 0
+
+
+def test_there_are_five_banks_of_machine_check_registers(lab: Lab) -> None:
+    """And the control register of them all: MCG_CAP (SDM vol. 3, 15.3.1.1)."""
+    lab.run("mov ecx, 0x179; rdmsr")
+    assert (lab.reg(EAX), lab.reg(EDX)) == (0x105, 0)
+    assert lab.run("mov ecx, 0x179; wrmsr").vector == GP
