@@ -75,6 +75,8 @@ def test_what_the_pentium_pro_has_not(code: str) -> None:
 def test_fifteen_bytes_are_the_most(lab: Lab, prefixes: int, vector: int | None) -> None:
     for one in (lab, external_lab().ring(3)):
         assert vector_of(one, b"\x3e" * prefixes + b"\x90") == vector
+    if vector == GP:
+        assert lab.run(b"\x3e" * prefixes + b"\x90").error == one.cpu.fault_error == 0
 
 
 # --- privilege by CR4 ----------------------------------------------------------------------------
