@@ -8,6 +8,9 @@ import pytest
 from debug_lab import DWORD, READ_WRITE, WRITE, at, hits, watch
 from system_lab import (
     CODE,
+    CODE0,
+    CODE16,
+    CS,
     DATA,
     DATA0,
     DB,
@@ -249,3 +252,25 @@ def test_enter_copies_the_display(lab: Lab, size: int, level: int) -> None:
     assert [lab.peek(frame - i * size, size) for i in range(len(expected))] == expected
     assert lab.reg(EBP) == (top & ~mask | frame & mask)
     assert lab.reg(ESP) == frame - level * size - 0x10
+
+
+# --- code that is run in two modes ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [(32, 32, 16, 16, 32, 16), (16, 16, 32, 32, 16, 32)])
+def test_the_same_bytes_are_other_instructions_in_16_bits(lab: Lab, sizes: tuple[int, ...]) -> None:
+    """Reached by an indirect jump, whose target is remembered, from the same place each time."""
+    target = 0xF000
+    lab.memory[target : target + 6] = b"\xb8\x34\x12\xeb\x00\xf4"
+    # 32 bits: MOV EAX, 00EB1234h; HLT. 16 bits: MOV AX, 1234h; JMP to the HLT
+    jumps = {32: (0xE000, b"\xff\xe3"), 16: (0xE100, b"\xff\xe3")}
+    for at_, code in jumps.values():
+        lab.memory[at_ : at_ + 2] = code
+    for bits in sizes:
+        lab.load(CS, CODE0 if bits == 32 else CODE16)
+        lab.cpu.set_reg(EAX, 0xFFFFFFFF)
+        lab.cpu.set_reg(EBX, target)
+        lab.cpu.eip = jumps[bits][0]
+        lab.cpu.run(100)
+        assert lab.cpu.eip == target + 6
+        assert lab.reg(EAX) == (0x00EB1234 if bits == 32 else 0xFFFF1234)

@@ -20,11 +20,14 @@ from system_lab import (
     EDI,
     EDX,
     ESI,
+    EXIT_HALT,
+    EXIT_SHUTDOWN,
     FLAG_IF,
     FLAG_RF,
     FLAG_TF,
     GP,
     HANDLERS,
+    NP,
     PF,
     SS,
     TR,
@@ -32,6 +35,8 @@ from system_lab import (
     UD,
     Lab,
 )
+
+from bt.interp.state import EXIT_WATCHPOINT, WP_WRITE
 
 DE = 8  # CR4.DE
 BD, BS = 0x2000, 0x4000
@@ -434,3 +439,22 @@ def test_a_global_page_is_watched_too(lab: Lab) -> None:
     lab.run(f"mov [{DATA}], al; mov ebx, [{DATA}]")
     watch(lab, (DATA, WRITE, BYTE))
     assert at(lab.run(f"mov [{DATA}], al; nop")) == (DB, 5) and hits(lab) == 1
+
+
+def test_no_trap_that_was_held_off_survives_a_shutdown(lab: Lab) -> None:
+    """MOV SS holds the data breakpoint; what comes next faults three times over."""
+    lab.word(DATA, DATA0)
+    watch(lab, (DATA, READ_WRITE, WORD))
+    for vector in (UD, 8, GP, NP):
+        lab.idt(vector, bytes(8))
+    stop = lab.run(MOV_SS_MEM + UD2)
+    assert (stop.reason, stop.eip) == (EXIT_SHUTDOWN, CODE + len(MOV_SS_MEM))
+
+
+def test_new_watchpoints_of_the_embedder_forget_the_old_ones_hit(lab: Lab) -> None:
+    lab.cpu.set_watchpoints([(DATA, DATA + 3, WP_WRITE)], [lab.cpu.user, lab.cpu.sup])
+    stop = lab.run(f"nop; mov [{DATA}], al; inc ecx")
+    assert (stop.reason, stop.eip) == (EXIT_WATCHPOINT, CODE + 6)
+    lab.cpu.set_watchpoints([(DATA + 4, DATA + 7, WP_WRITE)], [lab.cpu.user, lab.cpu.sup])
+    assert lab.cpu.take_watchpoint() == -1
+    assert lab.go_on().reason == EXIT_HALT

@@ -15,6 +15,8 @@ from system_lab import (
     EAX,
     EBX,
     ESP,
+    FLAG_RF,
+    FLAG_TF,
     GP,
     NP,
     PF,
@@ -96,3 +98,12 @@ def test_iret_in_ring_3(guest: Lab) -> None:
 def test_critical_instructions_tell_the_truth_of_the_engine(guest: Lab) -> None:
     guest.run("mov eax, cs; mov ebx, ss", budget=2)
     assert (guest.reg(EAX), guest.reg(EBX)) == (CODE3, DATA3)
+
+
+@pytest.mark.parametrize("flags", [FLAG_TF, FLAG_RF, FLAG_TF | FLAG_RF])
+def test_what_leaves_at_an_instruction_is_not_stepped(guest: Lab, flags: int) -> None:
+    """It has not completed: no single-step trap, and RF still holds for it."""
+    guest.cpu.set_flags(flags | 0x202)
+    stop = guest.run(b"\xcd\x80")
+    assert (stop.reason, guest.cpu.exit_arg, stop.eip) == (EXIT_SOFTINT, 0x80, CODE)
+    assert guest.cpu.flags() == flags | 0x202

@@ -288,12 +288,29 @@ def test_popad_across_a_missing_page(paged: Lab, missing: int, below: int) -> No
 def test_invlpg_of_an_address_in_a_segment(paged: Lab) -> None:
     """The linear address counts: offset and base."""
     paged.cpu.set_segment(4, DATA0, DATA - 0x20, 0xFFFFFFFF, 0xC093)
-    paged.cpu.take_flushed_pages()
+    paged.cpu.take_news()
     paged.run(b"\x64\x0f\x01\x3d\x20\0\0\0")  # INVLPG FS:[0x20]
-    assert paged.cpu.take_flushed_pages() == [DATA]
+    paged.cpu.take_news()
+    assert paged.cpu.told_pages() == [DATA]
     paged.run(f"mov ebx, [{DATA}]")
     paged.dword(entry(DATA), 0)
     assert paged.run(b"\x64\x0f\x01\x3d\x20\0\0\0" + b"\xa1\0\0\3\0").vector == PF
+
+
+@pytest.mark.parametrize("missing", [None, 0, 0x1000])
+def test_ins_across_two_pages_asks_before_it_reads(paged: Lab, missing: int | None) -> None:
+    """What the device has given away could not be read again."""
+    paged.ports.values = {0x1F0: 0x44332211}
+    if missing is not None:
+        paged.dword(entry(DATA + missing), 0)
+    stop = paged.run(f"mov edx, 0x1f0; mov edi, {DATA + 0xFFE}; insd")
+    if missing is None:
+        assert (stop.vector, paged.peek(DATA + 0xFFE)) == (None, 0x44332211)
+        assert len(paged.ports.seen) == 1
+    else:
+        assert (stop.vector, stop.error) == (PF, 2)
+        assert paged.cpu.cr2 == DATA + (missing or 0xFFE)
+        assert paged.ports.seen == []
 
 
 def test_enter_whose_last_push_faults(paged: Lab) -> None:

@@ -377,7 +377,19 @@ def test_a_monitor_is_told_of_each_flush_once(lab: Lab) -> None:
     lab.run("mov eax, cr3; mov cr3, eax")
     assert (lab.cpu.take_news(), lab.cpu.take_news()) == (NEWS_FLUSH_LOCAL, 0)
     lab.run(f"invlpg [{DATA}]")
-    assert (lab.cpu.take_news(), lab.cpu.take_flushed_pages()) == (NEWS_FLUSH_PAGE, [DATA])
+    assert (lab.cpu.take_news(), lab.cpu.told_pages()) == (NEWS_FLUSH_PAGE, [DATA])
+    assert lab.cpu.take_news() == 0
+
+
+@pytest.mark.parametrize("count", [16, 17, 40])
+def test_many_flushed_pages_are_one_flush(lab: Lab, count: int) -> None:
+    lab.cpu.take_news()
+    places = [DATA + (i << 12) for i in range(count)]
+    lab.run("; ".join(f"invlpg [{place}]" for place in places))
+    if count == 16:
+        assert (lab.cpu.take_news(), lab.cpu.told_pages()) == (NEWS_FLUSH_PAGE, places)
+    else:
+        assert (lab.cpu.take_news(), lab.cpu.told_pages()) == (NEWS_FLUSH_ALL, [])
     assert lab.cpu.take_news() == 0
 
 
