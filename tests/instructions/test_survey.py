@@ -54,3 +54,17 @@ def test_where_an_operand_is(code: str, place: int | None) -> None:
     user.set_regs(ebx=DATA, ecx=10)
     user.code(code)
     assert user.cpu.operand_linear(PHYSICAL[CODE]) == (-1 if place is None else place)
+
+
+@pytest.mark.parametrize(
+    ("code", "entry", "modrm", "size"),
+    [
+        ("40", 0x40 * 8, 0, 4),
+        ("83c805", 0x83 * 8 + 1, 0xC8, 4),  # or eax, 5
+        ("66d1e0", 0xD1 * 8 + 4, 0xE0, 2),  # shl ax, 1
+    ],
+)
+def test_which_row_of_the_table_it_is(code: str, entry: int, modrm: int, size: int) -> None:
+    first = survey(UserCpu(), code + "90")[0]
+    assert (first[2], first[5]) == (entry, size)
+    assert first[3] == modrm or not modrm

@@ -15,6 +15,7 @@ from system_lab import (
     EAX,
     EBX,
     ESP,
+    EXIT_HALT,
     FLAG_RF,
     FLAG_TF,
     GP,
@@ -26,7 +27,7 @@ from system_lab import (
     external_lab,
 )
 
-EXIT_EXCEPTION, EXIT_SOFTINT = 4, 5
+EXIT_BUDGET, EXIT_EXCEPTION, EXIT_SOFTINT, EXIT_VMWARE = 1, 4, 5, 10
 
 
 @pytest.fixture
@@ -107,3 +108,13 @@ def test_what_leaves_at_an_instruction_is_not_stepped(guest: Lab, flags: int) ->
     stop = guest.run(b"\xcd\x80")
     assert (stop.reason, guest.cpu.exit_arg, stop.eip) == (EXIT_SOFTINT, 0x80, CODE)
     assert guest.cpu.flags() == flags | 0x202
+
+
+def test_a_hypercall_that_is_answered_has_completed(lab: Lab) -> None:
+    """answer_call() tells how it ended, as run() does."""
+    lab.cpu.set_vmware(0, 1, 0, 0, 0)
+    stop = lab.run(b"\x90\x0f\x01\xc1\x90")
+    assert (stop.reason, stop.eip) == (EXIT_VMWARE, CODE + 1)
+    assert lab.cpu.answer_call() == EXIT_BUDGET
+    assert (lab.cpu.eip, lab.cpu.icount()) == (CODE + 4, 2)
+    assert lab.go_on().reason == EXIT_HALT
