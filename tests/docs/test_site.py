@@ -61,7 +61,7 @@ MISTAKES = """\
 
 ```{eval-rst}
 .. autofunction:: monitor.report.print_statistics
-.. autofunction:: monitor.where.describe
+.. autofunction:: monitor.block_listing.list_block
 .. automodule:: monitor.no_such_module
 ```
 """
@@ -121,6 +121,6 @@ def test_every_mistake_is_an_error(source: Path) -> None:
         "nothing.png",
         "no_such_module",
         "mistakes.md: WARNING: document isn't included in any toctree",
-        "py:class reference target not found: monitor.processor.Processor",
+        "py:class reference target not found: bt.cache.TranslatedBlock",
     ):
         assert message in result.stderr
