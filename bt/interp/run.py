@@ -250,6 +250,7 @@ class Interp(Cpu):
         self.budget = budget
         self.icount_end = (done + budget) & M64
         self.recheck = 0
+        self.deliveries = 0
         self.traced = 0
         self.wp_fault = 0
         at: u32 = (self.eip + self.seg_base[CS]) & M32

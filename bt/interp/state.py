@@ -436,7 +436,7 @@ class Cpu:
     bus_khz: u32  # and of the (local APIC's) bus
     call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
-    deliveries: u32  # exceptions delivered since the embedder was last let in for their sake
+    deliveries: u32  # exceptions delivered since run() began
     recheck: u32  # a device callback wants the loop: leave after this instruction
     external: u32  # 1: this processor serves a monitor: exceptions and interrupts leave run()
     ring_compression: u32  # 1: its guest runs ring 0 in ring 3 elsewhere (segments.uncompressed)
