@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import monitor
+from monitor.console import Console
 from monitor.outcome import Outcome
 
 WRONG_ANSWERS = [
@@ -68,7 +69,7 @@ class FakeMachine:
         self.limits: dict[str, Any] = {}
         self.typed = bytearray()
         self.on_serial: list[Callable[[bytes], None]] = []
-        self._console = bytearray()
+        self.output = Console()
         self._input: queue.Queue[bytes] = queue.Queue()
         self._stop = threading.Event()
         self._steps: list[str] = []
@@ -122,7 +123,7 @@ class FakeMachine:
         end = None if timeout is None else time.monotonic() + timeout
         for step in self._steps:
             outcome = self._play(step, end)
-            if outcome is None and until is not None and until in self._console:
+            if outcome is None and until is not None and until in self.output.tail:
                 outcome = Outcome("until", detail="the text was seen")
             if outcome is not None:
                 return outcome
@@ -158,7 +159,7 @@ class FakeMachine:
         return Outcome("timeout", detail="the time limit was reached")
 
     def _output(self, data: bytes) -> None:
-        self._console += data
+        self.output.write(data)
         for listener in self.on_serial:
             listener(data)
 
@@ -172,7 +173,7 @@ class FakeMachine:
 
     @property
     def console(self) -> bytes:
-        return bytes(self._console)
+        return self.output.tail
 
     def where(self) -> str:
         return "eip=00100000\ncode at eip:\n  00100000  [ud2]"

@@ -16,8 +16,8 @@ from bt.cache import EMULATE
 from bt.table import TABLE, Class
 from bt.translate import (
     CONTEXTS,
-    Context,
     X87_ENVIRONMENT,
+    Context,
     Translator,
     _plain_entries,
     policies,
