@@ -105,7 +105,11 @@ def limit(
     try:
         yield
     finally:
-        _patrol.remove(watch)
+        try:
+            _patrol.remove(watch)
+        except TimeOver:  # raised on the way in, in a thread; the next one is EVERY away
+            _patrol.remove(watch)
+            raise
 
 
 class _Watch:
@@ -157,7 +161,7 @@ class _Watch:
     def end(self) -> None:
         """In the machine's thread: what has not been raised by now never is."""
         if self._over is not None and not self._by_signal:
-            _raise_in(self.thread, None)
+            _take_back(self._over)
         self._over = None
 
     def _call_out(self, frame: FrameType | None) -> FrameType | None:
@@ -181,13 +185,14 @@ class _Patrol:
 
         A run that forked goes on in the child with the limit that its loop looks at alone.
         """
-        self._change = threading.Condition()
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
         self._watches: list[_Watch] = []
         self._thread: threading.Thread | None = None
         self._wakes = math.inf  # when the thread does so by itself
 
     def add(self, watch: _Watch) -> None:
-        with self._change:
+        with self._lock:  # itself, not the condition, whose code could be interrupted holding it
             self._watches.append(watch)
             if self._thread is None:
                 thread = threading.Thread(target=self._walk, name="time limits", daemon=True)
@@ -198,7 +203,7 @@ class _Patrol:
                 self._change.notify()
 
     def remove(self, watch: _Watch) -> None:
-        with self._change:
+        with self._lock:
             if watch in self._watches:  # else this is a process that was forked in between
                 self._watches.remove(watch)
             watch.end()
@@ -247,7 +252,24 @@ def _signalled(_number: int, frame: FrameType | None) -> None:
         watch.strike(frame)
 
 
-def _raise_in(thread: int, over: type[TimeOver] | None) -> None:
-    """None takes back what has not been raised yet."""
-    exception = None if over is None else ctypes.py_object(over)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
+class _TakenBack(BaseException):
+    """Raised and caught in place of a TimeOver that is not wanted any more."""
+
+
+def _take_back(over: type[TimeOver]) -> None:
+    """In this thread: what has not been raised yet never is.
+
+    CPython has a call for that (an exception of NULL), but up to 3.12 a note remains that there is
+    one: every thread asks at every call and jump, for ever, and 3.11 hangs once a tracer is set.
+    """
+    with suppress(over, _TakenBack):
+        _raise_in(threading.get_ident(), _TakenBack)
+        while True:  # raised at the jump at the latest
+            pass
+
+
+def _raise_in(thread: int, exception: type[BaseException]) -> None:
+    """At the thread's next call or jump in Python, instead of one that was to be raised before."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(exception)
+    )

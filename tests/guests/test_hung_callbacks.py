@@ -8,11 +8,15 @@ not end.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 import pytest
 from patience import PATIENCE
@@ -162,6 +166,87 @@ def test_a_thread_of_its_own(mode: str) -> None:
     assert outcomes[0].kind == "timeout" and "IN from port 0x300" in outcomes[0].detail
 
 
+TRACED = f"""
+import resource, sys, threading
+from bt.assembler import assemble
+from monitor import Machine, watchdog
+
+class Device:
+    name = "loops"
+    def port_widths(self, offset): return (1,)
+    def read_port(self, offset, size):
+        watchdog._patrol._watches[-1].due = 0
+        while True: pass
+    def write_port(self, offset, size, value): pass
+
+machine = Machine(memory_mb=1, mode="bare")
+machine.load_flat(assemble("mov edx, {PORT}; in al, dx; hlt", {AT}), {AT})
+machine.board.bus.claim_ports({PORT}, 1, Device())
+watchdog.EVERY = 0.01
+kinds = []
+thread = threading.Thread(target=lambda: kinds.append(machine.run(timeout={LIMIT}).kind))
+thread.start()
+thread.join()
+used = resource.getrusage(resource.RUSAGE_SELF)
+last = int(used.ru_utime + used.ru_stime) + 10
+resource.setrlimit(resource.RLIMIT_CPU, (last, last))
+sys.settrace(lambda frame, event, arg: None)
+print(kinds, (lambda: "goes on")())
+"""
+
+
+def test_a_tracer_works_after_a_thread_was_interrupted() -> None:
+    """Nothing of the exception stays behind: with what did, CPython 3.11 spins in a traced call."""
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True,
+                          timeout=PATIENCE, check=False)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("['timeout'] goes on\n", "")
+
+
+def test_a_thread_that_is_struck_as_its_call_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exception comes while the watch is taken away: it is gone, and the lock is free."""
+    patrol = watchdog._Patrol()
+    monkeypatch.setattr(watchdog, "_patrol", patrol)
+    machine = machine_with("bare", "hlt")
+    over = type("TimeOver", (watchdog.TimeOver,), {})
+    raised: list[bool] = []
+    place = 0
+
+    def runs() -> None:
+        """Struck at the place-th line that runs as the limit is left."""
+        left = place
+
+        def trace(frame: FrameType, event: str, arg: object) -> object:
+            nonlocal left
+            if frame.f_code.co_filename != watchdog.__file__ or frame.f_code.co_name == "limit":
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise over
+            return trace
+
+        try:
+            with watchdog.limit(math.inf, machine.board, machine.processor, machine.hooks):
+                patrol._watches[-1]._over = over
+                sys.settrace(trace)
+        except watchdog.TimeOver:
+            raised.append(True)
+        else:
+            raised.append(False)
+        finally:
+            sys.settrace(None)
+
+    while not raised or raised[-1]:
+        place += 1
+        thread = threading.Thread(target=runs)
+        thread.start()
+        thread.join()
+        assert not patrol._watches, place
+        assert patrol._lock.acquire(blocking=False), place
+        patrol._lock.release()
+    assert place > 4, "nothing was interrupted"
+
+
 def test_many_calls_that_are_slow(mode: str) -> None:
     """None of them hangs, and a turn holds ten thousand."""
     device = Device(None, -1)
@@ -259,11 +344,18 @@ def test_the_watchdogs_own_work_is_not_interrupted(mode: str) -> None:
     inner = machine_with("bare", "cli; hlt")
     told: list[str] = []
 
-    class Slow(threading.Condition):
-        """Its lock, once it is taken in the main thread, is not given back for several looks."""
+    class Slow:
+        """A lock that, once it is taken in the main thread, is not given back for several looks."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self.acquire, self.release = self._lock.acquire, self._lock.release
+
+        def __exit__(self, *_: object) -> None:
+            self.release()
 
         def __enter__(self) -> bool:
-            taken = super().__enter__()
+            taken = self.acquire()
             if threading.current_thread() is threading.main_thread() and told == ["now"]:
                 told.append("looks")
                 outer = watchdog._patrol._watches[0]
@@ -279,7 +371,8 @@ def test_the_watchdogs_own_work_is_not_interrupted(mode: str) -> None:
 
     machine = machine_with(mode, f"mov edx, {PORT}; out dx, al; l: jmp l", Device(runs))
     watchdog._patrol.restart()
-    watchdog._patrol._change = Slow()
+    watchdog._patrol._lock = Slow()
+    watchdog._patrol._change = threading.Condition(watchdog._patrol._lock)
     try:
         outcome = machine.run(timeout=LIMIT)
     finally:
