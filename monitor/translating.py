@@ -186,6 +186,8 @@ class TranslatingProcessor(VirtualProcessor):
         ended = self.total >= self._end or reason == EXIT_IO  # the two may fall together
         spilled = tuple(cpu.reg(number) for _, number, _ in SPILLS) if ended else ()
         self._roll_back(at)
+        if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
+            self.ideal.shadow_at = self.total
         exit_ = self.cache.exits[at] if reason == EXIT_SOFTINT else None
         if ended and (exit_ is None or exit_.kind == EMULATE):
             self._interrupted = Interrupted(
@@ -195,8 +197,6 @@ class TranslatingProcessor(VirtualProcessor):
             return self.leave_by(exit_, at, context.number)
         if reason == EXIT_EXCEPTION:
             return self.engine_fault(context.user)
-        if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
-            self.ideal.shadow_at = self.total
         return self.not_stopped(reason)
 
     def _roll_back(self, at: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from kernel_lab import DATA, Kernel, agree, agree_all_along, raw, run
 
+from monitor.cpu_state import explain, state_of
+
 # Every stub, several times, with memory in between. ECX rounds.
 STUBS = """
     mov  ecx, ROUNDS
@@ -160,6 +162,14 @@ SHADOWS = {
     "sti in a loop": "mov ecx, 40 \n turn: sti \n inc eax \n cli \n loop turn",
     "popf in a loop": "mov ecx, 40 \n turn: push 0x202 \n popfd \n inc eax \n cli \n loop turn",
 }
+
+
+def test_a_shutdown_in_the_shadow_of_sti() -> None:
+    """The instruction that is not completed has not ended the shadow, and no handler runs."""
+    done = agree("lidt [none] \n sti \n int3 \n none: " + raw("00" * 6), ends="shutdown")
+    bare, translate = (state_of(one.machine) for one in (done.bare, done.translate))
+    assert explain(bare, translate) == []
+    assert not done.bare.machine.processor.interruptible()
 
 
 @pytest.mark.parametrize("name", SHADOWS)
