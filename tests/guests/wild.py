@@ -4,6 +4,7 @@
     python wild.py FIRST COUNT --state worlds.json    # the same, to be continued by the same line
     python wild.py SEED 1 --verbose                   # one world, and what differs
     python wild.py SEED 1 --locate                    # and at which instruction it begins
+    python wild.py SEED 1 --forget                    # with the TLBs emptied at each instruction
 
 A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth
 is random bytes (wild_bytes.py). It lives for 4,000 instructions, in both modes. The processors,
@@ -13,6 +14,11 @@ descriptor caches and x87 registers included, are compared every 100, and all of
 Nothing depends on the speed of the host. A world that stays at one instruction, in a REP without
 end or an exception without a handler, is stopped by the number of turns of the machine's loop; then
 both modes run it once more, to the instruction before, and are compared there.
+
+A world that changes its page tables, invalidates nothing and uses the page may find the old
+translation or the new one (SDM vol. 3, 4.10.4.3): bare it depends on what one TLB holds, translated
+on what the two shadows and the ideal processor's TLB do. Such a world differs, and with --forget,
+where no translation outlives its instruction, it does not. In one that is wrong it still does.
 """
 
 from __future__ import annotations
@@ -203,6 +209,18 @@ def run_worlds(
     return summary
 
 
+def forget(seed: int) -> list[str]:
+    """What differs where both TLBs, and the shadows, are empty at every instruction."""
+    pair = Pair(make_world(seed), MODES)
+    for _ in range(INSTRUCTIONS):
+        for machine in (pair.one, pair.other):
+            machine.processor.restarted()
+        pair.ends = (live(pair.one, 1), live(pair.other, 1))
+        if not pair.processors_agree() or pair.ends[0].kind != "instructions":
+            break
+    return [] if pair.agree() else [f"{n}: bare {a}, translate {b}" for n, a, b in pair.rows()]
+
+
 def locate(seed: int) -> None:
     """Print the first difference, to the instruction."""
     stage = Stage(instructions=INSTRUCTIONS, step=1, memory_every=1)
@@ -226,12 +244,18 @@ def main() -> int:
     parser.add_argument("--state", type=Path, help="keep what was found in this file, and go on")
     parser.add_argument("--verbose", action="store_true", help="a line for every world")
     parser.add_argument("--locate", action="store_true", help="search for the first difference")
+    parser.add_argument("--forget", action="store_true", help="no translation is kept in a TLB")
     parser.add_argument("--trap", action="store_true", help="run them in mode trap alone")
     parser.add_argument("--json", action="store_true", help="the summary as JSON")
     options = parser.parse_args()
     if options.trap:
         trap(options.first, options.count)
         return 0
+    if options.forget:
+        found = {seed: forget(seed) for seed in range(options.first, options.first + options.count)}
+        for seed, rows in found.items():
+            print(seed, "differs" if rows else "agrees", *rows[:8], sep="\n  ")
+        return 1 if any(found.values()) else 0
     if options.locate:
         for seed in range(options.first, options.first + options.count):
             locate(seed)
