@@ -84,7 +84,8 @@ def _compare_batch(result: Result, seed: str, numbers: range) -> None:
 def show(seed: str, number: int) -> str:
     """Everything about one world."""
     made = world(seed, number)
-    _, ours, theirs = both(seed, range(number, number + 1))
+    _, records, others = both(seed, range(number, number + 1))
+    ours, theirs = list(records), list(others)
     lines = [f"world {number}:", *made.story]
     lines += [f"  {name} = {value:#x}" for name, value in made.state.items()]
     if not ours or theirs[0] is None:
