@@ -171,12 +171,13 @@ def _suites_of(before: Path, after: Path) -> list[tuple[Path, Path]]:
 
 def _show_comparison(comparison: Comparison) -> None:
     from rich import box
-    from rich.table import Table
 
     from monitor.bench.compare import NOISE
+    from monitor.whole_table import Table
 
     console = plain_console()
-    table = Table("row", "figure", "before", "after", "change", "verdict", box=box.SIMPLE_HEAD)
+    table = Table("row", "figure", "before", "after", "change", "verdict", keys=2,
+                  box=box.SIMPLE_HEAD)  # fmt: skip
     for found in comparison.differences:
         if found.verdict != NOISE:
             table.add_row(found.row, found.figure, found.before, found.after, found.change,

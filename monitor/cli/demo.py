@@ -33,11 +33,10 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.seconds < float("inf"):
         raise UserError(f"--seconds {args.seconds:g}: give a number of seconds above 0")
 
-    from rich.console import Console
-
     from monitor.cli import demo_life, demo_tables
+    from monitor.cli.pieces import plain_console
 
-    console = Console(highlight=False)
+    console = plain_console()
     lives = []
     for mode in IN_ORDER if args.mode is None else (args.mode,):
         with console.status(f"running the embedded guest, mode {mode}"):

@@ -15,7 +15,6 @@ Exit status: 0 done, and the full score; 1 less than that, or a submission that 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ EXAMPLES = (
     "vp lab check 3 my-work/lab3.py --json",
     "vp lab grade submissions --out grades --lab 3",
 )
-PIPE_WIDTH = 100  # columns where the output is no terminal
 HANDOUT = "handout.md"
 
 
@@ -123,9 +121,6 @@ def _show(report: LabReport) -> None:
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from monitor.cli.pieces import plain_console
 
-    console = Console(highlight=False, markup=False, file=sys.stdout)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    return plain_console()

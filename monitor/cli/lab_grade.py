@@ -34,7 +34,6 @@ BROKEN_STATUS = 1
 DEFAULT_OUT = Path("grades")
 CPU, CPU_UNCOMPILED = 50, 600  # seconds
 WALL_PER_CPU = 4
-PIPE_WIDTH = 120  # columns where the output is no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,22 +153,21 @@ def _endnotes(classroom: Classroom, out: Path) -> Iterator[str]:
 
 def _show_host(limits: Limits) -> int:
     from rich import box
-    from rich.table import Table
+    from rich.text import Text
 
     from monitor.grading import protections
+    from monitor.whole_table import Table
 
     table = Table("against", "", "how", box=box.SIMPLE_HEAD)
     found = protections.of_this_host(limits)
     for each in found:
-        table.add_row(each.against, "[green]yes[/]" if each.there else "[red]no[/]", each.how)
+        there = Text("yes", "green") if each.there else Text("no", "red")
+        table.add_row(each.against, there, each.how)
     _console().print(table)
     return 0 if all(each.there for each in found) else BROKEN_STATUS
 
 
 def _console(**options: Any) -> Any:
-    from rich.console import Console
+    from monitor.whole_console import whole_console
 
-    console = Console(highlight=False, **options)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    return whole_console(**options)

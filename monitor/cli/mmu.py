@@ -13,9 +13,9 @@ import argparse
 import json
 from contextlib import ExitStack
 
+from monitor.cli.pieces import plain_console
 from monitor.cli.watching import (
     add_guest,
-    console,
     file_argument,
     positive,
     run_guest,
@@ -55,5 +55,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(view.as_dict(), indent=1))
     else:
-        console().print(mmu_text(view, args.ranges))
+        plain_console().print(mmu_text(view, args.ranges))
     return 0

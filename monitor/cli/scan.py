@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from monitor.loaders.images import Region
 
 NAME = "scan"
-PIPE_WIDTH = 132  # columns where the output is no terminal
 HELP = "find every sensitive instruction in a binary"
 EXAMPLES = (
     "vp scan guests/vmlinuz --summary",
@@ -147,10 +146,9 @@ def _print_json(regions: list[Region], limit: int | None) -> None:
 
 def _print_text(regions: list[Region], limit: int | None) -> None:
     """One line per instruction as it is found, in colour on a terminal; then the totals."""
-    from rich.console import Console
-    from rich.markup import escape
+    from monitor.cli.pieces import plain_console
 
-    console = Console(highlight=False)
+    console = plain_console()
     totals = Totals()
     shown = hidden = 0
     title = ""
@@ -162,9 +160,10 @@ def _print_text(regions: list[Region], limit: int | None) -> None:
         shown += 1
         if region.name != title:
             title = region.name
-            console.print(f"[bold]{escape(title)}[/] at {region.address:#x}, {region.bits} bits")
+            console.print(f"{title} at {region.address:#x}, {region.bits} bits", style="bold",
+                          soft_wrap=True)  # fmt: skip
         colour = "green" if finding.traps_in_ring3 else "red"
-        console.print(f"[{colour}]{escape(_line(finding))}[/]", soft_wrap=True)
+        console.print(_line(finding), style=colour, soft_wrap=True)
     if hidden and limit:
         console.print(f"... and {hidden} more")
     size = sum(len(region.code) for region in regions)
@@ -181,19 +180,18 @@ def _line(finding: Finding) -> str:
 
 def _print_totals(totals: Totals, size: int, regions: int) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
+
+    from monitor.cli.pieces import plain_console
+    from monitor.whole_table import Table
 
     titles = ("count", "instruction", "class", "Robin-Irvine", "traps")
-    table = Table(*titles, "in ring 3 it", box=box.SIMPLE)
+    table = Table(*titles, "in ring 3 it", keys=2, box=box.SIMPLE)
     table.columns[0].justify = "right"
     for column in table.columns[:5]:
         column.no_wrap = True
     for (name, kind, group, traps, why), count in totals.rows.most_common():
         table.add_row(str(count), name, kind, group or "-", "yes" if traps else "no", why)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    console = plain_console()
     if totals.rows:
         console.print(table)
     by_class = totals.by_class()

@@ -15,10 +15,10 @@ import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from monitor.cli.pieces import plain_console
 from monitor.cli.watching import (
     add_guest,
     address,
-    console,
     file_argument,
     positive,
     run_guest,
@@ -91,6 +91,6 @@ def _show(view: CacheView, args: argparse.Namespace) -> None:
     if args.summary:
         from monitor.watch.tc_text import summary_table
 
-        console().print(summary_table(view))
+        plain_console().print(summary_table(view))
         return
-    console().print(view)
+    plain_console().print(view)

@@ -31,11 +31,7 @@ from monitor.config import (
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from monitor import Machine, Outcome
-
-TEXT_WIDTH = 150  # columns where the output is no terminal
 
 
 @dataclass(frozen=True)
@@ -127,16 +123,6 @@ def load_demo(machine: Machine) -> None:
 
     guest = embedded_image()
     machine.load_flat(guest.image, guest.load_address, eip=guest.entry)
-
-
-def console() -> Console:
-    """Where the text goes: as wide as it needs where there is no terminal."""
-    from rich.console import Console
-
-    made = Console(highlight=False)
-    if not made.is_terminal:
-        made.width = TEXT_WIDTH
-    return made
 
 
 def address(text: str) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
+
+from monitor.whole_console import WholeConsole
 
 WIDTH = 140
 FORMAT = (
@@ -15,7 +17,7 @@ FORMAT = (
 
 def html_of(renderable: RenderableType) -> str:
     """A fragment with its styles inline: no style sheet, no script."""
-    console = Console(
+    console = WholeConsole(
         record=True, file=io.StringIO(), width=WIDTH, force_terminal=True,
         color_system="truecolor", highlight=False, force_jupyter=False,
     )
