@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.ablations import ABLATIONS
+from monitor.cli.json_output import JsonOutput
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.config import (
     CLOCKS,
@@ -82,6 +83,7 @@ def run_guest(
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
     serial = parse_serial(args.serial)
+    JsonOutput(args.json).keep_apart(serial)
     with ExitStack() as stack:
         machine = _machine(config)
         if image is None:

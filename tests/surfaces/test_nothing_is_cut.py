@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 import rich.table
+from every_verb import COMMANDS, SLOW, fill, marked
 from fake_machine import WRONG_ANSWERS
 from patience import PATIENCE
 from rich.text import Text
@@ -30,7 +31,6 @@ from vp_command import Result
 
 import monitor
 from benchmarks.report import Row, Section
-from bt.assembler import assemble
 from monitor import report, whole_table
 from monitor.cli import VERBS, demo_life, main
 from monitor.grading import summary
@@ -44,58 +44,13 @@ COLOURS = {"colour": ("FORCE_COLOR", "1"), "plain": ("NO_COLOR", "1")}
 WIDTHS = ("60", "80", "200", "")  # of COLUMNS; nothing is a pipe's own width
 ALL = [(columns, colour) for columns in WIDTHS for colour in COLOURS]
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-GUEST = """mov edx, 0x3f8; mov ecx, 40; l: pushf; cli; mov al, 'x'; out dx, al; popf; smsw eax
-mov eax, [ecx*4+0x123456]; and dword ptr [0x104000], 0xfffffdff; dec ecx; jnz l
-mov edx, 0xf4; mov al, 0; out dx, al; hlt"""
-SWEEP = """grid.mode = ["bare", "translate"]
-[baseline]
-mode = "bare"
-[[guest]]
-flat = "guest.bin@0x100000"
-memory = 2
-"""
-FLAT = "--flat guest.bin@0x100000 --memory 2"
-COMMANDS = {
-    "run": f"run {FLAT} --serial null",
-    "run trap": f"run {FLAT} --serial null --mode trap",
-    "run vmx": f"run machine.vmx {FLAT} --serial null",
-    "demo": "demo",
-    "scan": "scan guest.bin",
-    "virtualizability": "virtualizability --no-host --only POPF --only 'PUSH DS' --only SMSW",
-    "virtualizability all": "virtualizability --no-host --only SMSW --only CLI --all",
-    "tc": f"tc {FLAT}",
-    "tc summary": f"tc {FLAT} --summary",
-    "mmu": f"mmu {FLAT}",
-    "mmu paging": "mmu --demo --memory 4 --max-instructions 300100",
-    "trace": f"trace {FLAT} --limit 40",
-    "bench": "bench nano --only in --rounds 5",
-    "bench talk": "bench talk --only integer --rounds 5",
-    "bench ablations": "bench ablations --only nano --rounds 5",
-    "bench compare": "bench compare before after",
-    "sweep": "sweep sweep.toml --jobs 1",
-    "lab": "lab list",
-    "lab grade": "lab grade --check-host",
-}
 NO_TABLE = {"trace", "lab"}  # lines of text
-SLOW = {"mmu paging", "bench talk", "bench ablations", "virtualizability",
-        "virtualizability all"}  # fmt: skip
 SOME = [("60", "plain"), ("80", "colour")]  # for those
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tables")
-    (folder / "guest.bin").write_bytes(assemble(GUEST, 0x100000))
-    (folder / "sweep.toml").write_text(SWEEP)
-    (folder / "machine.vmx").write_text(
-        'displayName = "a name"\nmemsize = "8"\nethernet0.present = "TRUE"\nnumvcpus = "4"\n'
-    )
-    for name, rounds in (("before", "5"), ("after", "5")):
-        assert main(["bench", "nano", "--only", "in", "--rounds", rounds, "--out",
-                     str(folder / name)]) == 0  # fmt: skip
-    rows = folder / "after" / "rows.csv"
-    rows.write_text(rows.read_text().replace("=5", "=123456"))
-    return folder
+    return fill(tmp_path_factory.mktemp("tables"))
 
 
 @pytest.fixture
@@ -131,15 +86,11 @@ def printed(text: str) -> Counter[str]:
     return Counter(ANSI.sub("", text).split())
 
 
-def slow(name: str) -> object:
-    return pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
-
-
 def test_every_verb_is_here() -> None:
     assert {name.split()[0] for name in COMMANDS} == set(VERBS)
 
 
-@pytest.mark.parametrize("name", [slow(name) for name in COMMANDS])
+@pytest.mark.parametrize("name", marked(COMMANDS))
 def test_every_cell_is_printed_whole(
     name: str, shown: list[Table], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
