@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from monitor.whole_console import WholeConsole
 
-WIDTH = 140
+WIDTH = 180
 FORMAT = (
     '<pre style="font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px;'
     'line-height:1.25;white-space:pre;overflow-x:auto;background:#ffffff;color:#1d2430">{code}</pre>'

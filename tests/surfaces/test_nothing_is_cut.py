@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 import rich.table
-from every_verb import COMMANDS, SLOW, fill, marked
+from every_verb import COMMANDS, SLOW, fill, marked, measure_once
 from fake_machine import WRONG_ANSWERS
 from patience import PATIENCE
 from rich.text import Text
@@ -45,6 +45,7 @@ WIDTHS = ("60", "80", "200", "")  # of COLUMNS; nothing is a pipe's own width
 ALL = [(columns, colour) for columns in WIDTHS for colour in COLOURS]
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 NO_TABLE = {"trace", "lab"}  # lines of text
+KEPT: dict[str, list[object]] = {}
 SOME = [("60", "plain"), ("80", "colour")]  # for those
 
 
@@ -66,6 +67,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[list[Table]
     monkeypatch.setattr(Table, "__rich_console__", noted)
     lives = {each.mode: each for each in all_three(seconds=98765.432)}
     monkeypatch.setattr(demo_life, "live", lambda mode, seconds: lives[mode])
+    measure_once(monkeypatch, KEPT)
     monkeypatch.chdir(folder)
     for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)

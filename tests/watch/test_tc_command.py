@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from watch_lab import ORIGIN, assembled
 
 from monitor.cli import main
+from monitor.watch import tc_read
 
 SHORT = ("--memory", "4", "--max-instructions", "3000")
 
@@ -71,8 +73,13 @@ def test_no_patch_is_said_too(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert main(command) == 0
 
 
-def test_an_empty_cache_is_said_too(capsys: pytest.CaptureFixture[str], image: str) -> None:
-    assert main(["tc", "--flat", image, "--memory", "4", "--max-instructions", "0"]) == 1
+def test_an_empty_cache_is_said_too(
+    capsys: pytest.CaptureFixture[str], image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is just after it was emptied."""
+    read = tc_read.cache_view
+    monkeypatch.setattr(tc_read, "cache_view", lambda machine: replace(read(machine), blocks=()))
+    assert main(["tc", "--flat", image, *SHORT]) == 1
     assert capsys.readouterr().err == "vp: the translation cache holds no block now\n"
 
 
