@@ -81,6 +81,14 @@ def test_words_are_wrapped_before_there_are_parts() -> None:
     assert text.split() == ["number", "why", "1", *SENTENCE.split()]
 
 
+def test_a_part_of_one_column_is_wrapped_as_far_as_words_go() -> None:
+    """Closer than where parts could be made instead."""
+    table = Table("key", "why", box=None)
+    table.add_column("more", min_width=50)
+    table.add_row("k" * 20, SENTENCE, SENTENCE)
+    assert max(map(len, text_of(table, 36).splitlines())) <= 36
+
+
 def test_columns_that_are_glued_stay_together() -> None:
     table = Table("key", "first address", "first text", "second address", "second text",
                   glued=(2, 4), box=None)  # fmt: skip
@@ -145,6 +153,11 @@ def test_tables_stand_side_by_side_where_there_is_room() -> None:
     assert not any("one" in line and "two" in line for line in text_of(tables, 40).splitlines())
 
 
+def test_not_all_of_them_stand_in_one_line_of_a_pipe() -> None:
+    text = text_of(Beside([narrow(str(number)) for number in range(20)]), FULL)
+    assert 100 < max(map(len, text.splitlines())) <= 160
+
+
 @pytest.mark.parametrize("width", [10, 20, 30, 60, 80, 200, FULL])
 def test_tables_side_by_side_are_whole(width: int) -> None:
     text = text_of(Beside([narrow("one"), wide(), narrow("two")]), width)
@@ -160,6 +173,12 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.delenv("COLUMNS", raising=False)
     yield monkeypatch
+
+
+def test_text_is_printed_as_it_is(pipe: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    whole_console.whole_console(file=stream, markup=False).print("es:[ebx] :x: 0x10 " + "a" * 300)
+    assert stream.getvalue() == "es:[ebx] :x: 0x10 " + "a" * 300 + "\n"
 
 
 def test_a_pipe_is_as_wide_as_the_text(pipe: pytest.MonkeyPatch) -> None:
