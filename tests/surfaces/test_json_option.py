@@ -115,6 +115,13 @@ def test_a_file_that_was_not_meant_is_kept(
     assert path.read_text() == "def handler():\n    ...\n"
 
 
+def test_a_submission_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "lab3.py"
+    path.write_text("mine = True\n")
+    assert main(["lab", "check", "3", "--json", str(path)]) == 2
+    assert path.read_text() == "mine = True\n"
+
+
 @pytest.mark.parametrize("before", ["", "  \n", '{"an": "older one"}', "[]"])
 def test_json_is_replaced(before: str, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
