@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rich.table import Table
+from rich.text import Text
+
+from monitor.whole_table import Table
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,13 @@ class Row:
             return True
         return self.ratio >= self.limit if self.at_least else self.ratio <= self.limit
 
-    def verdict(self) -> str:
+    def verdict(self) -> Text:
         """The limit and whether it holds, for the last column."""
         if self.limit is None:
-            return ""
+            return Text()
         sign = "≥" if self.at_least else "≤"
-        mark = "[green]holds[/]" if self.holds else "[red]fails[/]"
-        return f"{sign} {self.limit:g} {mark}"
+        mark = ("holds", "green") if self.holds else ("fails", "red")
+        return Text(f"{sign} {self.limit:g} ").append(*mark)
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Section:
 
     def table(self) -> Table:
         """The table as rich prints it."""
-        table = Table(title=self.title, caption=self.note or None, title_justify="left")
+        table = Table(title=self.title, caption=self.note or None)
         table.add_column("what")
         for heading in ("figure", "baseline", "ratio", "limit"):
             table.add_column(heading, justify="right")

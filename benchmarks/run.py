@@ -32,6 +32,7 @@ from benchmarks import (
 from benchmarks.plan import Plan
 from benchmarks.report import Row, Section
 from benchmarks.timing import BenchmarkError
+from monitor.whole_console import whole_console
 
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Section]]] = {
     "start_up": start_up.sections,
@@ -58,7 +59,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}")
     plan = Plan(options.quick, options.peers_only)
-    return _report(Console(), options.names or list(BENCHMARKS), plan)
+    return _report(whole_console(), options.names or list(BENCHMARKS), plan)
 
 
 def _report(console: Console, names: list[str], plan: Plan) -> int:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
+
+from monitor.whole_console import WholeConsole, whole_console
+from monitor.whole_table import Beside, Table
 
 if TYPE_CHECKING:
     from monitor import Machine
@@ -54,7 +55,7 @@ def statistics_report(statistics: Statistics) -> RenderableType:
         tables.append(counts_table("Other figures", "", rest))
     if statistics.get(WRONG):
         tables.append(wrong_answers_table(statistics[WRONG]))
-    return Group(headline(statistics), Columns(tables, padding=(0, 2)))
+    return Group(headline(statistics), Beside(tables))
 
 
 def headline(statistics: Statistics) -> Text:
@@ -68,7 +69,7 @@ def headline(statistics: Statistics) -> Text:
 
 def counts_table(title: str, heading: str, counts: Mapping[str, Any]) -> Table:
     """Names and counts; the names of a heading are a whole of 100%, and come biggest first."""
-    table = Table(title=title, title_justify="left", show_header=bool(heading))
+    table = Table(title=title, show_header=bool(heading))
     table.add_column(heading)
     table.add_column("count", justify="right")
     total = sum(counts.values()) if heading else 0
@@ -83,7 +84,7 @@ def counts_table(title: str, heading: str, counts: Mapping[str, Any]) -> Table:
 
 def wrong_answers_table(wrong: list[Mapping[str, Any]]) -> Table:
     """What critical instructions told the guest, and what a processor without a monitor would."""
-    table = Table(title="Wrong answers", title_justify="left")
+    table = Table(title="Wrong answers")
     for name in ("instruction", "count", "first at", "got", "right is"):
         table.add_column(name, justify="left" if name == "instruction" else "right")
     for row in sorted(wrong, key=lambda row: -int(row["count"])):
@@ -192,7 +193,7 @@ def live_progress(running: Running) -> Iterator[None]:
 
 def as_text(statistics: Statistics) -> str:
     """The report as plain text, for a terminal in raw mode."""
-    console = Console(width=TEXT_WIDTH, color_system=None)
+    console = WholeConsole(width=TEXT_WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(statistics_report(statistics))
     return capture.get()
@@ -200,7 +201,7 @@ def as_text(statistics: Statistics) -> str:
 
 def print_statistics(statistics: Statistics) -> None:
     """The report, on standard error."""
-    console = Console(stderr=True, highlight=False)
+    console = whole_console(stderr=True)
     console.print()
     console.print(statistics_report(statistics))
 

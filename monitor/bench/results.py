@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.table import Table
-
 from monitor.bench import store, tables
 from monitor.bench.figures import Figure
 from monitor.bench.host import describe
 from monitor.bench.model import Model
 from monitor.bench.rows import Row, Setup
 from monitor.bench.talk import Slowdown
+from monitor.whole_table import Table
 
 Pictures = Sequence[tuple[str, str]]
 """Captions and SVG."""

@@ -8,15 +8,16 @@ from fractions import Fraction
 from itertools import pairwise
 
 from rich import box
-from rich.table import Table
 
 from monitor.bench.figures import Figure, Spread, decimal
+from monitor.whole_table import Table
 
 REASONS = "exits by reason"
 COUNTED = ("instructions", "engine", "stubs", "emulated", "exits", "fills", "cycles", "to bare")
 SLOWDOWN = ("slowdown", "slowdown least", "slowdown most")
 WRONG = " (wrong)"
 NONE = "-"
+MOST_KEYS = 2  # of the first columns, if they are words: they name the row
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,13 @@ def right(rows: Sequence[Sequence[str]]) -> list[bool]:
 
 def table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """For people: the first column only where it changes; only the reasons may be wrapped."""
-    result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for name, to_the_right in zip(names, right(rows), strict=True):
+    numeric = right(rows)
+    words = numeric.index(True) if any(numeric) else len(numeric)
+    result = Table(keys=min(max(words, 1), MOST_KEYS), title=title, box=box.SIMPLE_HEAD)
+    for name, to_the_right in zip(names, numeric, strict=True):
         heading = name.replace(" ", "\n") if len(name) > 8 and name != REASONS else name
         result.add_column(heading, justify="right" if to_the_right else "left",
-                          no_wrap=name != REASONS, overflow="fold")  # fmt: skip
+                          no_wrap=name != REASONS)  # fmt: skip
     last = ""
     grouped = any(a[0] == b[0] for a, b in pairwise(rows))
     for row in rows:

@@ -23,6 +23,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console, positive
 from monitor.errors import UserError
 
@@ -64,21 +65,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="write CSV files and report.html there; for all suites in a "
                              "folder each")
+    add_json(parser, "tables and rows")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.what == COMPARE:
-        return _compare(args.results)
+        return _compare(args.results, args.json)
     if args.results:
         raise UserError(f"vp bench {args.what} takes no folders; --out names the one to write")
     if args.repetitions and args.clock != "host":
         raise UserError("--repetitions goes with --clock host: without it, all runs are the same")
-    if args.what != ALL:
-        return _measure(args.what, _options(args), args.out)
-    for name in ("only", "rounds"):
-        if getattr(args, name):
-            raise UserError(f"--{name} goes with one suite: vp bench nano --{name} ...")
-    return _measure_all(_options(args), args.out)
+    if args.what == ALL:
+        for name in ("only", "rounds"):
+            if getattr(args, name):
+                raise UserError(f"--{name} goes with one suite: vp bench nano --{name} ...")
+    with JsonOutput(args.json) as json:
+        return _measure_all(args.what, _options(args), args.out, json)
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -91,21 +93,26 @@ def _options(args: argparse.Namespace) -> Options:
     return Options(model.load(args.model), names, args.rounds, repetitions, host_clock)
 
 
-def _measure_all(options: Options, out: Path | None) -> int:
-    """Every suite that can be measured; what is left out is said."""
+def _measure_all(what: str, options: Options, out: Path | None, json: JsonOutput) -> int:
+    """One suite, or every one that can be measured; what is left out is said."""
     from monitor.bench import suites
+    from monitor.cli.bench_json import measured
 
-    statuses = []
-    for name in SUITES:
-        reason = suites.left_out(name, options)
+    found: list[Results] = []
+    left_out: dict[str, str] = {}
+    for name in SUITES if what == ALL else (what,):
+        reason = suites.left_out(name, options) if what == ALL else ""
         if reason:
+            left_out[name] = reason
             plain_console(stderr=True).print(f"vp: {name} is left out: {reason}", soft_wrap=True)
         else:
-            statuses.append(_measure(name, options, out / name if out is not None else None))
-    return max(statuses)
+            folder = out / name if out is not None and what == ALL else out
+            found.append(_measure(name, options, folder, shown=not json.alone))
+    json.write(lambda: measured(found, left_out))
+    return FAILED_STATUS if any(results.failed for results in found) else 0
 
 
-def _measure(name: str, options: Options, out: Path | None) -> int:
+def _measure(name: str, options: Options, out: Path | None, shown: bool) -> Results:
     from rich.progress import track
 
     from monitor.bench import suites
@@ -117,10 +124,11 @@ def _measure(name: str, options: Options, out: Path | None) -> int:
     rows = list(track(suite.plan.measure(), f"measuring {name}", suite.plan.size, console=console,
                       transient=True, disable=not console.is_terminal))  # fmt: skip
     results = suite.results(rows)
-    _show(results)
+    if shown:
+        _show(results)
     if out is not None:
         _write(results, out)
-    return FAILED_STATUS if results.failed else 0
+    return results
 
 
 def _show(results: Results) -> None:
@@ -141,13 +149,16 @@ def _write(results: Results, folder: Path) -> None:
         console.print(f"vp: {missing}", soft_wrap=True)
 
 
-def _compare(folders: list[Path]) -> int:
+def _compare(folders: list[Path], name: str | None) -> int:
     from monitor.bench.compare import compare
+    from monitor.cli.bench_json import compared
 
     if len(folders) != 2:
         raise UserError("vp bench compare takes two folders: before and after")
     comparisons = [compare(*(_stored(path) for path in pair)) for pair in _suites_of(*folders)]
-    for comparison in comparisons:
+    with JsonOutput(name) as json:
+        json.write(lambda: compared(comparisons))
+    for comparison in comparisons if not json.alone else ():
         _show_comparison(comparison)
     return CHANGED_STATUS if any(comparison.changed for comparison in comparisons) else 0
 
@@ -171,12 +182,13 @@ def _suites_of(before: Path, after: Path) -> list[tuple[Path, Path]]:
 
 def _show_comparison(comparison: Comparison) -> None:
     from rich import box
-    from rich.table import Table
 
     from monitor.bench.compare import NOISE
+    from monitor.whole_table import Table
 
     console = plain_console()
-    table = Table("row", "figure", "before", "after", "change", "verdict", box=box.SIMPLE_HEAD)
+    table = Table("row", "figure", "before", "after", "change", "verdict", keys=2,
+                  box=box.SIMPLE_HEAD)  # fmt: skip
     for found in comparison.differences:
         if found.verdict != NOISE:
             table.add_row(found.row, found.figure, found.before, found.after, found.change,

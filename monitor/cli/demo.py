@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.config import MODES
 from monitor.errors import UserError
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, help="run this mode only")
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S",
                         help=f"time limit for each machine, in seconds (default {SECONDS:g})")
+    add_json(parser, "checks, statistics and verdict")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,16 +35,18 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.seconds < float("inf"):
         raise UserError(f"--seconds {args.seconds:g}: give a number of seconds above 0")
 
-    from rich.console import Console
-
     from monitor.cli import demo_life, demo_tables
+    from monitor.cli.pieces import plain_console
 
-    console = Console(highlight=False)
-    lives = []
-    for mode in IN_ORDER if args.mode is None else (args.mode,):
-        with console.status(f"running the embedded guest, mode {mode}"):
-            lives.append(demo_life.live(mode, args.seconds))
-    console.print(demo_tables.comparison(lives))
-    verdict = demo_life.judge(lives)
-    console.print(verdict.text, style="green" if verdict.right else "bold red")
+    with JsonOutput(args.json) as json:
+        console = plain_console(stderr=json.alone)
+        lives = []
+        for mode in IN_ORDER if args.mode is None else (args.mode,):
+            with console.status(f"running the embedded guest, mode {mode}"):
+                lives.append(demo_life.live(mode, args.seconds))
+        verdict = demo_life.judge(lives)
+        json.write(lambda: demo_life.document(lives, verdict))
+    if not json.alone:
+        console.print(demo_tables.comparison(lives))
+        console.print(verdict.text, style="green" if verdict.right else "bold red")
     return 0 if verdict.right else 1

@@ -111,3 +111,22 @@ def _first_difference(each: Life) -> str:
         if got != wanted:
             return f" (line {number + 1} is {got!r}, not {wanted!r})"
     return " (more follows after the end)"
+
+
+def document(lives: Sequence[Life], verdict: Verdict) -> dict[str, Any]:
+    """Everything, for JSON."""
+    return {
+        "lives": [
+            {
+                "mode": each.mode,
+                "ended": each.outcome.kind,
+                "right": each.right,
+                "checks": each.checks,
+                "not_reached": each.not_reached,
+                "console": each.console.decode(errors="backslashreplace"),
+                "statistics": dict(each.statistics),
+            }
+            for each in lives
+        ],
+        "verdict": {"right": verdict.right, "text": verdict.text},
+    }

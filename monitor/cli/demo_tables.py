@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.demo_life import Life
 from monitor.report import WRONG, counts_table, number, wrong_answers_table
+from monitor.whole_table import Table
 
 KINDS = ("direct", "translated", "stubs", "emulated")
 
@@ -58,7 +58,7 @@ def comparison(lives: Sequence[Life]) -> RenderableType:
 
 def checks_table(lives: Sequence[Life]) -> Table:
     """The checks that went wrong in some mode."""
-    table = Table(title="Checks that went wrong", title_justify="left")
+    table = Table(title="Checks that went wrong")
     table.add_column("check")
     names = dict.fromkeys(name for each in lives for name in each.wrong)
     results = [each.checks for each in lives]
@@ -77,7 +77,7 @@ def _result(result: str | None) -> Text:
 
 def figures_table(lives: Sequence[Life]) -> Table:
     """What each mode did and cost."""
-    table = Table(title="The embedded guest's life", title_justify="left")
+    table = Table(title="The embedded guest's life")
     table.add_column("")
     for each in lives:
         table.add_column(each.mode, justify="right")

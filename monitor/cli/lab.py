@@ -15,11 +15,12 @@ Exit status: 0 done, and the full score; 1 less than that, or a submission that 
 from __future__ import annotations
 
 import argparse
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli import lab_grade
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.errors import UserError
 from monitor.whole_file import write_whole
 
@@ -35,13 +36,13 @@ EXAMPLES = (
     "vp lab check 3 my-work/lab3.py --json",
     "vp lab grade submissions --out grades --lab 3",
 )
-PIPE_WIDTH = 100  # columns where the output is no terminal
 HANDOUT = "handout.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the labs")
+    add_json(listing, "the list")
     listing.set_defaults(act=_list)
     start = actions.add_parser("start", help="copy a handout and its skeleton")
     start.add_argument("number", type=int, metavar="N", help="which lab")
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("number", type=int, metavar="N", help="which lab")
     check.add_argument("file", type=Path, nargs="?", metavar="FILE",
                        help="the submission (default labN.py)")
-    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_json(check, "the report")
     check.set_defaults(act=_check)
     grade = actions.add_parser(lab_grade.NAME, help=lab_grade.HELP, description=lab_grade.__doc__,
                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -65,12 +66,19 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _list(_args: argparse.Namespace) -> int:
+def _list(args: argparse.Namespace) -> int:
     from monitor.labs import all_labs
 
-    for lab in all_labs():
-        points = sum(case.points for case in lab.cases())
-        print(f"{lab.number}  {lab.title:48} {points} points, {len(lab.cases())} tests")
+    labs = [
+        {"number": lab.number, "title": lab.title,
+         "points": sum(case.points for case in lab.cases()), "tests": len(lab.cases())}
+        for lab in all_labs()
+    ]  # fmt: skip
+    with JsonOutput(args.json) as json:
+        json.write(lambda: {"labs": labs})
+        if not json.alone:
+            for lab in labs:
+                print("{number}  {title:48} {points} points, {tests} tests".format(**lab))
     return 0
 
 
@@ -100,11 +108,11 @@ def _check(args: argparse.Namespace) -> int:
     from monitor.labs.process import check_in_process
 
     path = args.file if args.file is not None else Path(find_lab(args.number).file_name)
-    report = check_in_process(args.number, path)
-    if args.json:
-        print(report.to_json())
-    else:
-        _show(report)
+    with JsonOutput(args.json) as json:
+        report = check_in_process(args.number, path)
+        json.write(lambda: asdict(report))
+        if not json.alone:
+            _show(report)
     return 0 if report.full else 1
 
 
@@ -123,9 +131,6 @@ def _show(report: LabReport) -> None:
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from monitor.cli.pieces import plain_console
 
-    console = Console(highlight=False, markup=False, file=sys.stdout)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    return plain_console()

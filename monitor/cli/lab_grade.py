@@ -17,9 +17,11 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import positive
 from monitor.errors import UserError
 
@@ -34,7 +36,6 @@ BROKEN_STATUS = 1
 DEFAULT_OUT = Path("grades")
 CPU, CPU_UNCOMPILED = 50, 600  # seconds
 WALL_PER_CPU = 4
-PIPE_WIDTH = 120  # columns where the output is no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="memory of one submission (default 1024)")
     parser.add_argument("--check-host", action="store_true",
                         help="say what this host can protect against, and grade nothing")
+    add_json(parser, "the grades, or with --check-host the protections,")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,17 +66,19 @@ def run(args: argparse.Namespace) -> int:
 
     limits = _limits(args)
     if args.check_host:
-        return _show_host(limits)
+        return _show_host(limits, args.json)
     if args.folder is None:
         raise UserError("vp lab grade takes a folder of submissions; --help shows how to name them")
     _check_labs(args.lab)
     warning = protections.require([args.folder, args.out])
-    classroom = _classroom(args, limits)
     error = _console(stderr=True)
-    if warning:
-        error.print(f"vp: {warning}", soft_wrap=True, markup=False)
-    _grade(classroom, args.jobs or len(os.sched_getaffinity(0)), error)
-    return _show(classroom, args.out)
+    with JsonOutput(args.json) as json:
+        classroom = _classroom(args, limits)
+        if warning:
+            error.print(f"vp: {warning}", soft_wrap=True, markup=False)
+        _grade(classroom, args.jobs or len(os.sched_getaffinity(0)), error)
+        json.write(lambda: _document(classroom))
+    return _show(classroom, args.out, shown=not json.alone)
 
 
 def _limits(args: argparse.Namespace) -> Limits:
@@ -125,16 +129,26 @@ def _last(grade: Grade) -> str:
     return escape(f"{printable(grade.student)}: {grade.status} {grade.score}")
 
 
-def _show(classroom: Classroom, out: Path) -> int:
+def _document(classroom: Classroom) -> dict[str, Any]:
+    """For JSON: what each submission printed is in its file of --out, and not here."""
+    grades = [asdict(grade) | {"score": grade.score} for grade in classroom.grades]
+    for grade in grades:
+        del grade["printed"]
+    return {"grades": grades, "graded": len(classroom.to_run), "kept": classroom.kept,
+            "ignored": list(classroom.ignored)}  # fmt: skip
+
+
+def _show(classroom: Classroom, out: Path, shown: bool) -> int:
     from monitor.grading import summary
     from monitor.grading.verdict import BROKEN_RUN
 
     console = _console()
     grades = classroom.grades
-    for table in summary.tables(grades):
-        console.print(table)
-    for line in _endnotes(classroom, out):
-        console.print(line, soft_wrap=True, markup=False)
+    if shown:
+        for table in summary.tables(grades):
+            console.print(table)
+        for line in _endnotes(classroom, out):
+            console.print(line, soft_wrap=True, markup=False)
     return BROKEN_STATUS if any(grade.status == BROKEN_RUN for grade in grades) else 0
 
 
@@ -152,24 +166,26 @@ def _endnotes(classroom: Classroom, out: Path) -> Iterator[str]:
     yield f"vp: graded {ran}, {classroom.kept} needed no run; {out / 'grades.csv'}"
 
 
-def _show_host(limits: Limits) -> int:
+def _show_host(limits: Limits, name: str | None) -> int:
     from rich import box
-    from rich.table import Table
+    from rich.text import Text
 
     from monitor.grading import protections
+    from monitor.whole_table import Table
 
     table = Table("against", "", "how", box=box.SIMPLE_HEAD)
     found = protections.of_this_host(limits)
     for each in found:
-        table.add_row(each.against, "[green]yes[/]" if each.there else "[red]no[/]", each.how)
-    _console().print(table)
+        there = Text("yes", "green") if each.there else Text("no", "red")
+        table.add_row(each.against, there, each.how)
+    with JsonOutput(name) as json:
+        json.write(lambda: {"protections": [asdict(each) for each in found]})
+    if not json.alone:
+        _console().print(table)
     return 0 if all(each.there for each in found) else BROKEN_STATUS
 
 
 def _console(**options: Any) -> Any:
-    from rich.console import Console
+    from monitor.whole_console import whole_console
 
-    console = Console(highlight=False, **options)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    return whole_console(**options)

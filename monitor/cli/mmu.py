@@ -10,12 +10,12 @@ Exit status: 0 shown, however the guest ended; 2 bad usage or input.
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import ExitStack
 
+from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.pieces import plain_console
 from monitor.cli.watching import (
     add_guest,
-    console,
     file_argument,
     positive,
     run_guest,
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="whole monitor (default), no translation, or no monitor: then no shadow")
     how.add_argument("--ranges", type=positive, default=RANGES, metavar="N",
                      help=f"show the N biggest ranges as text (default {RANGES})")
-    how.add_argument("--json", action="store_true", help="as JSON, instead of text")
+    add_json(how)
     file_argument(how, "--svg", "also as a picture")
 
 
@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         file = stack.enter_context(TextFile(args.svg, "--svg")) if args.svg else None
+        json = stack.enter_context(JsonOutput(args.json))
         view = run_guest(args, args.mode).machine.watch.mmu()
         if file is not None:
             file.write_text(view.svg())
-    if args.json:
-        print(json.dumps(view.as_dict(), indent=1))
-    else:
-        console().print(mmu_text(view, args.ranges))
+        json.write(view.as_dict)
+    if not json.alone:
+        plain_console().print(mmu_text(view, args.ranges))
     return 0

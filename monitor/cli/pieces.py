@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-PIPE_WIDTH = 200  # columns where the output is no terminal
-
 
 def positive(text: str) -> int:
     """A whole number, 1 or more."""
@@ -20,9 +18,6 @@ positive.__name__ = "number"  # argparse's messages: "invalid number value"
 
 def plain_console(**options: Any) -> Any:
     """A console that takes what it prints as it is."""
-    from rich.console import Console
+    from monitor.whole_console import whole_console
 
-    console = Console(highlight=False, markup=False, **options)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    return whole_console(markup=False, **options)

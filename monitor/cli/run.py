@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.vmx import (
     enable_backdoor,
     extra_of,
@@ -149,6 +150,7 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--debug-exit", action="store_true",
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
     group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
+    add_json(group, "the statistics")
     group.add_argument("--quiet", action="store_true", help="no progress and no report")
 
 
@@ -169,6 +171,8 @@ def run(args: argparse.Namespace) -> int:
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
     serial = serial_of(args.serial, vmx)
+    json = JsonOutput(args.json)
+    json.keep_apart(serial)
     port = gdb_port(args.gdb, args.gdb_wait)
 
     from monitor import Machine
@@ -191,6 +195,7 @@ def run(args: argparse.Namespace) -> int:
         if port is not None:
             debugger = stack.enter_context(listen(machine, port, args.gdb_wait))
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
+        stack.enter_context(json)
         output = stack.enter_context(SerialOutput(serial))
         stdio = serial.kind == "stdio"
         progress = not stdio and not args.quiet and sys.stderr.isatty()
@@ -202,6 +207,7 @@ def run(args: argparse.Namespace) -> int:
         finished = session.run(limits)
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))
+        json.write(lambda: machine.statistics() | statistics_of(vmx))
         tell(machine, finished, limits, args.quiet)
         output.check()
     if finished.signal is not None:

@@ -3,7 +3,7 @@
 FILE is an ELF file, a Linux bzImage (the kernel inside is unpacked) or raw code. Each line has the
 address, the bytes, the instruction, its class after Popek and Goldberg, its name in Robin and
 Irvine's list of seventeen, and what ring 3 does with it. A linear sweep: data between functions
-may look like code.
+may look like code. What is compressed or an archive has no code to find, and is refused.
 
 Exit status: 0 done, whatever was found; 2 bad usage or input.
 """
@@ -11,12 +11,12 @@ Exit status: 0 done, whatever was found; 2 bad usage or input.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
 
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from monitor.loaders.images import Region
 
 NAME = "scan"
-PIPE_WIDTH = 132  # columns where the output is no terminal
 HELP = "find every sensitive instruction in a binary"
 EXAMPLES = (
     "vp scan guests/vmlinuz --summary",
@@ -45,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=_number, metavar="N", help="show at most N instructions; totals count all"
     )
     parser.add_argument("--summary", action="store_true", help="totals only")
-    parser.add_argument("--json", action="store_true", help="as JSON, instead of text")
+    parser.add_argument(
+        "--raw", action="store_true", help="it is raw code, whatever the file looks like"
+    )
+    add_json(parser, "the instructions and the totals")
 
 
 def _number(text: str) -> int:
@@ -62,15 +64,26 @@ _number.__name__ = "number"  # argparse's messages: "invalid number value"
 def run(args: argparse.Namespace) -> int:
     from monitor.loaders.images import code_regions
 
-    regions = code_regions(args.file, args.base, args.bits)
+    regions = code_regions(args.file, args.base, args.bits, raw=args.raw)
     if not regions:
         raise UserError(f"{args.file}: no code in it; give a file with executable parts")
     limit = 0 if args.summary else args.limit
-    if args.json:
-        _print_json(regions, limit)
-    else:
-        _print_text(regions, limit)
+    with JsonOutput(args.json) as json:
+        found: Iterable[tuple[Region, Finding]] = _findings(regions)
+        if json.wanted:
+            found = list(found)
+            json.write(lambda: _document(regions, found, limit))
+        if not json.alone:
+            _print_text(regions, found, limit)
     return 0
+
+
+def _document(
+    regions: list[Region], found: Iterable[tuple[Region, Finding]], limit: int | None
+) -> object:
+    from monitor.cli.scan_json import document
+
+    return document(regions, islice(found, limit), Totals.of(found))
 
 
 def _findings(regions: list[Region]) -> Iterator[tuple[Region, Finding]]:
@@ -87,6 +100,13 @@ class Totals:
     def __init__(self) -> None:
         self.rows: Counter[tuple[str, str, str, bool, str]] = Counter()
 
+    @classmethod
+    def of(cls, found: Iterable[tuple[Region, Finding]]) -> Totals:
+        totals = cls()
+        for _, finding in found:
+            totals.add(finding)
+        return totals
+
     def add(self, finding: Finding) -> None:
         name, group, kind = finding.mnemonic, finding.group, finding.sensitivity.value
         self.rows[(name, kind, group, finding.traps_in_ring3, finding.why)] += 1
@@ -102,59 +122,17 @@ class Totals:
         return sum(count for (_, _, _, traps, _), count in self.rows.items() if not traps)
 
 
-def _print_json(regions: list[Region], limit: int | None) -> None:
-    totals = Totals()
-    instructions: list[dict[str, Any]] = []
-    for region, finding in _findings(regions):
-        totals.add(finding)
-        if limit is None or len(instructions) < limit:
-            instructions.append(
-                {
-                    "region": region.name,
-                    "address": finding.address,
-                    "bytes": finding.bytes.hex(),
-                    "text": finding.text,
-                    "mnemonic": finding.mnemonic,
-                    "class": finding.sensitivity.value,
-                    "group": finding.group,
-                    "traps_in_ring3": finding.traps_in_ring3,
-                    "why": finding.why,
-                }
-            )
-    document = {
-        "regions": [
-            {"name": r.name, "address": r.address, "bytes": len(r.code), "bits": r.bits}
-            for r in regions
-        ],
-        "instructions": instructions,
-        "by_class": totals.by_class(),
-        "not_trapped": totals.untrapped,
-        "totals": [
-            {
-                "mnemonic": name,
-                "class": kind,
-                "group": group,
-                "traps_in_ring3": traps,
-                "why": why,
-                "count": count,
-            }
-            for (name, kind, group, traps, why), count in totals.rows.most_common()
-        ],
-    }
-    json.dump(document, sys.stdout, indent=1)
-    print()
-
-
-def _print_text(regions: list[Region], limit: int | None) -> None:
+def _print_text(
+    regions: list[Region], found: Iterable[tuple[Region, Finding]], limit: int | None
+) -> None:
     """One line per instruction as it is found, in colour on a terminal; then the totals."""
-    from rich.console import Console
-    from rich.markup import escape
+    from monitor.cli.pieces import plain_console
 
-    console = Console(highlight=False)
+    console = plain_console()
     totals = Totals()
     shown = hidden = 0
     title = ""
-    for region, finding in _findings(regions):
+    for region, finding in found:
         totals.add(finding)
         if limit is not None and shown >= limit:
             hidden += 1
@@ -162,9 +140,10 @@ def _print_text(regions: list[Region], limit: int | None) -> None:
         shown += 1
         if region.name != title:
             title = region.name
-            console.print(f"[bold]{escape(title)}[/] at {region.address:#x}, {region.bits} bits")
+            console.print(f"{title} at {region.address:#x}, {region.bits} bits", style="bold",
+                          soft_wrap=True)  # fmt: skip
         colour = "green" if finding.traps_in_ring3 else "red"
-        console.print(f"[{colour}]{escape(_line(finding))}[/]", soft_wrap=True)
+        console.print(_line(finding), style=colour, soft_wrap=True)
     if hidden and limit:
         console.print(f"... and {hidden} more")
     size = sum(len(region.code) for region in regions)
@@ -181,19 +160,18 @@ def _line(finding: Finding) -> str:
 
 def _print_totals(totals: Totals, size: int, regions: int) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
+
+    from monitor.cli.pieces import plain_console
+    from monitor.whole_table import Table
 
     titles = ("count", "instruction", "class", "Robin-Irvine", "traps")
-    table = Table(*titles, "in ring 3 it", box=box.SIMPLE)
+    table = Table(*titles, "in ring 3 it", keys=2, box=box.SIMPLE)
     table.columns[0].justify = "right"
     for column in table.columns[:5]:
         column.no_wrap = True
     for (name, kind, group, traps, why), count in totals.rows.most_common():
         table.add_row(str(count), name, kind, group or "-", "yes" if traps else "no", why)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    console = plain_console()
     if totals.rows:
         console.print(table)
     by_class = totals.by_class()

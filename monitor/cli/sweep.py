@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console, positive
 from monitor.errors import UserError
 
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="forget the rows that are there, and start afresh")
     parser.add_argument("--dry-run", action="store_true", help="list the grid and run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    add_json(parser, "the rows, or with --dry-run the grid,")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,14 +63,18 @@ def run(args: argparse.Namespace) -> int:
     address = args.dask or spec.dask
     if args.jobs and address:
         raise UserError("--jobs is for this machine; how many run on a cluster, the cluster knows")
-    if args.dry_run:
-        _list(spec)
-        return 0
-    out = args.out or Path(f"{args.spec.stem}.csv")
-    return _sweep(args, spec, out, address)
+    with JsonOutput(args.json) as json:
+        if args.dry_run:
+            json.write(lambda: {"points": [point.cells() for point in spec.points()]})
+            _list(spec, shown=not json.alone)
+            return 0
+        out = args.out or Path(f"{args.spec.stem}.csv")
+        return _sweep(args, spec, out, address, json)
 
 
-def _sweep(args: argparse.Namespace, spec: Spec, out: Path, address: str | None) -> int:
+def _sweep(
+    args: argparse.Namespace, spec: Spec, out: Path, address: str | None, json: JsonOutput
+) -> int:
     from monitor.sweep.sweep import sweep
     from monitor.sweep.task import DIED, ERROR
 
@@ -82,10 +88,13 @@ def _sweep(args: argparse.Namespace, spec: Spec, out: Path, address: str | None)
             _say(f"interrupted: {progress.state.done} of {progress.state.total} rows are done, and "
                  "the same command goes on")  # fmt: skip
         raise
+    json.write(lambda: {"rows": [point.cells() | dict(rows[number])
+                                 for number, point in enumerate(spec.points())]})
     if not args.quiet:
         from monitor.sweep.summary import table
 
-        plain_console().print(table(spec, rows))
+        if not json.alone:
+            plain_console().print(table(spec, rows))
         _say(f"{len(rows)} rows, {progress.new} of them now: {out}")
     lost = sum(row["ended"] in (DIED, ERROR) for row in rows.values())
     if lost:
@@ -100,12 +109,13 @@ def _backend(address: str | None, jobs: int) -> Backend:
     return DaskBackend(address) if address else LocalBackend(jobs)
 
 
-def _list(spec: Spec) -> None:
+def _list(spec: Spec, shown: bool) -> None:
     points = spec.points()
     names = list(points[0].cells())
     widths = [max(len(str(point.cells()[name])) for point in points) for name in names]
     widths = [max(width, len(name)) for width, name in zip(widths, names, strict=True)]
-    for values in (names, *([str(x) for x in point.cells().values()] for point in points)):
+    lines = [names, *([str(x) for x in point.cells().values()] for point in points)]
+    for values in lines if shown else ():
         line = "  ".join(x.ljust(width) for x, width in zip(values, widths, strict=True))
         print(line.rstrip())
     _say(f"{len(points)} rows")

@@ -5,20 +5,22 @@ a lookup. Blocks come in the order of how often they were entered. That is count
 at every instruction that begins in the cache; --no-hits runs without, at full speed. The guest
 cannot tell: it runs the same instructions in either case.
 
-Exit status: 0 shown, however the guest ended; 2 bad usage or input.
+Exit status: 0 shown, however the guest ended; 1 no block is what was asked for; 2 bad usage or
+input.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.pieces import plain_console
 from monitor.cli.watching import (
     add_guest,
     address,
-    console,
     file_argument,
     positive,
     run_guest,
@@ -36,6 +38,7 @@ EXAMPLES = (
     "vp tc --flat boot.bin@0x100000 --max-instructions 1000000 --summary --svg tc.svg",
 )
 TOP = 10
+NOTHING = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--no-hits", action="store_true", help="do not count entries")
     how = parser.add_argument_group("how")
     how.add_argument("--summary", action="store_true", help="one line for each block")
-    how.add_argument("--json", action="store_true", help="as JSON, instead of text")
+    add_json(how, "the blocks")
     file_argument(how, "--dot", "also the chain graph, for Graphviz")
     file_argument(how, "--svg", "also as a picture")
 
@@ -62,13 +65,20 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         files = {option: stack.enter_context(TextFile(path, f"--{option}"))
                  for option in ("dot", "svg") if (path := getattr(args, option))}
+        json = stack.enter_context(JsonOutput(args.json))
         watched = run_guest(args, prepare=None if args.no_hits else _count)
-        view = _chosen(cache_view(watched.machine), args)
+        everything = cache_view(watched.machine)
+        view = _chosen(everything, args)
         if "dot" in files:
             files["dot"].write_text(view.dot())
         if "svg" in files:
             files["svg"].write_text(view.svg())
-    _show(view, args)
+        json.write(view.as_dict)
+    if not view.blocks:
+        print(f"vp: {_nothing(everything, args)}", file=sys.stderr)
+        return NOTHING
+    if not json.alone:
+        _show(view, args.summary)
     return 0
 
 
@@ -84,13 +94,20 @@ def _chosen(view: CacheView, args: argparse.Namespace) -> CacheView:
     return view.top(args.top)
 
 
-def _show(view: CacheView, args: argparse.Namespace) -> None:
-    if args.json:
-        print(json.dumps(view.as_dict(), indent=1))
-        return
-    if args.summary:
+def _nothing(view: CacheView, args: argparse.Namespace) -> str:
+    """Why no block is left of what the cache holds."""
+    if not view.blocks:
+        return "the translation cache holds no block now"
+    place = f" at {args.at:#x}, of the guest or of the cache" if args.at is not None else ""
+    what = "no block with a stub or an exit" if args.only_patched else "no block"
+    many = len(view.blocks)
+    return f"{what}{place}: the cache holds {many} now; `--summary --top {many}` lists them"
+
+
+def _show(view: CacheView, summary: bool) -> None:
+    if summary:
         from monitor.watch.tc_text import summary_table
 
-        console().print(summary_table(view))
+        plain_console().print(summary_table(view))
         return
-    console().print(view)
+    plain_console().print(view)

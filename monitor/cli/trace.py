@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.trace_json import JsonEvents
 from monitor.cli.watching import add_guest, file_argument, positive, run_guest
 from monitor.config import MODES, parse_number
 from monitor.errors import UserError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from monitor.cli.text_file import TextFile
     from monitor.watch.trace import Trace
     from monitor.watch.trace_model import Filter, TraceEvent
+
+    Sink = Callable[[TraceEvent], None]
 
 NAME = "trace"
 HELP = "write down what a guest and its monitor do, event by event"
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="whole monitor (default), no translation, or no monitor")
     file_argument(how, "--out", "write the text there, not to standard output")
     file_argument(how, "--chrome", "write Chrome's trace-event JSON there, and no text")
+    add_json(how, "the events")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,19 +75,28 @@ def run(args: argparse.Namespace) -> int:
         if args.out or args.chrome:
             option = "--out" if args.out else "--chrome"
             file = stack.enter_context(TextFile(args.out or args.chrome, option))
+        json = stack.enter_context(JsonOutput(args.json))
         write: Callable[[str], object] = file.append if file else sys.stdout.write
         chrome = ChromeWriter(write) if args.chrome else None
-        trace = _run(args, wanted, chrome or _text(write))
+        events = JsonEvents(json) if json.wanted else None
+        text = _text(write) if file is not None or not json.alone else None
+        trace = _run(args, wanted, [sink for sink in (chrome or text, events) if sink is not None])
         if chrome is not None:
             chrome.finish()
+        if events is not None:
+            events.finish(trace)
         if file is not None:
             file.finish()
     _tell(trace)
     return 0
 
 
-def _run(args: argparse.Namespace, wanted: Filter, sink: Callable[[TraceEvent], None]) -> Trace:
+def _run(args: argparse.Namespace, wanted: Filter, sinks: Sequence[Sink]) -> Trace:
     from monitor.watch.trace import Trace
+
+    def sink(event: TraceEvent) -> None:
+        for each in sinks:
+            each(event)
 
     made: list[Trace] = []
     with ExitStack() as stack:
@@ -94,7 +108,7 @@ def _run(args: argparse.Namespace, wanted: Filter, sink: Callable[[TraceEvent], 
     return made[0]
 
 
-def _text(write: Callable[[str], object]) -> Callable[[TraceEvent], None]:
+def _text(write: Callable[[str], object]) -> Sink:
     return lambda event: (write(event.line() + "\n"), None)[1]
 
 

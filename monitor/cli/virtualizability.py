@@ -14,17 +14,11 @@ usage or input.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from monitor.cli.json_output import JsonOutput, add_json
 from monitor.errors import UserError
-from monitor.whole_file import write_whole
-
-if TYPE_CHECKING:
-    from bt.virtualizability.survey import Survey
 
 NAME = "virtualizability"
 HELP = "derive which instructions are critical, by running all of them in ring 0 and ring 3"
@@ -44,43 +38,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-host", action="store_true", help="leave this computer's processor out of it"
     )
-    parser.add_argument("--json", metavar="FILE", help="everything as JSON; - is standard output")
+    add_json(parser)
     parser.add_argument(
         "--markdown", action="store_true", help="print the chapter docs/virtualizability.md"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.markdown and (args.only or args.json == "-"):
-        raise UserError("--markdown prints the whole chapter: leave --only and --json - out")
+    json = JsonOutput(args.json)
+    if args.markdown and (args.only or json.alone):
+        raise UserError("--markdown prints the whole chapter: leave --only and --json out, or give "
+                        "--json a FILE")  # fmt: skip
     from bt.virtualizability.survey import survey, unknown
+    from monitor.cli.virtualizability_json import document
 
     for name in unknown(args.only):
         raise UserError(f"--only {name}: no such instruction in the table; --all lists them")
-    begun = time.perf_counter()
-    result = survey(args.only, with_host=not args.no_host and not args.markdown)
-    seconds = time.perf_counter() - begun
-    if args.json:
-        _write_json(args.json, result)
+    with json:
+        begun = time.perf_counter()
+        result = survey(args.only, with_host=not args.no_host and not args.markdown)
+        seconds = time.perf_counter() - begun
+        json.write(lambda: document(result))
     if args.markdown:
         from monitor.cli.virtualizability_page import page
 
         sys.stdout.write(page(result))
-    elif args.json != "-":
+    elif not json.alone:
         from monitor.cli.virtualizability_tables import show
 
         show(result, everything=args.all, whole=not args.only, seconds=seconds)
     return 0 if result.host is None or not result.host.disagreements else 1
-
-
-def _write_json(name: str, result: Survey) -> None:
-    from monitor.cli.virtualizability_json import document
-
-    text = json.dumps(document(result), indent=1) + "\n"
-    if name == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        write_whole(Path(name), text)
-    except OSError as error:
-        raise UserError(f"cannot write --json {name}: {error.strerror}") from None

@@ -6,7 +6,6 @@ from collections import Counter
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from bt.virtualizability.classify import Verdict
 from bt.virtualizability.explain import explain, situation
@@ -15,8 +14,9 @@ from bt.virtualizability.published import SEVENTEEN
 from bt.virtualizability.survey import ORDER, Group, Survey
 from bt.virtualizability.umip import PREVENTED
 from bt.virtualizability.worlds import PROTECTED, VIRTUAL_0, VIRTUAL_3
+from monitor.cli.pieces import plain_console
+from monitor.whole_table import Table
 
-PIPE_WIDTH = 160  # columns where the output is no terminal
 COLOURS = {
     Verdict.CRITICAL: "red",
     Verdict.SENSITIVE: "yellow",
@@ -28,9 +28,7 @@ MOST_NAMES = 4
 
 def show(result: Survey, everything: bool, whole: bool, seconds: float) -> None:
     """`whole`: all instructions were looked at, so that totals mean something."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
+    console = plain_console()
     groups = result.groups()
     critical = [g for g in groups if g.verdict(PROTECTED.name) is Verdict.CRITICAL]
     integer = [g for g in critical if not g.first.form.x87]
@@ -48,11 +46,11 @@ def show(result: Survey, everything: bool, whole: bool, seconds: float) -> None:
 
 
 def _critical_table(result: Survey, groups: list[Group]) -> Table:
-    table = Table(box=box.SIMPLE, title="Critical: sensitive, and ring 3 does not trap")
+    table = Table(keys=2, box=box.SIMPLE, title="Critical: sensitive, and ring 3 does not trap")
     for title in ("entry", "instruction", "with", "ring 0", "ring 3", "with UMIP"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title)
     if result.host is not None:
-        table.add_column("host", overflow="fold")
+        table.add_column("host")
     for group in groups:
         finding = group.telling(PROTECTED.name)
         if finding.witness is None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from monitor.cli.pieces import plain_console
 from monitor.vmware.vmx.machine import VmxMachine
+from monitor.whole_table import Table
 
 SHOWN_NAMES = 12
 SHOWN_ROWS = 25
@@ -22,7 +22,7 @@ LINE = 300
 
 def print_vmx(vmx: VmxMachine) -> None:
     """The report, on standard error."""
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = plain_console(stderr=True)
     for line in remarks(vmx):
         console.print(line, soft_wrap=True)
     for table in tables(vmx):
@@ -54,7 +54,7 @@ def _table(title: str, heading: str, settings: Mapping[str, str]) -> Table:
     rows: dict[str, list[str]] = {}
     for name, said in settings.items():
         rows.setdefault(said, []).append(name)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title)
     table.add_column("settings")
     table.add_column(heading)
     for said, names in list(rows.items())[:SHOWN_ROWS]:

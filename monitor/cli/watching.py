@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.ablations import ABLATIONS
+from monitor.cli.json_output import JsonOutput
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.config import (
     CLOCKS,
@@ -31,11 +32,7 @@ from monitor.config import (
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from monitor import Machine, Outcome
-
-TEXT_WIDTH = 150  # columns where the output is no terminal
 
 
 @dataclass(frozen=True)
@@ -86,6 +83,7 @@ def run_guest(
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
     serial = parse_serial(args.serial)
+    JsonOutput(args.json).keep_apart(serial)
     with ExitStack() as stack:
         machine = _machine(config)
         if image is None:
@@ -127,16 +125,6 @@ def load_demo(machine: Machine) -> None:
 
     guest = embedded_image()
     machine.load_flat(guest.image, guest.load_address, eip=guest.entry)
-
-
-def console() -> Console:
-    """Where the text goes: as wide as it needs where there is no terminal."""
-    from rich.console import Console
-
-    made = Console(highlight=False)
-    if not made.is_terminal:
-        made.width = TEXT_WIDTH
-    return made
 
 
 def address(text: str) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from statistics import mean, median
 
 from rich import box
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from monitor.grading.gradebook import NOT_GRADED
 from monitor.grading.reports import printable
 from monitor.grading.verdict import GRADED, MISSING, Grade
+from monitor.whole_table import Table
 
 BINS = 10
 BAR = 40  # columns
@@ -39,7 +39,7 @@ def _distribution(lab: int, grades: Sequence[Grade]) -> Table:
     title = f"Lab {lab}: {said}"
     if scores:
         title += f"; mean {mean(scores):.1f}, median {median(scores):g} of {most}"
-    table = Table("points", "students", "", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table("points", "students", "", box=box.SIMPLE_HEAD, title=title)
     counts = Counter(_bin(score, most) for score in scores)
     tallest = max(counts.values(), default=1)
     for number in range(BINS):
@@ -59,12 +59,12 @@ def _failing(lab: int, grades: Sequence[Grade]) -> Iterator[Table]:
     failed = Counter(each.name for report in ran for each in report.results if not each.passed)
     if not failed:
         return
-    table = Table("fails for", "test", box=box.SIMPLE_HEAD, title_justify="left",
+    table = Table("fails for", "test", box=box.SIMPLE_HEAD,
                   title=f"Lab {lab}: what fails most, of {len(ran)} handed in")  # fmt: skip
     order = {each.name: place for place, each in enumerate(ran[0].results)}
     ranked = sorted(failed, key=lambda name: (-failed[name], order.get(name, 0)))
     for name in ranked[:FAILING]:
-        table.add_row(str(failed[name]), escape(name))
+        table.add_row(str(failed[name]), name)
     yield table
 
 
@@ -73,11 +73,11 @@ def _suspicious(grades: Sequence[Grade]) -> Iterator[Table]:
     if not odd:
         return
     table = Table("student", "lab", "status", "points", "look at", box=box.SIMPLE_HEAD,
-                  title=f"To look at: {len(odd)}", title_justify="left")  # fmt: skip
+                  title=f"To look at: {len(odd)}", keys=2)  # fmt: skip
     for grade in odd:
-        status = grade.status if grade.status == GRADED else f"[red]{grade.status}[/]"
-        table.add_row(escape(printable(grade.student)), str(grade.lab), status, str(grade.score),
-                      escape(_looks(grade)))  # fmt: skip
+        status = Text(grade.status, "" if grade.status == GRADED else "red")
+        table.add_row(printable(grade.student), str(grade.lab), status, str(grade.score),
+                      _looks(grade))  # fmt: skip
     yield table
 
 

@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from monitor.errors import UserError
+from monitor.loaders.packed import refuse_packed
 from monitor.loaders.source import Image
 
 MAGIC = b"\x7fELF"
@@ -87,6 +88,7 @@ def parse(image: Image) -> ElfFile:
     """Read a 32-bit little-endian i386 ELF file. UserError if it is anything else."""
     data = image.data
     if data[:4] != MAGIC:
+        refuse_packed(image)
         raise UserError(f"{image.name}: not an ELF file; give an i386 ELF executable")
     _check_header(image)
     kind, _, _, entry, phoff, shoff = struct.unpack_from("<HHIIII", data, 16)

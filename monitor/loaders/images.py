@@ -4,7 +4,8 @@
     bzImage  the real-mode setup part (16 bits, at 0x10000 by old custom), the 32-bit part that
              decompresses, and the executable sections of the kernel proper, which lies inside as
              a compressed payload: gzip, bzip2, xz or lzma
-    else     the whole file, at the address that the caller says
+    else     the whole file, at the address that the caller says, unless it is compressed or an
+             archive (packed.py)
 
 Example: a Debian kernel gives `setup` (16 bits), `decompressor` and `vmlinux .text`, among others.
 """
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from monitor.errors import UserError
 from monitor.loaders import elf_file
+from monitor.loaders.packed import recognise, refuse_to_scan
 from monitor.loaders.setup_header import BOOT_FLAG, MAGIC, SetupHeader, parse
 from monitor.loaders.source import Image, Source, open_image
 
@@ -34,13 +36,22 @@ class Region(NamedTuple):
     bits: int = 32
 
 
-def code_regions(source: Source, base: int = 0, bits: int = 32) -> list[Region]:
-    """The code of a file. `base` and `bits` are for a raw binary; ELF and bzImage know theirs."""
+def code_regions(
+    source: Source, base: int = 0, bits: int = 32, *, raw: bool = False
+) -> list[Region]:
+    """The code of a file. `base` and `bits` are for a raw binary; ELF and bzImage know theirs.
+
+    `raw`: it is raw code, whatever it looks like. UserError for what cannot be read, and for what
+    is compressed, an archive, or an image of a disk.
+    """
     image = open_image(source, "file to scan")
+    if raw:
+        return [Region("raw", base, image.data, bits)]
     if image.data[:4] == elf_file.MAGIC:
         return elf_regions(image)
     if image.data[BOOT_FLAG : BOOT_FLAG + 2] == b"\x55\xaa" and image.data[MAGIC:][:4] == b"HdrS":
         return kernel_regions(image)
+    refuse_to_scan(image)
     return [Region("raw", base, image.data, bits)]
 
 
@@ -84,9 +95,11 @@ def payload(image: Image, header: SetupHeader) -> bytes:
     for magic, decompress in FORMATS:
         if packed.startswith(magic):
             return _unpack(image, packed, decompress)
+    kind = recognise(packed)
+    how = kind.what if kind else f"packed (it begins with {packed[:4].hex(' ')})"
     raise UserError(
-        f"{image.name}: the kernel inside is packed in a way that Python cannot read "
-        f"(it begins with {packed[:4].hex(' ')}); scan the vmlinux it was made from"
+        f"{image.name}: the kernel inside is {how}, which Python cannot read; scan the vmlinux it "
+        "was made from"
     )
 
 

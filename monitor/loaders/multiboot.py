@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from monitor.errors import UserError
 from monitor.loaders import elf, elf_file, gdt
 from monitor.loaders.multiboot_info import put_information
+from monitor.loaders.packed import refuse_packed
 from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, Reserved, mib, more_memory
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
@@ -82,6 +83,7 @@ def find_header(image: Image) -> Header:
         if magic == HEADER_MAGIC and (magic + flags + checksum) & 0xFFFFFFFF == 0:
             break
     else:
+        refuse_packed(image)
         raise UserError(
             f"{image.name}: no Multiboot header in its first {SEARCH} bytes; give a Multiboot 1 "
             "kernel"

@@ -20,6 +20,7 @@ import struct
 from dataclasses import dataclass
 
 from monitor.errors import UserError
+from monitor.loaders.packed import refuse_packed
 from monitor.loaders.plan import PAGE, align_up
 from monitor.loaders.source import Image
 
@@ -119,7 +120,10 @@ def check_signature(image: Image) -> None:
             f"{image.name}: an ELF file, not a Linux bzImage; use arch/x86/boot/bzImage, or load "
             "it as ELF or Multiboot"
         )
-    if len(data) >= BOOT_FLAG + 2 and _word(data, BOOT_FLAG) != 0xAA55:
+    signed = data[BOOT_FLAG : BOOT_FLAG + 2] == b"\x55\xaa"
+    if not signed:
+        refuse_packed(image)
+    if len(data) >= BOOT_FLAG + 2 and not signed:
         raise UserError(
             f"{image.name}: not a Linux kernel (no 0xAA55 at 0x1FE); give a bzImage such as "
             "/boot/vmlinuz"

@@ -12,11 +12,11 @@ from statistics import median
 from typing import Any
 
 from rich import box
-from rich.table import Table
 
 from monitor.sweep.grid import Point
 from monitor.sweep.spec import Spec
 from monitor.sweep.task import CYCLES, MONITOR_CYCLES, Row
+from monitor.whole_table import Table
 
 MOST_LINES = 60
 FIGURES = ("instructions", "exits", "cycles", "by the monitor")
@@ -75,7 +75,7 @@ def table(spec: Spec, rows: Mapping[int, Row]) -> Table:
     axes = {"memory_mb": spec.grid.memory, "clock": spec.grid.clock}
     varying = [name for name, values in axes.items() if len(values) > 1]
     compared = _compared(spec)
-    shown = Table(title=_title(spec), title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(keys=2 + len(varying), title=_title(spec), box=box.SIMPLE_HEAD)
     for head in ("guest", "setup", *varying, "ended"):
         shown.add_column(head)
     for head in (*FIGURES, *compared):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
-WIDTH = 140
+from monitor.whole_console import WholeConsole
+
+WIDTH = 180
 FORMAT = (
     '<pre style="font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px;'
     'line-height:1.25;white-space:pre;overflow-x:auto;background:#ffffff;color:#1d2430">{code}</pre>'
@@ -15,7 +17,7 @@ FORMAT = (
 
 def html_of(renderable: RenderableType) -> str:
     """A fragment with its styles inline: no style sheet, no script."""
-    console = Console(
+    console = WholeConsole(
         record=True, file=io.StringIO(), width=WIDTH, force_terminal=True,
         color_system="truecolor", highlight=False, force_jupyter=False,
     )

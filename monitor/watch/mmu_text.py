@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from monitor.watch.mmu_model import (
@@ -27,16 +27,18 @@ from monitor.watch.mmu_model import (
     ShadowSpace,
 )
 from monitor.watch.palette import GUEST_STYLE, GUEST_WORDS, STATE_STYLE
+from monitor.whole_table import Table
 
-CELLS = 128
-CELL = (1 << 32) // CELLS
+CELLS = (128, 64, 32)  # of a strip
+MARGIN = 8  # columns in front of it
+APART = 16  # cells from one address of its ruler to the next
 MOST_RANGES = 60
 LOUDEST = (STALE, NARROWER, SAME, OPEN_BUS, MONITOR, ABSENT)  # which state a cell shows
 
 
 def mmu_text(view: MmuView, most: int = MOST_RANGES) -> RenderableType:
     """Everything; of the guest's ranges so many, the biggest."""
-    parts: list[RenderableType] = [_headline(view), _strips(view), _ranges(view, most)]
+    parts: list[RenderableType] = [_headline(view), _Strips(view), _ranges(view, most)]
     stale = [(space.name, each) for space in view.shadows for each in space.ranges
              if each.state == STALE]
     if stale:
@@ -61,53 +63,77 @@ def _headline(view: MmuView) -> Text:
 # --- strips ------------------------------------------------------------------------------
 
 
-def _strips(view: MmuView) -> RenderableType:
-    lines = Text()
-    lines.append(f"\n{'':8}" + "".join(f"{i * 16 * CELL:08x}".ljust(16) for i in range(8)) + "\n")
-    lines.append(f"{'guest':8}")
-    lines.append_text(_guest_strip(view.guest))
+@dataclass(frozen=True)
+class _Strips:
+    """The address space as a line of cells for the guest and for each shadow: as many cells as
+    there is room for."""
+
+    view: MmuView
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - MARGIN
+        cells = next((cells for cells in CELLS if cells <= room), CELLS[-1])
+        yield _strips(self.view, cells)
+        yield _strip_legend(self.view, cells)
+
+
+def _strips(view: MmuView, cells: int) -> Text:
+    lines = Text(no_wrap=True, overflow="ignore")
+    ruler = "".join(f"{i * _size(cells):08x}".ljust(APART) for i in range(0, cells, APART))
+    lines.append(f"\n{'':{MARGIN}}{ruler.rstrip()}\n")
+    lines.append(f"{'guest':{MARGIN}}")
+    lines.append_text(_guest_strip(view.guest, cells))
     for space in view.shadows:
-        lines.append(f"\n{space.name:8}")
-        lines.append_text(_shadow_strip(space))
-    lines.append(f"\n{'':8}each cell is {CELL >> 20} MiB; guest: ")
+        lines.append(f"\n{space.name:{MARGIN}}")
+        lines.append_text(_shadow_strip(space, cells))
+    return lines
+
+
+def _strip_legend(view: MmuView, cells: int) -> Text:
+    lines = Text(f"{'':{MARGIN}}each cell is {_size(cells) >> 20} MiB; guest: ")
     for key, words in GUEST_WORDS.items():
         lines.append(f"{words}  ", style=GUEST_STYLE[key])
     if view.shadows:
-        lines.append(f"\n{'':8}shadows: ")
+        lines.append(f"\n{'':{MARGIN}}shadows: ")
         for state in STATES:
             lines.append(f"{state}", style=STATE_STYLE[state])
             lines.append(f" ({MEANING[state]})  ", style="dim")
     return lines
 
 
-def _cells(linear: int, end: int) -> range:
-    return range(linear // CELL, (end - 1) // CELL + 1)
+def _size(cells: int) -> int:
+    """Of a cell, in bytes."""
+    return (1 << 32) // cells
 
 
-def _guest_strip(ranges: Iterable[GuestRange]) -> Text:
-    cells: dict[int, Counter[tuple[bool, bool]]] = {}
+def _covered(linear: int, end: int, cells: int) -> range:
+    return range(linear // _size(cells), (end - 1) // _size(cells) + 1)
+
+
+def _guest_strip(ranges: Iterable[GuestRange], cells: int) -> Text:
+    found: dict[int, Counter[tuple[bool, bool]]] = {}
     for each in ranges:
-        for cell in _cells(each.linear, each.end):
-            counts = cells.setdefault(cell, Counter())
+        for cell in _covered(each.linear, each.end, cells):
+            counts = found.setdefault(cell, Counter())
             counts[(each.user, each.writable)] += each.pages
-    styles = {cell: GUEST_STYLE[counts.most_common(1)[0][0]] for cell, counts in cells.items()}
-    return _strip(styles)
+    styles = {cell: GUEST_STYLE[counts.most_common(1)[0][0]] for cell, counts in found.items()}
+    return _strip(styles, cells)
 
 
-def _shadow_strip(space: ShadowSpace) -> Text:
+def _shadow_strip(space: ShadowSpace, cells: int) -> Text:
     """A cell has the colour of what there is to see in it, however little."""
-    cells: dict[int, set[str]] = {}
+    found: dict[int, set[str]] = {}
     for each in space.ranges:
-        for cell in _cells(each.linear, each.end):
-            cells.setdefault(cell, set()).add(each.state)
+        for cell in _covered(each.linear, each.end, cells):
+            found.setdefault(cell, set()).add(each.state)
     styles = {cell: STATE_STYLE[next(state for state in LOUDEST if state in states)]
-              for cell, states in cells.items()}
-    return _strip(styles)
+              for cell, states in found.items()}
+    return _strip(styles, cells)
 
 
-def _strip(styles: dict[int, str]) -> Text:
+def _strip(styles: dict[int, str], cells: int) -> Text:
     text = Text()
-    for cell in range(CELLS):
+    for cell in range(cells):
         text.append("█" if cell in styles else "·", style=styles.get(cell, "dim"))
     return text
 
@@ -116,7 +142,7 @@ def _strip(styles: dict[int, str]) -> Text:
 
 
 def _ranges(view: MmuView, most: int) -> Table:
-    table = Table(box=box.SIMPLE, title="\nWhat the guest's tables map", title_justify="left")
+    table = Table(keys=2, glued=(6,), box=box.SIMPLE, title="\nWhat the guest's tables map")
     for name in ("linear", "", "pages", "physical"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("rights", no_wrap=True)
@@ -163,7 +189,7 @@ class _Overlaps:
 
 
 def _stale(stale: list[tuple[str, ShadowRange]], most: int) -> Table:
-    table = Table(box=box.SIMPLE, title="What the shadows still hold", title_justify="left")
+    table = Table(keys=3, box=box.SIMPLE, title="What the shadows still hold")
     table.add_column("shadow")
     for name in ("linear", "", "pages", "physical"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -178,7 +204,7 @@ def _stale(stale: list[tuple[str, ShadowRange]], most: int) -> Table:
 
 
 def _segments(view: MmuView) -> Table:
-    table = Table(box=box.SIMPLE, title="Segments, and what the engine had", title_justify="left")
+    table = Table(glued=(2, 3, 4, 6, 7), box=box.SIMPLE, title="Segments, and what the engine had")
     for name in ("", "selector", "guest base", "limit", "rights"):
         table.add_column(name, no_wrap=True)
     if view.shadows:
@@ -199,7 +225,7 @@ def _side(side: SegmentSide) -> tuple[str, str, str, str]:
 
 
 def _hidden(view: MmuView) -> Table:
-    table = Table(box=box.SIMPLE, title="The hidden region", title_justify="left")
+    table = Table(keys=2, box=box.SIMPLE, title="The hidden region")
     for name in ("linear", "", "KiB"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what")

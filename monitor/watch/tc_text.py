@@ -6,11 +6,11 @@ from itertools import zip_longest
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from monitor.watch.palette import TEXT_STYLE
 from monitor.watch.tc_model import FALLS, KINDS, MEANING, BlockView, CacheView, GuestRow
+from monitor.whole_table import Table
 
 GUEST_WIDTH = 34
 TRANSLATED_WIDTH = 44
@@ -23,7 +23,7 @@ def cache_text(view: CacheView) -> RenderableType:
 
 def summary_table(view: CacheView) -> Table:
     """One line for each block."""
-    table = Table(box=box.SIMPLE, title="Blocks", title_justify="left")
+    table = Table(keys=3, box=box.SIMPLE, title="Blocks")
     for name in ("hits", "guest", "in the cache", "guest instr.", "patched", "links in", "out"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("context")
@@ -54,14 +54,14 @@ def _legend(view: CacheView) -> Text:
 
 
 def _block(block: BlockView) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+    table = Table(keys=2, glued=(3, 5, 6), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("hits", justify="right", no_wrap=True, min_width=7)
     table.add_column("guest", no_wrap=True, min_width=8)
-    table.add_column("", no_wrap=True, min_width=GUEST_WIDTH)
+    table.add_column("", min_width=GUEST_WIDTH)
     table.add_column("became", no_wrap=True, min_width=7)
     table.add_column("cache", no_wrap=True, min_width=8)
-    table.add_column("", no_wrap=True, min_width=TRANSLATED_WIDTH)
-    table.add_column("", no_wrap=True)
+    table.add_column("", min_width=TRANSLATED_WIDTH)
+    table.add_column("")
     for row in block.rows:
         _add_row(table, row, row.eip in block.entries)
     return Group(Text(), _title(block), table)

@@ -81,7 +81,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "--only", "CLI", "--only", "NOPE") == (
         "vp: error: --only NOPE: no such instruction in the table; --all lists them\n"
     )
-    assert "leave --only and --json - out" in refused(capsys, "--markdown", "--only", "CLI")
+    assert "leave --only and --json out" in refused(capsys, "--markdown", "--only", "CLI")
     missing = tmp_path / "missing" / "out.json"
     assert refused(capsys, "--only", "CLI", "--no-host", "--json", str(missing)) == (
         f"vp: error: cannot write --json {missing}: No such file or directory\n"

@@ -30,7 +30,7 @@ SWEEP = '[[guest]]\nflat = "guest.bin@0x100000"\nmemory = 2\n'
 COMMANDS = {
     "run": "run --flat guest.bin@0x100000 --memory 2",
     "demo": "demo --mode bare",
-    "scan": "scan --json guest.bin",
+    "scan": "scan guest.bin --json",
     "virtualizability": "virtualizability --no-host --only PUSHF",
     "tc": "tc --flat guest.bin@0x100000 --memory 2 --top 3",
     "mmu": "mmu --flat guest.bin@0x100000 --memory 2 --json",

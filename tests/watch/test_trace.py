@@ -17,6 +17,7 @@ from monitor.ablations import ABLATIONS
 from monitor.errors import UserError
 from monitor.lockstep import Lockstep, Stage
 from monitor.pair import digest
+from monitor.watch.html import html_of
 from monitor.watch.trace_chrome import ChromeWriter
 from monitor.watch.trace_model import (
     BLOCK,
@@ -28,6 +29,7 @@ from monitor.watch.trace_model import (
     Filter,
     TraceEvent,
 )
+from monitor.watch.trace_text import trace_table
 
 PART = 80_000  # instructions of the embedded guest: paging, both rings, code that rewrites itself
 GOES = ("j", "call", "ret", "lret", "loop", "int", "iret", "into", "ljmp", "lcall", "bound", "rep")
@@ -270,6 +272,12 @@ def test_chrome_json(part: list[TraceEvent], kinds: tuple[str, ...]) -> None:
     assert set(depth.values()) <= {0}
     shown = [event for event in document["traceEvents"] if event["ph"] not in "ME"]
     assert [event["ts"] for event in shown] == [event.count for event in events]
+
+
+def test_operands_are_no_markup() -> None:
+    """Of "[ebx]" a table of rich's makes a style, and shows nothing."""
+    table = trace_table([TraceEvent(1, INSTRUCTION, 0x1000, 0, "mov eax, dword ptr [ebx]")], 1)
+    assert "dword ptr [ebx]" in html_of(table)
 
 
 def test_in_a_notebook() -> None:
