@@ -96,7 +96,7 @@ def pairs(rows: Mapping[str, Pair], *, x: str, names: tuple[str, str]) -> Any:
         axes.barh(y + 0.2, each.theirs, height=0.36, edgecolor=GREY, **look)
         label_line(axes, each.theirs, y + 0.2, each.theirs_said, FAINT)
     for n, (name, colour) in enumerate(zip(names, (BLUE, FAINT), strict=True)):
-        axes.text(0.99, 0.62 - 0.11 * n, name, color=colour, fontweight="bold", ha="right",
+        axes.text(0.35 * n, 1.02, f"■ {name}", color=colour, fontweight="bold",
                   transform=axes.transAxes)  # fmt: skip
     _rows(axes, rows)
     axes.set_xlabel(x)

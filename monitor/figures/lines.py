@@ -66,7 +66,9 @@ def lines(
         _inside(axes, name, level, "bottom")
     for name, place in (points or {}).items():
         axes.plot(*place, "o", color=BLUE)
-        axes.annotate(name, place, xytext=(8, -10), textcoords="offset points", color=BLUE)
+        falls = curves[0].y[-1] < curves[0].y[0]
+        axes.annotate(name, place, xytext=(8, 8 if falls else -10), textcoords="offset points",
+                      color=BLUE)  # fmt: skip
     ends = [(each.x[-1], each.y[-1], each.name, each.colour) for each in curves if each.name]
     ends += [_moments(axes, name, places, FAINT) for name, places in (ticks or {}).items()]
     _name_ends(axes, ends, size[1])

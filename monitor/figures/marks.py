@@ -24,7 +24,7 @@ SIZES = {"trap": 11, "bare": 8, "translate": 6}  # of the modes' dots: they may 
 
 def _table(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
     """Names of columns above and of rows at the left, and no lines."""
-    axes.set_xticks(range(len(columns)), columns)
+    axes.set_xticks(range(len(columns)), columns, fontsize=8)
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)

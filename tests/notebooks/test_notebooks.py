@@ -145,6 +145,8 @@ def _plots(node: ast.AST, figure: ast.Call | None) -> str:
             r"matplotlib|pylab|seaborn|plotly|figures\.|figure_style\.|bench\.plots", name)), "")
     if isinstance(node, ast.Attribute) and _of(node) == "style":
         return "" if LOOK.fullmatch(node.attr) else f"style.{node.attr}"
+    if isinstance(node, ast.Name) and node.id in ("figures", "style"):
+        return "" if isinstance(node.ctx, ast.Load) else f"{node.id} is something else"
     if isinstance(node, ast.Call) and _of(node.func) == "figures" and node is not figure:
         name = node.func.attr  # type: ignore[attr-defined]
         return "" if name[0].isupper() else f"figures.{name}, not as the cell's last line"
@@ -178,6 +180,7 @@ def test_no_cell_holds_plotting_code_beyond_one_call(path: Path) -> None:
      ["figures.heat, not as the cell's last line"]),
     ("figures.heat(one)\nfigures.heat(two)", ["figures.heat, not as the cell's last line"]),
     ("figures.heat(one).axes[0].grid()", ["figures.heat, not as the cell's last line"]),
+    ("figures = machine.statistics()", ["figures is something else"]),
     ("import matplotlib.pyplot as plt", ["matplotlib.pyplot"]),
     ("from matplotlib.figure import Figure", ["matplotlib.figure.Figure"]),
     ("from monitor.figure_style import chart", ["monitor.figure_style.chart"]),
