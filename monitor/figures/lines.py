@@ -52,7 +52,7 @@ def lines(
     figure, axes = chart(*size)
     curves = list(curves)
     for each in curves:
-        _draw(axes, each)
+        _draw(axes, each, said_above=each is curves[0])
     _scales(axes, log, list(xticks), list(yticks), unit)
     if ylim:
         axes.set_ylim(*ylim)
@@ -67,8 +67,8 @@ def lines(
     for name, place in (points or {}).items():
         axes.plot(*place, "o", color=BLUE)
         falls = curves[0].y[-1] < curves[0].y[0]
-        axes.annotate(name, place, xytext=(8, 8 if falls else -10), textcoords="offset points",
-                      color=BLUE)  # fmt: skip
+        axes.annotate(name, place, xytext=(8 if falls else -8, 8), textcoords="offset points",
+                      ha="left" if falls else "right", color=BLUE)  # fmt: skip
     ends = [(each.x[-1], each.y[-1], each.name, each.colour) for each in curves if each.name]
     ends += [_moments(axes, name, places, FAINT) for name, places in (ticks or {}).items()]
     _name_ends(axes, ends, size[1])
@@ -77,7 +77,7 @@ def lines(
     return figure
 
 
-def _draw(axes: Any, line: Line) -> None:
+def _draw(axes: Any, line: Line, said_above: bool) -> None:
     look: dict[str, Any] = {"color": line.colour, "linewidth": WIDE if line.behind else 2}
     if line.behind:
         look |= {"alpha": 0.5, "zorder": 1}
@@ -87,8 +87,8 @@ def _draw(axes: Any, line: Line) -> None:
         look["drawstyle"] = f"steps-{line.step}"
     axes.plot(line.x, line.y, **look)
     for text, place in zip(line.said, zip(line.x, line.y, strict=True), strict=len(line.said) > 0):
-        axes.annotate(text, place, xytext=(0, 6), textcoords="offset points", ha="center",
-                      color=line.colour, fontsize=8)  # fmt: skip
+        axes.annotate(text, place, xytext=(0, 6 if said_above else -13), ha="center", fontsize=8,
+                      textcoords="offset points", color=line.colour)  # fmt: skip
 
 
 def _scales(axes: Any, log: str, xticks: list[float], yticks: list[float], unit: str) -> None:
@@ -120,8 +120,9 @@ def _inside(axes: Any, text: str, level: float, side: str) -> None:
 def _moments(
     axes: Any, name: str, places: Sequence[float], colour: str
 ) -> tuple[float, float, str, str]:
-    low, high = axes.get_ylim()
-    level = low - 0.03 * (high - low)
+    to_scale = axes.yaxis.get_transform()
+    low, high = to_scale.transform(axes.get_ylim())
+    level = float(to_scale.inverted().transform(low - 0.03 * (high - low)))
     axes.plot(places, [level] * len(places), "|", color=colour, markersize=6)
     return places[-1], level, name, colour
 

@@ -27,7 +27,7 @@ def segments(rows: Mapping[str, Any], base: int) -> Any:
     axes.axvspan(base / GIB, 4, color=PURPLE, linewidth=0)
     axes.text(base / GIB, -0.6, "the monitor, 8 MiB", ha="right", color=PURPLE, fontweight="bold")
     axes.text(0, -0.6, "what the guest loaded", color=GREEN, fontweight="bold")
-    axes.text(1.1, -0.6, "what the engine has", color=SKY, fontweight="bold")
+    axes.text(1.5, -0.6, "what the engine has", color=SKY, fontweight="bold")
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.95)
     axes.set_xlim(0, 4)

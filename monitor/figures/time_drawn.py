@@ -25,7 +25,9 @@ from monitor.watch import palette
 
 LANE = 1.6  # from one level's zero to the next one's
 MILLION = 1_000_000
-NEAR = 20 * MILLION  # instructions between two names that would meet
+NEAR = 20 * MILLION  # instructions between two bursts whose names would meet
+LONG = 80 * MILLION  # that a name takes
+GAP = MILLION // 2  # between a burst and its name
 LABEL = 0.12  # of the axis: a name's height
 DARKER = {YELLOW: "#a89400"}  # for text on white
 STATE_WORDS = {"absent": "not filled in", "narrower": "filled in, not writable yet",
@@ -142,7 +144,8 @@ def boot(
     whole.step([n / MILLION for n in counts], [n / 1000 for n in range(1, len(counts) + 1)],
                color=INK, linewidth=1.5)  # fmt: skip
     whole.axvspan(first, last, color=tint(SKY))
-    whole.text(first / 2, 60, "the kernel's decompressor", ha="center")
+    whole.annotate("the kernel's decompressor", (first / 2, 0.3), ha="center",
+                   xycoords=("data", "axes fraction"))  # fmt: skip
     whole.set_ylabel("exits so far,\nthousands")
     _rates(rate, window[0], bin_size, rates, colours)
     _name_bursts(rate, list(bursts), window[1], colours)
@@ -173,21 +176,35 @@ def _rates(
 def _name_bursts(
     axes: Any, bursts: Sequence[Burst], end: int, colours: Mapping[str, str]
 ) -> None:
-    """Behind each burst, at the height of its highest bar; below the one before that it is near."""
-    heights = {(bar.get_x() + bar.get_width() / 2) * MILLION: 0.0 for bar in axes.patches}
+    """Beside each burst, from the height of its highest bar downwards; those that are near each
+    other one below the other."""
+    tops = {(bar.get_x() + bar.get_width() / 2) * MILLION: 0.0 for bar in axes.patches}
     for bar in axes.patches:
         middle = (bar.get_x() + bar.get_width() / 2) * MILLION
-        heights[middle] = max(heights[middle], bar.get_y() + bar.get_height())
-    step, before = axes.get_ylim()[1] * LABEL, (-NEAR, 0.0)
+        tops[middle] = max(tops[middle], bar.get_y() + bar.get_height())
+    highest = axes.get_ylim()[1]
+    step = highest * LABEL
+    for near in _neighbours(bursts):
+        first, last = min(each.first for each in near), max(each.last for each in near)
+        top = max(height for place, height in tops.items() if first <= place < last)
+        level = min(max(top, step * len(near)), highest) - step / 2
+        for each in near:
+            left = end - last < LONG
+            axes.text((first - GAP if left else each.last + GAP) / MILLION, level, each.text,
+                      va="center", ha="right" if left else "left",
+                      color=DARKER.get(colours[each.group], colours[each.group]))  # fmt: skip
+            level -= step
+
+
+def _neighbours(bursts: Iterable[Burst]) -> list[list[Burst]]:
+    """Bursts in order, those together whose names would meet."""
+    groups: list[list[Burst]] = []
     for each in sorted(bursts, key=lambda burst: burst.last):
-        level = max(height for at, height in heights.items() if each.first <= at < each.last)
-        if each.last - before[0] < NEAR:
-            level = min(level, before[1] - step)
-        before = each.last, level
-        left = end - each.last < NEAR
-        place = each.first - MILLION / 2 if left else each.last + MILLION / 2
-        axes.text(place / MILLION, level, each.text, va="center", ha="right" if left else "left",
-                  color=DARKER.get(colours[each.group], colours[each.group]))  # fmt: skip
+        if groups and each.last - groups[-1][-1].last < NEAR:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return groups
 
 
 def _moments(axes: Any, marks: Mapping[str, int], names: bool) -> None:
