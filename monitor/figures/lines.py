@@ -17,6 +17,7 @@ from monitor.figure_style import BLUE, FAINT, GREY, INK, chart, label_line, tint
 APART = 11.0  # points between the middles of two names
 PART = 0.78  # of the figure's height that the axes have, about
 WIDE = 6.0  # width of a line that lies behind another
+SAID = 0.12  # of the axis, above and below, for what is said at the points
 POINTS = 72  # in an inch
 
 Range = tuple[float, float]
@@ -54,6 +55,8 @@ def lines(
     for each in curves:
         _draw(axes, each, said_above=each is curves[0])
     _scales(axes, log, list(xticks), list(yticks), unit)
+    if any(each.said for each in curves):
+        axes.margins(y=SAID)
     if ylim:
         axes.set_ylim(*ylim)
     for name, (low, high) in (shades or {}).items():
@@ -66,15 +69,23 @@ def lines(
         _inside(axes, name, level, "bottom")
     for name, place in (points or {}).items():
         axes.plot(*place, "o", color=BLUE)
-        falls = curves[0].y[-1] < curves[0].y[0]
-        axes.annotate(name, place, xytext=(8 if falls else -8, 8), textcoords="offset points",
-                      ha="left" if falls else "right", color=BLUE)  # fmt: skip
+        right, up = _side(curves)
+        axes.annotate(name, place, xytext=(8 * right, 8 * up), textcoords="offset points",
+                      ha="left" if right > 0 else "right", va="bottom" if up > 0 else "top",
+                      color=BLUE)  # fmt: skip
     ends = [(each.x[-1], each.y[-1], each.name, each.colour) for each in curves if each.name]
     ends += [_moments(axes, name, places, FAINT) for name, places in (ticks or {}).items()]
     _name_ends(axes, ends, size[1])
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure
+
+
+def _side(curves: Sequence[Line]) -> tuple[int, int]:
+    """Where a point's name stands clear of its curve: to the right or left, above or below."""
+    if curves[0].y[-1] < curves[0].y[0]:
+        return 1, 1
+    return (1, -1) if len(curves) == 1 else (-1, 1)  # others may lie below
 
 
 def _draw(axes: Any, line: Line, said_above: bool) -> None:

@@ -160,7 +160,7 @@ def every() -> dict[str, Any]:
 
 def picture(figure: Any) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=40, metadata={"Software": None})
     return stream.getvalue()
 
 
