@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,16 @@ def test_a_process_that_dies_has_said_what_it_said(tmp_path: Path) -> None:
 
 
 def test_there_is_nothing_to_read_from(tmp_path: Path) -> None:
-    report = check_in_process(3, write(tmp_path, "input('who is it? ')\n", 3))
+    reading, writing = os.pipe()
+    os.write(writing, b"somebody\n")
+    mine = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        report = check_in_process(3, write(tmp_path, "input('who is it? ')\n", 3))
+    finally:
+        os.dup2(mine, 0)
+        for each in (reading, writing, mine):
+            os.close(each)
     assert "lab3.py:1, in <module>: EOFError" in report.results[0].feedback
 
 
@@ -237,6 +247,27 @@ def test_check_hands_the_wish_on(
         assert main(["lab", "check", "2", "any.py", *options]) == 0
     assert [each["run_all"] for each in asked] == [False, True, False]
     assert json.loads(capsys.readouterr().out.split("points\n")[-1])["results"][0]["printed"] == ""
+
+
+class Started(Exception):
+    """With the command that would have been started."""
+
+
+@pytest.mark.parametrize("run_all", [False, True])
+def test_the_process_is_told_whether_to_go_on_and_has_the_time_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_all: bool
+) -> None:
+    def start(command: list[str], **_options: object) -> None:
+        raise Started(*command)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(Started) as started:
+        check_in_process(2, write(tmp_path, ""), run_all=run_all)
+    command = started.value.args
+    assert ("--all" in command) == run_all
+    [lab] = [lab for lab in all_labs() if lab.number == 2]
+    longest = len(lab.cases()) * check.PATIENCE * check.LIMIT
+    assert (float(command[command.index("--seconds") + 1]) > longest) == run_all
 
 
 @pytest.mark.parametrize("number", [lab.number for lab in all_labs()])
