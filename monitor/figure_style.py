@@ -1,5 +1,7 @@
 """How this project's figures look, in reports and notebooks alike: drawn with matplotlib.
 
+Whole figures are in monitor/figures/ and monitor/bench/plots.py; here is what they are made of.
+
     style.use()                               # once, at a notebook's beginning
     figure, axes = style.chart(8, 3)
     axes.barh(names, cycles, color=style.BLUE)
@@ -136,9 +138,11 @@ def tint(colour: str, strength: float = 0.25) -> str:
     return str(to_hex((red, green, blue)))
 
 
-def label_line(axes: Any, x: float, y: float, text: str, colour: str, **more: Any) -> None:
-    """A line's name, right behind the point that is given."""
+def label_line(
+    axes: Any, x: float, y: float, text: str, colour: str, lift: float = 0, **more: Any
+) -> None:
+    """A line's name, right behind the point that is given; `lift`: so many points above it."""
     axes.annotate(
-        text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", color=colour,
+        text, (x, y), xytext=(5, lift), textcoords="offset points", va="center", color=colour,
         annotation_clip=False, **more,
     )  # fmt: skip

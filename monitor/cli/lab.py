@@ -2,7 +2,8 @@
 
     vp lab list              the labs
     vp lab start N [DIR]     copy lab N's handout and skeleton to DIR (default: here)
-    vp lab check N [FILE]    run the lab's tests on FILE (default: labN.py)
+    vp lab check N [FILE]    run the lab's tests on FILE (default: labN.py); those behind one that
+                             timed out only with --all
     vp lab grade DIR         a whole class, in processes that can do no harm
 
 notebooks/labs/README.md is for the teacher. `check` runs the file in a process of its own, with no
@@ -15,6 +16,7 @@ Exit status: 0 done, and the full score; 1 less than that, or a submission that 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +35,12 @@ EXAMPLES = (
     "vp lab list",
     "vp lab start 3 my-work",
     "vp lab check 3 my-work/lab3.py",
+    "vp lab check 3 my-work/lab3.py --all",
     "vp lab check 3 my-work/lab3.py --json",
     "vp lab grade submissions --out grades --lab 3",
 )
 HANDOUT = "handout.md"
+INDENT = " " * 15
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("number", type=int, metavar="N", help="which lab")
     check.add_argument("file", type=Path, nargs="?", metavar="FILE",
                        help="the submission (default labN.py)")
+    check.add_argument("--all", action="store_true",
+                       help="go on after a test that timed out")
     add_json(check, "the report")
     check.set_defaults(act=_check)
     grade = actions.add_parser(lab_grade.NAME, help=lab_grade.HELP, description=lab_grade.__doc__,
@@ -94,7 +100,10 @@ def _start(args: argparse.Namespace) -> int:
     try:
         args.folder.mkdir(parents=True, exist_ok=True)
         for source, goal in zip(wanted, goals, strict=True):
-            write_whole(goal, source.read_bytes())
+            text = source.read_bytes()
+            if goal.name == lab.file_name:  # the handout has another name there
+                text = text.replace(HANDOUT.encode(), goals[0].name.encode())
+            write_whole(goal, text)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise UserError(f"{args.folder}: cannot write there ({why})") from None
@@ -109,7 +118,7 @@ def _check(args: argparse.Namespace) -> int:
 
     path = args.file if args.file is not None else Path(find_lab(args.number).file_name)
     with JsonOutput(args.json) as json:
-        report = check_in_process(args.number, path)
+        report = check_in_process(args.number, path, run_all=args.all)
         json.write(lambda: asdict(report))
         if not json.alone:
             _show(report)
@@ -117,17 +126,32 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _show(report: LabReport) -> None:
+    from monitor.labs.check import NOT_RUN
+
     console = _console()
     said = ""
     for result in report.results:
         mark, style = ("passed", "green") if result.passed else ("failed", "red")
         points = f"{result.points}/{result.out_of}"
         console.print(f"{mark}  {points:>5}  {result.name}", style=style)
-        feedback = "as above" if result.feedback == said else result.feedback
+        short = result.feedback.startswith(NOT_RUN)  # and is said each time
+        same = result.feedback and result.feedback == said and not short
         said = result.feedback or said
-        for line in feedback.splitlines():
-            console.print(f"               {line}", soft_wrap=True)
+        for line in _lines("as above" if same else result.feedback, result.printed):
+            console.print(line, soft_wrap=True)
     console.print(f"lab {report.lab}: {report.score} of {report.out_of} points", style="bold")
+
+
+def _lines(feedback: str, printed: str) -> Iterator[str]:
+    """What stands below a test: what is said of it, and apart from that what the file printed."""
+    from monitor.grading.reports import printable
+
+    for line in feedback.splitlines():
+        yield f"{INDENT}{line}"
+    if printed:
+        yield f"{INDENT}it printed:"
+    for line in printed.split("\n") if printed else ():
+        yield f"{INDENT}| {printable(line)}"
 
 
 def _console() -> Any:

@@ -2,7 +2,8 @@
 
 vp lab grade submissions --out grades
 
-DIR has a folder (NAME/lab3.py) or a file (lab3-NAME.py) for each student, and is only read. --out
+DIR has a folder (NAME/lab3.py) or a file (lab3-NAME.py) for each student, and is only read. What is
+named otherwise, or has another lab's functions inside, is not graded, but told, with a guess. --out
 gets grades.csv, and for each submission a JSON file and a text for the student. What has been
 graded there before is not graded again unless the submission, the limits or the labs have changed.
 docs/grading.md says what a submission can and cannot do.
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="only this lab; may be repeated (default: all that were handed in)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help="only this student; may be repeated")
+    parser.add_argument("--take-misnamed", action="store_true",
+                        help="grade a file of another name as what it is guessed to be, if that is "
+                        "clear and nothing else was handed in for it")
     parser.add_argument("--again", action="store_true", help="grade also what was graded before")
     parser.add_argument("--jobs", type=positive, metavar="N",
                         help="submissions at once (default: as many as processors)")
@@ -103,7 +107,7 @@ def _classroom(args: argparse.Namespace, limits: Limits) -> Classroom:
     from monitor.grading.classroom import LABS, Classroom
 
     return Classroom(args.folder, args.out, LABS, limits, labs=args.lab, only=args.only,
-                     again=args.again)  # fmt: skip
+                     again=args.again, take_strays=args.take_misnamed)  # fmt: skip
 
 
 def _grade(classroom: Classroom, jobs: int, console: Any) -> None:
@@ -145,7 +149,7 @@ def _show(classroom: Classroom, out: Path, shown: bool) -> int:
     console = _console()
     grades = classroom.grades
     if shown:
-        for table in summary.tables(grades):
+        for table in summary.tables(grades, classroom.strays):
             console.print(table)
         for line in _endnotes(classroom, out):
             console.print(line, soft_wrap=True, markup=False)

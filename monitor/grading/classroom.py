@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from monitor.errors import UserError
@@ -21,7 +21,8 @@ from monitor.grading.limits import Limits
 from monitor.grading.reports import printable
 from monitor.grading.sandbox import SOURCES, Sandbox
 from monitor.grading.submissions import Rejected, Submission
-from monitor.grading.verdict import BROKEN_RUN, MISSING, REJECTED, Grade
+from monitor.grading.verdict import BROKEN_RUN, MISNAMED, MISSING, REJECTED, Grade
+from monitor.labs import PARTS
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Course:
     check: str
     sources: Path
     extra: tuple[Path, ...] = ()
+    parts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # what submissions define
 
     def digest(self) -> str:
         """Of the sources: other code may give other grades."""
@@ -40,7 +42,7 @@ class Course:
         return found.hexdigest()
 
 
-LABS = Course("monitor.labs.check:Check", SOURCES / "monitor" / "labs")
+LABS = Course("monitor.labs.check:Check", SOURCES / "monitor" / "labs", parts=PARTS)
 
 
 class Classroom:
@@ -49,13 +51,16 @@ class Classroom:
     def __init__(
         self, folder: Path, out: Path, course: Course, limits: Limits, *,
         labs: Iterable[int] = (), only: Iterable[str] = (), again: bool = False,
+        take_strays: bool = False,
     ) -> None:
         """UserError where the folders cannot be used, or `only` names nobody."""
         _check_apart(folder, out)
-        handed_in = submissions.find(folder, labs)
+        handed_in = submissions.find(folder, labs, course.parts, take_strays=take_strays)
         self.submissions = handed_in.submissions
         self.ignored = handed_in.ignored
         self._only = set(only)
+        self.strays = [each for each in handed_in.strays
+                       if not self._only or each.student in {"", *self._only}]  # fmt: skip
         _check_names(self._only, {each.student for each in self.submissions})
         self._limits = limits
         self._again = again
@@ -79,17 +84,18 @@ class Classroom:
         """Each as it is graded; the gradebook's table is written at the end, however it comes."""
         try:
             with closing(pool.run_all(self.to_run, self._sandbox, jobs)) as results:
-                for (submission, source), grade in results:
+                for (submission, source), found in results:
+                    grade = _as_taken(found, submission)
                     self._grades[submission.student, submission.lab] = grade
                     if grade.status != BROKEN_RUN:
-                        self._book.keep(grade, self._key(source))
+                        self._book.keep(grade, self._key(submission, source))
                     yield grade
         finally:
             self._finish()
 
     def _finish(self) -> None:
         for grade in self.grades:
-            if grade.status in (MISSING, REJECTED):
+            if grade.status in (MISSING, MISNAMED, REJECTED):
                 self._book.keep(grade, "")
         self._book.write_table(self.grades)
 
@@ -98,29 +104,36 @@ class Classroom:
         wanted = not self._only or submission.student in self._only
         student, lab = submission.student, submission.lab
         grade: Grade | None
-        if submission.missing:
-            grade = Grade(student, lab, MISSING, why=_why_missing(submission))
+        if submission.strays:
+            why = printable("; ".join(each.why for each in submission.strays))
+            grade = Grade(student, lab, MISNAMED, why=why, flags=(MISNAMED,))
+        elif submission.missing:
+            grade = Grade(student, lab, MISSING)
         else:
             try:
                 source = submission.read(self._limits.submission)
             except Rejected as why:
                 grade = Grade(student, lab, REJECTED, why=printable(str(why)), flags=(REJECTED,))
             else:
-                grade = self._book.find(student, lab, self._key(source))
+                grade = self._book.find(student, lab, self._key(submission, source))
                 if wanted and (grade is None or self._again):
                     return [(submission, source)]
         if grade is not None:
             self._grades[student, lab] = grade
         return []
 
-    def _key(self, source: bytes) -> str:
-        return gradebook.key(source, self._limits, self._digest)
+    def _key(self, submission: Submission, source: bytes) -> str:
+        taken = f" {submission.taken.shown}" if submission.taken else ""
+        return gradebook.key(source, self._limits, self._digest + taken)
 
 
-def _why_missing(submission: Submission) -> str:
-    if not submission.others:
-        return ""
-    return printable(f"there is no lab{submission.lab}.py, but {', '.join(submission.others)}")
+def _as_taken(grade: Grade, submission: Submission) -> Grade:
+    """Says so if it was for a file of another name."""
+    if submission.taken is None:
+        return grade
+    note = printable(f"{MISNAMED}: {submission.taken.why}; taken for it")
+    return replace(grade, flags=tuple(sorted({*grade.flags, MISNAMED})),
+                   notes=(note, *grade.notes))  # fmt: skip
 
 
 def _check_apart(folder: Path, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""A grade as a text for the student: each test, what was wrong, and what the program printed."""
+"""A grade as a text for the student: each test, what was wrong, and what was printed in it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ def text(grade: Grade) -> str:
         mark = "ok" if result.passed else "--"
         lines.append(f"[{mark}] {result.points} of {result.out_of}  {result.name}")
         lines += [f"     {line}" for line in result.feedback.splitlines()]
+        if result.printed:
+            lines.append("     it printed:")
+            lines += [f"     | {line}" for line in result.printed.split("\n")]
     if grade.notes:
         lines += ["", "The grader noticed:", *(f"  {note}" for note in grade.notes)]
-    if grade.printed:
+    by_test = grade.report and any(result.printed for result in grade.report.results)
+    if grade.printed and not by_test:
         lines += ["", "The program printed:", grade.printed[:PRINTED].rstrip("\n")]
         if len(grade.printed) > PRINTED:
             lines.append("... (more is left out)")

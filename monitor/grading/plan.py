@@ -22,6 +22,7 @@ class Plan:
     ending: int
     parent: int  # the grader's process
     nonce: str
+    marks: str  # the token of the marks in what is printed (monitor.labs.printed)
     filtered: bool = True
 
     def to_json(self) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from monitor.grading.confine import readable_places, user_site
 from monitor.grading.limits import Limits
 from monitor.grading.plan import Ending, Plan
+from monitor.labs.printed import Sorter
 
 KEPT = 1 << 16  # bytes of output that are kept
 GRACE = 15.0  # seconds beyond the limit until the keeper itself must have ended
@@ -44,6 +45,7 @@ class Run:
     reports: bytes
     output: bytes  # its beginning
     printed: int  # bytes in all
+    by_test: dict[int, str]  # what was printed in each test, the first lines of it
     ending: Ending | None  # None: the keeper did not tell
     ended_for: str  # the limit for which the grader ended it: "output", "reports", or nothing
     folder: str  # where the submission was, as its messages may say
@@ -58,10 +60,13 @@ class _Stream:
     most: int
     data: bytearray = field(default_factory=bytearray)
     seen: int = 0
+    sorter: Sorter | None = None
 
     def take(self, piece: bytes) -> bool:
         """Is it still within bounds?"""
         self.seen += len(piece)
+        if self.sorter is not None:
+            self.sorter.feed(piece)
         self.data += piece[: max(0, self.keep - len(self.data))]
         return self.seen <= self.most
 
@@ -91,18 +96,19 @@ class Sandbox:
         pipes = [os.pipe() for _ in range(3)]
         try:
             (_, output), (_, report), (_, ending) = pipes
-            nonce = secrets.token_hex(16)
+            nonce, marks = secrets.token_hex(16), secrets.token_hex(16)
             plan = Plan(
                 check=self._check, lab=lab, file=str(file), limits=self.limits,
                 readable=self._readable, report=report, ending=ending, parent=os.getpid(),
-                nonce=nonce, filtered=self._filtered,
+                nonce=nonce, marks=marks, filtered=self._filtered,
             )  # fmt: skip
             keeper = self._start(plan, output)
         finally:
             for _, end in pipes:
                 os.close(end)
+        sorter = Sorter(marks, KEPT)
         streams = {
-            pipes[0][0]: _Stream("output", KEPT, self.limits.output),
+            pipes[0][0]: _Stream("output", 0, self.limits.output, sorter=sorter),
             pipes[1][0]: _Stream("reports", self.limits.reports, self.limits.reports),
             pipes[2][0]: _Stream("ending", KEPT, KEPT),
         }
@@ -114,8 +120,9 @@ class Sandbox:
             for each, _ in pipes:
                 os.close(each)
         printed, reports, told = streams.values()
+        sorter.close()
         return Run(
-            nonce, bytes(reports.data), bytes(printed.data), printed.seen,
+            nonce, bytes(reports.data), bytes(sorter.plain), printed.seen, sorter.all(),
             Ending.from_json(told.data.decode()) if told.data else None, ended_for,
             str(file.parent),
         )  # fmt: skip

@@ -10,28 +10,30 @@ from rich import box
 from rich.text import Text
 
 from monitor.grading.gradebook import NOT_GRADED
+from monitor.grading.misnamed import Stray
 from monitor.grading.reports import printable
-from monitor.grading.verdict import GRADED, MISSING, Grade
+from monitor.grading.verdict import GRADED, MISNAMED, MISSING, Grade
 from monitor.whole_table import Table
 
 BINS = 10
 BAR = 40  # columns
 FAILING = 8  # tests to show
 NOTES = 3  # of one submission
+NOBODY = (MISSING, MISNAMED)  # statuses without a submission
 
 
-def tables(grades: Sequence[Grade]) -> Iterator[Table]:
+def tables(grades: Sequence[Grade], strays: Sequence[Stray] = ()) -> Iterator[Table]:
     """For each lab its scores and what fails most; then everything to look at."""
     for lab in sorted({grade.lab for grade in grades}):
         of_lab = [grade for grade in grades if grade.lab == lab and grade.status != NOT_GRADED]
         if of_lab:
             yield _distribution(lab, of_lab)
             yield from _failing(lab, of_lab)
-    yield from _suspicious(grades)
+    yield from _suspicious(grades, strays)
 
 
 def _distribution(lab: int, grades: Sequence[Grade]) -> Table:
-    handed_in = [grade for grade in grades if grade.status != MISSING]
+    handed_in = [grade for grade in grades if grade.status not in NOBODY]
     scores = [grade.score for grade in handed_in]
     most = max((grade.report.out_of for grade in grades if grade.report), default=0)
     statuses = Counter(grade.status for grade in grades)
@@ -55,7 +57,7 @@ def _bin(score: int, most: int) -> int:
 
 
 def _failing(lab: int, grades: Sequence[Grade]) -> Iterator[Table]:
-    ran = [grade.report for grade in grades if grade.report and grade.status != MISSING]
+    ran = [grade.report for grade in grades if grade.report and grade.status not in NOBODY]
     failed = Counter(each.name for report in ran for each in report.results if not each.passed)
     if not failed:
         return
@@ -68,16 +70,20 @@ def _failing(lab: int, grades: Sequence[Grade]) -> Iterator[Table]:
     yield table
 
 
-def _suspicious(grades: Sequence[Grade]) -> Iterator[Table]:
+def _suspicious(grades: Sequence[Grade], strays: Sequence[Stray]) -> Iterator[Table]:
     odd = [grade for grade in grades if grade.flags]
-    if not odd:
+    if not odd and not strays:
         return
     table = Table("student", "lab", "status", "points", "look at", box=box.SIMPLE_HEAD,
-                  title=f"To look at: {len(odd)}", keys=2)  # fmt: skip
+                  title=f"To look at: {len(odd) + len(strays)}", title_justify="left",
+                  keys=2)  # fmt: skip
     for grade in odd:
         status = Text(grade.status, "" if grade.status == GRADED else "red")
         table.add_row(printable(grade.student), str(grade.lab), status, str(grade.score),
                       _looks(grade))  # fmt: skip
+    for stray in strays:
+        table.add_row(printable(stray.student or "?"), str(stray.lab or "?"),
+                      Text(MISNAMED, "red"), "", printable(stray.why))  # fmt: skip
     yield table
 
 

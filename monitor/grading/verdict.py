@@ -27,6 +27,7 @@ OUTPUT = "output"  # printed too much
 MEMORY = "memory"  # used too much
 FORGED = "forged"  # wrote a report of its own
 MISSING = "missing"  # handed in nothing
+MISNAMED = "misnamed"  # handed in what may be it, under another name
 REJECTED = "rejected"  # handed in what is no file to grade
 BROKEN_RUN = "error"  # the grader's own trouble: grade it again
 
@@ -191,9 +192,11 @@ def _without_points(heard: _Heard) -> LabReport | None:
 
 
 def _without_path(report: LabReport, run: Run) -> LabReport:
+    """Nor what the report says was printed: that is known from the run itself."""
     return LabReport.of(report.lab, tuple(
-        TestResult(each.name, each.points, each.out_of, _plain(each.feedback, run))
-        for each in report.results
+        TestResult(each.name, each.points, each.out_of, _plain(each.feedback, run),
+                   _plain(run.by_test.get(place, ""), run))
+        for place, each in enumerate(report.results)
     ))  # fmt: skip
 
 

@@ -5,8 +5,9 @@ The first is sent before a line of the submission has run, so it says for certai
 are. One line per test follows: what a submission had earned counts even where it then takes its
 process down. The last has "final".
 
-A check is a class like monitor.labs.check.Check: `Check(number, path, on_result=f)` with `results`,
-`report()` and `run()`, which calls f() after every test.
+A check is a class like monitor.labs.check.Check: `Check(number, path, on_result=f, on_case=g)` with
+`results`, `report()` and `run()`, which calls f() after every test, and g() as a test or a case of
+it begins.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from monitor.grading import oddities
 from monitor.grading.confine import confine
 from monitor.grading.notes import Notes
 from monitor.grading.plan import Plan
+from monitor.labs.printed import Marks
 
+STANDARD_OUTPUT = 1
 LEFT, BROKEN = 1, 3  # exit statuses: out through an exception; no fault of the submission's
 
 
@@ -46,7 +49,9 @@ def work(plan: Plan) -> int:
 def _check(plan: Plan, file: Path) -> None:
     module, _, name = plan.check.partition(":")
     channel = _Channel(plan.report, plan.nonce)
-    check = getattr(import_module(module), name)(plan.lab, file, on_result=lambda: progress())
+    marks = Marks(STANDARD_OUTPUT, plan.marks)
+    check = getattr(import_module(module), name)(
+        plan.lab, file, on_result=lambda: progress(), on_case=marks.begin)  # fmt: skip
 
     def progress() -> None:
         channel.send(done=len(check.results), report=json.loads(check.report().to_json()))

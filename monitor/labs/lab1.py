@@ -24,7 +24,7 @@ from bt.virtualizability.forms import all_forms
 from bt.virtualizability.outcome import PRIVILEGED, Outcome, Trap, Visible
 from bt.virtualizability.umip import with_umip
 from bt.virtualizability.worlds import PROTECTED
-from monitor.labs.cases import Case, Failed
+from monitor.labs.cases import Case, Failed, at
 from monitor.labs.submission import Submission
 
 GUESTS = tuple(world.name for world in PROTECTED.guests)
@@ -167,7 +167,10 @@ def invented_questions() -> tuple[Question, ...]:
 
 def _ask(submission: Submission, rows: Iterable[Question]) -> list[tuple[Question, str]]:
     classify = submission.part("classify")
-    answers = [(row, classify(row.evidence)) for row in rows]
+    answers = []
+    for row in rows:
+        at(row.name)
+        answers.append((row, classify(row.evidence)))
     for _, answer in answers:
         if answer not in CLASSES:
             raise Failed(f"one of {', '.join(CLASSES)}", repr(answer),

@@ -28,7 +28,7 @@ from monitor.guests.small_kernel import (
     WRITE,
     Kernel,
 )
-from monitor.labs.cases import Case, Failed
+from monitor.labs.cases import Case, Failed, programs
 from monitor.labs.running import (
     CLOSE,
     OFTEN_ENOUGH,
@@ -112,7 +112,7 @@ def _test(
     hint: str, *kernels: Kernel, hidden: int | None = None
 ) -> Callable[[Submission], None]:
     def test(submission: Submission) -> None:
-        for kernel in kernels:
+        for kernel in programs(kernels):
             make = _maker(submission, kernel)
             _check(make, HINTS[hint], hidden)
             alike(make, MODES, HINTS[hint], CLOSE)
@@ -126,7 +126,7 @@ def _untraced(hint: str, *kernels: Kernel) -> Callable[[Submission], None]:
 
     def test(submission: Submission) -> None:
         extensions = replace(_extensions(submission), table_written=_nothing)
-        for kernel in kernels:
+        for kernel in programs(kernels):
             make = kernel_maker(kernel, "translate", extensions)
             _check(make, HINTS[hint])
             alike(make, MODES, HINTS[hint], CLOSE)
@@ -405,7 +405,8 @@ def _still_right(submission: Submission) -> None:
     hint = HINTS["trace"]
     source = REWRITES.replace("mov  [0x202000], eax", "nop")
     run_alone(_maker(submission, _kernel(source, pages=TRACED)), "translate", hint)
-    for kernel in (_kernel(WRITES, pages=DIRTY_PAGES), _kernel(MISSING, pages=ABSENT)):
+    both = _kernel(WRITES, pages=DIRTY_PAGES), _kernel(MISSING, pages=ABSENT)
+    for kernel in programs(both):
         machine, _ = run_alone(_maker(submission, kernel), "translate", hint)
         if not _shadow(machine).traced:
             raise Failed("fill() traces the entries that it reads", "none is traced", hint)

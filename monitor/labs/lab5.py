@@ -13,7 +13,7 @@ from collections.abc import Callable
 from bt.assembler import assemble
 from monitor.extensions import Extensions
 from monitor.guests.small_kernel import PRESENT, TIMER, USER, WRITE, Kernel, descriptor, gate
-from monitor.labs.cases import Case, Failed
+from monitor.labs.cases import Case, Failed, programs
 from monitor.labs.running import (
     CLOSE,
     OFTEN_ENOUGH,
@@ -63,7 +63,7 @@ def _test(hint: str, most: int, *kernels: Kernel) -> Callable[[Submission], None
     """`most`: exits of direct branches that may be left, of those in the program."""
 
     def test(submission: Submission) -> None:
-        for kernel in kernels:
+        for kernel in programs(kernels):
             make = _maker(submission, kernel)
             _check(make, SETUP_EXITS + most, HINTS[hint])
             alike(make, MODES, HINTS[hint], CLOSE)

@@ -22,6 +22,7 @@ class TestResult:
     points: int
     out_of: int
     feedback: str = ""  # empty if there is nothing to say; several lines if there is
+    printed: str = ""  # what the submission printed meanwhile, cut (printed.py)
 
     @property
     def passed(self) -> bool:
@@ -72,4 +73,6 @@ def _checked(result: TestResult) -> TestResult:
     numbers = (result.points, result.out_of)
     if not all(type(number) is int for number in numbers) or not 0 <= numbers[0] <= numbers[1]:
         raise ValueError(f"no report of a lab: {numbers[0]} of {numbers[1]} points")
+    if not all(type(text) is str for text in (result.name, result.feedback, result.printed)):
+        raise ValueError("no report of a lab: its texts are none")
     return result

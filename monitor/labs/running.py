@@ -12,7 +12,7 @@ from collections.abc import Callable
 from monitor.extensions import Extensions
 from monitor.guests.small_kernel import Kernel
 from monitor.guests.small_kernel import make as make_kernel
-from monitor.labs.cases import Failed
+from monitor.labs.cases import Failed, at
 from monitor.labs.submission import Refused
 from monitor.lockstep import Difference, Lockstep, Stage
 from monitor.machine import Machine
@@ -46,6 +46,7 @@ def run_alone(
     prepare: Callable[[Machine], None] | None = None,
 ) -> tuple[Machine, Outcome]:
     """Run to the end, which must come. Refused if the submission ended it."""
+    at("by itself")
     machine = make(mode)
     if prepare is not None:
         prepare(machine)
@@ -66,7 +67,10 @@ def alike(
     make: MakeMachine, modes: tuple[str, str], hint: str, *stages: Stage
 ) -> None:
     """The same in both modes, all along; Failed with the first difference."""
-    report = Lockstep(make, modes).run(*(stages or (CLOSE,)))
+    stages = stages or (CLOSE,)
+    every = ", instruction by instruction" if stages[0].step == 1 else ""
+    at(f"beside mode {modes[0]}{every}")
+    report = Lockstep(make, modes).run(*stages)
     difference = report.difference
     if difference is not None:
         raise Failed(f"the same in every instruction as in mode {modes[0]}", _told(difference),
@@ -75,6 +79,7 @@ def alike(
 
 def alike_roughly(make: MakeMachine, modes: tuple[str, str], hint: str, step: int) -> None:
     """The same, for a long program: compared now and then, and not searched for the instruction."""
+    at(f"beside mode {modes[0]}")
     pair = Pair(make, modes)
     while True:
         before = pair.count

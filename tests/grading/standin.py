@@ -36,12 +36,14 @@ CASES: tuple[tuple[str, int, Callable[[Any], None]], ...] = (
 
 class Check:
     def __init__(
-        self, number: int, path: Path, on_result: Callable[[], None] = lambda: None
-    ) -> None:
+        self, number: int, path: Path, on_result: Callable[[], None] = lambda: None,
+        on_case: Callable[[int, str], None] = lambda _test, _name: None,
+    ) -> None:  # fmt: skip
         self.number = number
         self.path = path
         self.results: list[TestResult] = []
         self._on_result = on_result
+        self._on_case = on_case
 
     def run(self) -> LabReport:
         try:
@@ -52,6 +54,7 @@ class Check:
         except (Exception, SystemExit) as error:
             return self.report(f"cannot be imported: {type(error).__name__}: {error}")
         for name, points, case in CASES:
+            self._on_case(len(self.results), name)
             try:
                 case(module)
             except Exception as error:

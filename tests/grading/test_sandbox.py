@@ -15,6 +15,7 @@ from patience import PATIENCE
 from small_lab import LIMITS, RIGHT, STANDIN, GradeOne
 
 from monitor.errors import UserError
+from monitor.grading import feedback as texts
 from monitor.grading.limits import Limits
 from monitor.grading.sandbox import Sandbox, Stopped
 
@@ -208,3 +209,16 @@ sandbox.run(1, "lab1.py", b"import time\\nprint('up')\\ntime.sleep(1000)")
 def test_limits_have_a_least(name: str, value: int) -> None:
     with pytest.raises(UserError, match=f"--{name} {value}: give at least"):
         Limits(**{name: value})
+
+
+def test_what_is_printed_stands_with_its_test(grade: GradeOne) -> None:
+    source = "import os\nos.write(1, b'begin')\n" + RIGHT.replace(
+        "    return a + a", "    print('twice', a)\n    os.write(2, b'x' * 1000)\n    return 3")
+    found = grade(source)
+    assert found.report is not None
+    assert [each.printed for each in found.report.results] == [
+        "begin", "doubles:\n  twice 21\n  " + "x" * 200 + " ...", ""]  # fmt: skip
+    assert found.printed.startswith("begintwice 21\nxxx") and len(found.printed) == 1014
+    text = texts.text(found)
+    assert "     it printed:\n     | doubles:\n     |   twice 21\n" in text
+    assert "The program printed" not in text

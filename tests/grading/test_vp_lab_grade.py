@@ -42,16 +42,16 @@ def handed_in(tmp_path: Path) -> Path:
 def test_a_class_as_tables(vp: Vp, handed_in: Path, tmp_path: Path) -> None:
     status, out, err = vp(handed_in, "--out", tmp_path / "out", "--jobs", 2, "--cpu", 5)
     assert (status, err) == (0, "")
-    assert "Lab 1: 6 graded, 1 missing; mean 11.7, median 12.5 of 20" in out
+    assert "Lab 1: 6 graded, 1 misnamed; mean 11.7, median 12.5 of 20" in out
     lines = [line.split() for line in out.splitlines()]
     assert ["18", "to", "20", "2", "█" * 40] in lines
     assert ["0", "to", "1", "1", "█" * 20] in lines
     assert ["3", "doubles"] in lines and ["3", "greets"] in lines and ["1", "adds"] in lines
-    assert "To look at: 1" in out and "write: os.remove /etc/[red]passwd" in out
+    assert "To look at: 2" in out and "write: os.remove /etc/[red]passwd" in out
     assert "ignored in the folder: readme" in out
     assert "graded 6, 1 needed no run" in out
     table = (tmp_path / "out" / "grades.csv").read_text(encoding="utf-8")
-    assert "late,1,missing,0,20,0,3,,\"there is no lab1.py, but Lab1.py\"" in table
+    assert 'late,1,misnamed,0,20,0,3,misnamed,late/Lab1.py: the name says lab 1\n' in table
 
 
 def test_grading_again_runs_nothing(vp: Vp, handed_in: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_timer_of_the_callers_goes_on() -> None:
     """A test's time limit borrows the process's timer, which may be in use."""
     before = signal.setitimer(signal.ITIMER_REAL, 100_000)
     try:
-        with check._time_limit():
+        with check._time_limit(check.LIMIT):
             assert signal.getitimer(signal.ITIMER_REAL)[0] <= check.PATIENCE * check.LIMIT
         assert signal.getitimer(signal.ITIMER_REAL)[0] > check.PATIENCE * check.LIMIT
     finally:

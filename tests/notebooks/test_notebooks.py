@@ -7,6 +7,7 @@ committed. Cells tagged `host` speak of this processor or of real time, and are 
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import socket
@@ -26,6 +27,8 @@ FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
 MOST_BYTES = 500_000
 MOST_LINES = 30  # of a code cell
+MOST_OF_A_FIGURE = 10  # lines of the call that draws it
+LOOK = re.compile(r"use|tint|MODE|[A-Z]+")  # of figure_style, in a cell: no drawing
 
 SOURCES = re.compile(
     r"\b(?:Popek 1974|Robin 2000|Rosenblum 1999|Adams 2006|Bugnion 2012|SDM volume \d)\b"
@@ -121,6 +124,71 @@ def test_it_checks_its_claim_and_has_a_figure(path: Path) -> None:
     assert any(re.search(r"^ *assert ", source(cell), re.MULTILINE) for cell in code)
     kinds = {kind for cell in code for out in cell["outputs"] for kind in out.get("data", {})}
     assert kinds & {"image/png", "image/svg+xml"}
+
+
+def plotting(code: str) -> list[str]:
+    """What a cell has of plotting, beyond one call of monitor.figures as its last line."""
+    tree = ast.parse(code)
+    last = tree.body[-1]
+    figure = last.value if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else None
+    if figure and _of(figure.func) == "figures" and _length(figure) > MOST_OF_A_FIGURE:
+        return [f"a call of {_length(figure)} lines"]
+    return [said for node in ast.walk(tree) if (said := _plots(node, figure))]
+
+
+def _plots(node: ast.AST, figure: ast.Call | None) -> str:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = [alias.name for alias in node.names]
+        names = names if isinstance(node, ast.Import) else [f"{node.module}.{n}" for n in names]
+        allowed = ("monitor.figures", "monitor.figure_style")
+        return next((name for name in names if name not in allowed and re.search(
+            r"matplotlib|pylab|seaborn|plotly|figures\.|figure_style\.|bench\.plots", name)), "")
+    if isinstance(node, ast.Attribute) and _of(node) == "style":
+        return "" if LOOK.fullmatch(node.attr) else f"style.{node.attr}"
+    if isinstance(node, ast.Name) and node.id in ("figures", "style"):
+        return "" if isinstance(node.ctx, ast.Load) else f"{node.id} is something else"
+    if isinstance(node, ast.Call) and _of(node.func) == "figures" and node is not figure:
+        name = node.func.attr  # type: ignore[attr-defined]
+        return "" if name[0].isupper() else f"figures.{name}, not as the cell's last line"
+    return ""
+
+
+def _of(node: ast.AST) -> str:
+    """The name before the dot."""
+    named = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    return node.value.id if named else ""  # type: ignore[attr-defined]
+
+
+def _length(node: ast.expr) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+@notebooks
+def test_no_cell_holds_plotting_code_beyond_one_call(path: Path) -> None:
+    found = {number: said for number, cell in enumerate(read(path)["cells"], 1)
+             if cell["cell_type"] == "code" and (said := plotting(source(cell)))}  # fmt: skip
+    assert found == {}, "figures are drawn by one call of monitor.figures"
+
+
+@pytest.mark.parametrize(("code", "found"), [
+    ("from monitor import figures\nfigures.lines([figures.Line(x, y, style.BLUE)])", []),
+    ("style.use()\nfigures.heat(added)", []),
+    ("figure, axes = style.chart(8, 3)", ["style.chart"]),
+    ("style.label_line(axes, 1, 2, 'a', style.BLUE)", ["style.label_line"]),
+    ("figure = figures.heat(added)\nfigure.axes[0].set_xlim(0, 1)",
+     ["figures.heat, not as the cell's last line"]),
+    ("figures.heat(one)\nfigures.heat(two)", ["figures.heat, not as the cell's last line"]),
+    ("figures.heat(one).axes[0].grid()", ["figures.heat, not as the cell's last line"]),
+    ("figures = machine.statistics()", ["figures is something else"]),
+    ("import matplotlib.pyplot as plt", ["matplotlib.pyplot"]),
+    ("from matplotlib.figure import Figure", ["matplotlib.figure.Figure"]),
+    ("from monitor.figure_style import chart", ["monitor.figure_style.chart"]),
+    ("from monitor.figures import heat", ["monitor.figures.heat"]),
+    ("figures.heat(" + "\n" * MOST_OF_A_FIGURE + ")", ["a call of 11 lines"]),
+])  # fmt: skip
+def test_plotting_in_a_cell_is_found(code: str, found: list[str]) -> None:
+    assert plotting(code) == found
 
 
 @notebooks
