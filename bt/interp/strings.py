@@ -48,6 +48,7 @@ from bt.interp.dialect import (
 from bt.interp.flags import CC_SUB, cc_zero, set_cc, size_mask
 from bt.interp.memory import fault, host_of, load, store
 from bt.interp.operands import get_reg, set_reg
+from bt.interp.paging import known_entry
 from bt.interp.ports import element_in, element_out, io_access, io_allowed, io_done
 from bt.interp.probe import probe_write
 from bt.interp.state import (
@@ -146,7 +147,9 @@ def rep_after_write(c: Cpu, op: Op, edi: u32, turns: u32) -> u32:
     """rep_after_step() when the iteration wrote an element to ES:edi."""
     la: u32 = (edi + c.seg_base[ES]) & M32
     left: u32 = rep_after_step(c, op, turns)
-    return left if clear_of_itself(c, op, la, c.tlb_r[la >> 12], op.size) == op.size else 0
+    space = c.user_space if c.cpl == 3 else c.sup_space  # tlb_r is empty where #AC is looked for
+    entry: u64 = known_entry(space, la >> 12)
+    return left if clear_of_itself(c, op, la, entry, op.size) == op.size else 0
 
 
 @func

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from user_cpu import CODE, UserCpu
 
-from bt.interp.state import AF, CF, EXIT_IO
+from bt.interp.state import AC, AF, CF, CR0_AM, EXIT_IO
 
 FLAGS = 0x202
 
@@ -60,10 +60,13 @@ def test_carry(code: str, carry_in: int, a: int, b: int, carry: int) -> None:
     assert user.cpu.flags() & AF == (a ^ b ^ user.reg("eax")) & AF
 
 
-def test_a_repetition_that_overwrites_itself_through_an_alias() -> None:
-    """The first byte makes REP STOSB a NOP and a STOSB, which go on."""
+@pytest.mark.parametrize("flags", [2, 2 | AC])
+def test_a_repetition_that_overwrites_itself_through_an_alias(flags: int) -> None:
+    """The first byte makes REP STOSB a NOP and a STOSB, which go on; with alignment checks too."""
     user = UserCpu()
     user.map(0x60000, 0, 2)
+    user.cpu.cr0 |= CR0_AM
+    user.cpu.set_flags(flags)
     user.set_regs(eax=0x90, ecx=3, edi=0x60000)
     user.code("f3aa")
     while user.run(2) == EXIT_IO:
