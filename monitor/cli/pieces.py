@@ -1,21 +1,12 @@
-"""Pieces that verbs share: kinds of options, and a console for tables."""
+"""Pieces that verbs share: kinds of options (quantities.py), and a console for tables."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from monitor.cli.quantities import positive as positive
+
 PIPE_WIDTH = 200  # columns where the output is no terminal
-
-
-def positive(text: str) -> int:
-    """A whole number, 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
-positive.__name__ = "number"  # argparse's messages: "invalid number value"
 
 
 def plain_console(**options: Any) -> Any:

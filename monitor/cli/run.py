@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.vmx import (
     enable_backdoor,
     extra_of,
@@ -47,6 +48,7 @@ from monitor.config import (
     unescape,
 )
 from monitor.errors import UserError
+from monitor.serial_config import FORMS
 from monitor.typist import Line
 
 if TYPE_CHECKING:
@@ -96,8 +98,9 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        help="what executes the code (default auto: the best there is)")
     group.add_argument("--mode", choices=MODES, default="translate",
                        help="whole monitor (default), no translation, or no monitor")
-    group.add_argument("--memory", type=int, metavar="MB",
-                       help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
+    group.add_argument("-m", "--memory", type=memory_size, metavar="SIZE",
+                       help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB, also as 64M or 1G "
+                       f"(default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
     group.add_argument("--without", default="", metavar="NAMES",
@@ -133,8 +136,8 @@ def add_image(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_console(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--serial", metavar="stdio|file:F|null",
-                       help="where the serial console goes (default stdio)")
+    group.add_argument("--serial", metavar="WHERE",
+                       help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
@@ -143,9 +146,10 @@ def _add_console(group: argparse._ArgumentGroup) -> None:
 
 def _add_ending(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
-    group.add_argument("--timeout", type=float, metavar="S",
-                       help="stop after S seconds of real time, status 1")
-    group.add_argument("--max-instructions", metavar="N", help="stop after N guest instructions")
+    group.add_argument("--timeout", type=seconds, metavar="TIME",
+                       help="stop after so much real time (90, 90s, 1m30s), status 1")
+    group.add_argument("--max-instructions", type=count, metavar="N",
+                       help="stop after N guest instructions: 1000, 1e6, 2M")
     group.add_argument("--debug-exit", action="store_true",
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
     group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
@@ -172,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
     port = gdb_port(args.gdb, args.gdb_wait)
 
     from monitor import Machine
-    from monitor.cli.serial_output import SerialOutput
+    from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
     from monitor.cli.vmx_report import print_vmx
@@ -191,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
         if port is not None:
             debugger = stack.enter_context(listen(machine, port, args.gdb_wait))
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
-        output = stack.enter_context(SerialOutput(serial))
+        output = stack.enter_context(open_serial(serial, machine))
         stdio = serial.kind == "stdio"
         progress = not stdio and not args.quiet and sys.stderr.isatty()
         session = Session(
@@ -275,14 +279,9 @@ def image_of(args: argparse.Namespace) -> ImageConfig:
 
 def limits_of(args: argparse.Namespace) -> LimitConfig:
     """When to stop."""
-    count = args.max_instructions
-    try:
-        number = None if count is None else int(count, 0)
-    except ValueError:
-        raise UserError(f"--max-instructions {count}: not a number") from None
     if args.until is not None:
         unescape(args.until, "--until")
-    return LimitConfig(args.until, args.timeout, number)
+    return LimitConfig(args.until, args.timeout, args.max_instructions)
 
 
 def typing_of(options: Sequence[tuple[str, str]]) -> list[Line]:

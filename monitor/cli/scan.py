@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli import quantities
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bits", type=int, choices=(16, 32), default=32, help="width of raw code (default 32)"
     )
     parser.add_argument(
-        "--limit", type=_number, metavar="N", help="show at most N instructions; totals count all"
-    )
+        "--limit", type=quantities.count, metavar="N",
+        help="show at most N instructions; totals count all",
+    )  # fmt: skip
     parser.add_argument("--summary", action="store_true", help="totals only")
     parser.add_argument("--json", action="store_true", help="as JSON, instead of text")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor import report
-from monitor.cli.serial_output import SerialOutput
+from monitor.cli.serial_output import Serial
 from monitor.config import LimitConfig, unescape
 from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, owns_terminal, say
 from monitor.typist import Line, Typist
@@ -41,7 +41,7 @@ class Session:
     def __init__(
         self,
         machine: Machine,
-        output: SerialOutput,
+        output: Serial,
         *,
         stdio: bool,
         progress: bool,

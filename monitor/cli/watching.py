@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.ablations import ABLATIONS
+from monitor.cli.quantities import count, memory_size, seconds
+from monitor.cli.quantities import positive as positive
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.config import (
     CLOCKS,
@@ -26,9 +28,9 @@ from monitor.config import (
     MachineConfig,
     parse_names,
     parse_number,
-    parse_serial,
 )
 from monitor.errors import UserError
+from monitor.serial_config import FORMS, parse_serial
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,22 +54,25 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     image.add_argument("--demo", action="store_true", help="the embedded guest of `vp demo`")
     add_image(image)
     machine = parser.add_argument_group("the machine")
-    machine.add_argument("--memory", type=int, default=MEMORY_MB, metavar="MB",
-                         help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
+    machine.add_argument("-m", "--memory", type=memory_size, default=MEMORY_MB, metavar="SIZE",
+                         help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB, also as 64M or 1G "
+                         f"(default {MEMORY_MB})")
     machine.add_argument("--clock", choices=CLOCKS, default="icount",
                          help="time is instructions, and repeats exactly (default), or real time")
     machine.add_argument("--without", default="", metavar="NAMES",
                          help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
-    machine.add_argument("--serial", default="null", metavar="stdio|file:F|null",
-                         help="where the serial console goes (default null)")
+    machine.add_argument("--serial", default="null", metavar="WHERE",
+                         help=f"where the serial console goes (default null): {', '.join(FORMS)}")
     machine.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                          help="type TEXT at the guest's prompt; may be repeated")
     machine.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
                          help="the next --type waits for this output, not for a prompt")
     ending = parser.add_argument_group("when to look (default: when the guest has ended)")
     ending.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
-    ending.add_argument("--max-instructions", metavar="N", help="after N guest instructions")
-    ending.add_argument("--timeout", type=float, metavar="S", help="after S seconds of real time")
+    ending.add_argument("--max-instructions", type=count, metavar="N",
+                        help="after N guest instructions: 1000, 1e6, 2M")
+    ending.add_argument("--timeout", type=seconds, metavar="TIME",
+                        help="after so much real time: 90, 90s, 1m30s")
 
 
 def run_guest(
@@ -76,7 +81,7 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
-    from monitor.cli.serial_output import SerialOutput
+    from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.image import load
 
@@ -94,7 +99,7 @@ def run_guest(
             load(machine, image)
         if prepare is not None:
             prepare(machine)
-        output = stack.enter_context(SerialOutput(serial))
+        output = stack.enter_context(open_serial(serial, machine))
         progress = serial.kind != "stdio" and sys.stderr.isatty()
         session = Session(machine, output, stdio=False, progress=progress, typing=typing)
         finished = session.run(limits)
@@ -142,17 +147,6 @@ def console() -> Console:
 def address(text: str) -> int:
     """An address of an option, for argparse."""
     return parse_number(text, "address")
-
-
-def positive(text: str) -> int:
-    """A count of an option, for argparse."""
-    value = int(text, 0)
-    if value <= 0:
-        raise ValueError(text)
-    return value
-
-
-positive.__name__ = "positive number"  # argparse's messages
 
 
 def file_argument(parser: argparse._ActionsContainer, option: str, what: str) -> None:

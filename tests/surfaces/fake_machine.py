@@ -166,6 +166,10 @@ class FakeMachine:
     def send(self, data: bytes) -> None:
         self._input.put(data)
 
+    @property
+    def input_waiting(self) -> int:
+        return sum(map(len, tuple(self._input.queue)))
+
     def stop(self) -> None:
         self._stop.set()
 
