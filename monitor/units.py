@@ -20,9 +20,10 @@ from fractions import Fraction
 
 from monitor.errors import UserError
 
-SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt])?(?:i?b)?", re.IGNORECASE | re.ASCII)
-TIME = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(ms|s|min|m|h)", re.IGNORECASE | re.ASCII)
-COUNT = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)(?:e\+?(\d{1,2})|([kmgt]))?", re.IGNORECASE | re.ASCII)
+EITHER_CASE = re.IGNORECASE | re.ASCII
+SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt])?(?:i?b)?", EITHER_CASE)
+TIME = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(ms|s|min|m|h)", EITHER_CASE)
+COUNT = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)(?:e\+?(\d{1,2})|([kmgt]))?", EITHER_CASE)
 SECONDS = {
     "ms": Fraction(1, 1000),
     "s": Fraction(1),

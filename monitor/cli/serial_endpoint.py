@@ -58,13 +58,13 @@ def open_endpoint(config: SerialConfig) -> Endpoint:
         endpoint = _listen(config)
     except OSError as error:
         raise UserError(f"--serial {name_of(config)}: {_what(config, error)}") from error
-    _tell(endpoint.name + (", and the guest waits for a connection" if config.wait else ""))
-    if config.wait:
-        try:
+    try:
+        _tell(endpoint.name + (", and the guest waits for a connection" if config.wait else ""))
+        if config.wait:
             endpoint.peer = _first_peer(endpoint)
-        except BaseException:
-            endpoint.close()
-            raise
+    except BaseException:  # Ctrl-C
+        endpoint.close()
+        raise
     return endpoint
 
 
@@ -78,7 +78,7 @@ def name_of(config: SerialConfig, port: int | None = None) -> str:
 
 def _what(config: SerialConfig, error: OSError) -> str:
     """What went wrong, and what to do about it."""
-    why = error.strerror or str(error)
+    why = os.strerror(error.errno) if error.errno else error.strerror or str(error)
     if isinstance(error, PermissionError):
         return f"{why}: choose another place"
     if config.server:

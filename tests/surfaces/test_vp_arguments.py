@@ -24,7 +24,8 @@ BAD_USAGE = [
     ("run --elf a --kernel b",
      "more than one guest: give one of --kernel, --multiboot, --elf, --flat"),
     ("run --no-such-option", "vp run has no option --no-such-option (`vp run --help` explains)"),
-    ("run --kern vmlinuz", "vp run has no option --kern: did you mean --kernel? (`vp run --help` explains)"),
+    ("run --kern vmlinuz",
+     "vp run has no option --kern: did you mean --kernel? (`vp run --help` explains)"),
     ("run vmlinuz",
      "vmlinuz: not a .vmx file; an image to run goes with an option (--kernel)"),
     ("run gone.vmx --elf a",
@@ -33,7 +34,8 @@ BAD_USAGE = [
     ("run --elf a --mode turbo", None),
     ("run --elf a --firmware-state dos", None),
     ("run --elf a --memory lots",
-     "argument -m/--memory: lots: give MiB, or a size such as 64M or 1G (`vp run --help` explains)"),
+     "argument -m/--memory: lots: give MiB, or a size such as 64M or 1G "
+     "(`vp run --help` explains)"),
     ("run --elf a --memory 0", "--memory 0: choose from 1 to 2048 (MiB)"),
     ("run --elf a --memory 4096", "--memory 4096: choose from 1 to 2048 (MiB)"),
     ("run --elf a --initrd b", "--initrd goes with --kernel, not with --elf"),
@@ -47,10 +49,12 @@ BAD_USAGE = [
     ("run --flat a@0 --entry start",
      "--entry start: not a 32-bit number; write it as 4096 or 0x1000"),
     ("run --elf a --timeout 0", "--timeout 0: give a number of seconds above 0"),
-    ("run --elf a --timeout nan", "argument --timeout: nan: give seconds, or a time such as 90s, 1m30s or 2h "
+    ("run --elf a --timeout nan",
+     "argument --timeout: nan: give seconds, or a time such as 90s, 1m30s or 2h "
      "(`vp run --help` explains)"),
     ("run --elf a --max-instructions 0", "--max-instructions 0: give a number above 0"),
-    ("run --elf a --max-instructions many", "argument --max-instructions: many: give a whole number, such as 1000, 0x3e8, 20k, 1e6 or 1M "
+    ("run --elf a --max-instructions many",
+     "argument --max-instructions: many: give a whole number, such as 1000, 0x3e8, 20k, 1e6 or 1M "
      "(`vp run --help` explains)"),
     ("run --elf a --until=", "--until needs a text to wait for"),
     ("run --elf a --type \\q",
