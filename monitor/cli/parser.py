@@ -93,14 +93,18 @@ class ShowVersion(argparse.Action):
     """`--version`: looking the version up takes time, so it is done only when asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_ignored: Any, **_also: Any) -> NoReturn:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            number = version("virtual-platform")
-        except PackageNotFoundError:
-            number = "(run from its sources, not installed)"
-        print(f"vp {number}")
+        print(version_text())
         parser.exit(0)
+
+
+def version_text() -> str:
+    """`vp` and its version."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"vp {version('virtual-platform')}"
+    except PackageNotFoundError:
+        return "vp (run from its sources, not installed)"
 
 
 def verbs() -> list[Verb]:

@@ -21,6 +21,7 @@ from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.cli.quantities import count, memory_size, seconds
+from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
     extra_of,
@@ -154,6 +155,7 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
     group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
     group.add_argument("--quiet", action="store_true", help="no progress and no report")
+    add_log(group)
 
 
 def _add_debugger(group: argparse._ArgumentGroup) -> None:
@@ -176,6 +178,7 @@ def run(args: argparse.Namespace) -> int:
     port = gdb_port(args.gdb, args.gdb_wait)
 
     from monitor import Machine
+    from monitor.cli.run_log import RunLog
     from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
@@ -183,6 +186,7 @@ def run(args: argparse.Namespace) -> int:
     from monitor.image import load
 
     with ExitStack() as stack:
+        log = stack.enter_context(RunLog(args.log, args.verbose))
         machine = Machine(
             memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
             clock=config.clock, without=config.without, **extra_of(vmx),
@@ -195,19 +199,22 @@ def run(args: argparse.Namespace) -> int:
         if port is not None:
             debugger = stack.enter_context(listen(machine, port, args.gdb_wait))
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
-        output = stack.enter_context(open_serial(serial, machine))
+        output = stack.enter_context(open_serial(serial, machine, log.event))
         stdio = serial.kind == "stdio"
-        progress = not stdio and not args.quiet and sys.stderr.isatty()
+        progress = not (stdio or args.quiet or args.verbose) and sys.stderr.isatty()
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger
         )
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
+        log.begin(machine, config, image, limits, {"serial": args.serial, "gdb": port})
         finished = session.run(limits)
+        log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))
         tell(machine, finished, limits, args.quiet)
         output.check()
+        log.check()
     if finished.signal is not None:
         return 128 + finished.signal
     return ending.exit_status(finished.outcome, limits.until, args.debug_exit)

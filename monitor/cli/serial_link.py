@@ -39,15 +39,24 @@ ATTENTION = 0.02  # seconds between looks at whether the guest has read
 LINGER = 2.0  # seconds that a peer gets at the end for what it has not read yet
 
 
-def open_serial(config: SerialConfig, machine: Machine) -> Serial:
-    """The serial console as `--serial` says; a context manager, and a listener of on_serial."""
-    return SerialLink(config, machine) if config.kind in LINKS else SerialOutput(config)
+def open_serial(
+    config: SerialConfig, machine: Machine, on_change: Callable[[str], None]
+) -> Serial:
+    """The serial console as `--serial` says; a context manager, and a listener of on_serial.
+
+    `on_change` is told when a peer has come or gone, from any thread.
+    """
+    if config.kind in LINKS:
+        return SerialLink(config, machine, on_change)
+    return SerialOutput(config)
 
 
 class SerialLink(Serial):
     """Both directions. Entered, it opens its endpoint."""
 
-    def __init__(self, config: SerialConfig, machine: Machine) -> None:
+    def __init__(
+        self, config: SerialConfig, machine: Machine, on_change: Callable[[str], None]
+    ) -> None:
         self._config = config
         self._machine = machine
         self._lock = threading.Lock()
@@ -58,8 +67,7 @@ class SerialLink(Serial):
         self._thread = threading.Thread(target=self._serve, name="serial link", daemon=True)
         #: Bytes of output that were dropped.
         self.lost = 0
-        #: Told when a peer has come or gone, by our thread.
-        self.on_change: Callable[[str], None] = _ignore
+        self._on_change = on_change
         self.on_trouble: Callable[[], None] = _nothing  # there is none that ends a machine
 
     def __enter__(self) -> Self:
@@ -163,7 +171,7 @@ class SerialLink(Serial):
         self._hears = False
         if self._endpoint.listener is None:
             self._machine.input_open = False
-        self.on_change(f"serial: the peer of {self._endpoint.name} sends no more")
+        self._on_change(f"serial: the peer of {self._endpoint.name} sends no more")
 
     def _send(self, peer: int) -> None:
         with self._lock:
@@ -182,7 +190,7 @@ class SerialLink(Serial):
             self._gone()
         if self._endpoint.listener is None:
             self._machine.input_open = False
-        self.on_change(f"serial: the peer of {self._endpoint.name} is {how}")
+        self._on_change(f"serial: the peer of {self._endpoint.name} is {how}")
 
     def _next_peer(self) -> None:
         try:
@@ -192,7 +200,7 @@ class SerialLink(Serial):
         with self._lock:
             self._gone()  # one that no longer sends makes room
             self._came(peer)
-        self.on_change(f"serial: a peer has connected to {self._endpoint.name}")
+        self._on_change(f"serial: a peer has connected to {self._endpoint.name}")
 
     def _came(self, peer: int) -> None:
         self._peer, self._hears = peer, True
@@ -204,8 +212,4 @@ class SerialLink(Serial):
 
 
 def _nothing() -> None:
-    pass
-
-
-def _ignore(_text: str) -> None:
     pass

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.quantities import positive as positive
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
+from monitor.cli.run_log import add_log
 from monitor.config import (
     CLOCKS,
     KINDS,
@@ -67,12 +69,13 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
                          help="type TEXT at the guest's prompt; may be repeated")
     machine.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
                          help="the next --type waits for this output, not for a prompt")
-    ending = parser.add_argument_group("when to look (default: when the guest has ended)")
-    ending.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
-    ending.add_argument("--max-instructions", type=count, metavar="N",
-                        help="after N guest instructions: 1000, 1e6, 2M")
-    ending.add_argument("--timeout", type=seconds, metavar="TIME",
-                        help="after so much real time: 90, 90s, 1m30s")
+    looking = parser.add_argument_group("when to look (default: when the guest has ended)")
+    looking.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
+    looking.add_argument("--max-instructions", type=count, metavar="N",
+                         help="after N guest instructions: 1000, 1e6, 2M")
+    looking.add_argument("--timeout", type=seconds, metavar="TIME",
+                         help="after so much real time: 90, 90s, 1m30s")
+    add_log(looking)
 
 
 def run_guest(
@@ -81,6 +84,7 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
+    from monitor.cli.run_log import RunLog
     from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.image import load
@@ -92,6 +96,7 @@ def run_guest(
     typing = typing_of(args.typing or ())
     serial = parse_serial(args.serial)
     with ExitStack() as stack:
+        log = stack.enter_context(RunLog(args.log, args.verbose))
         machine = _machine(config)
         if image is None:
             load_demo(machine)
@@ -99,13 +104,16 @@ def run_guest(
             load(machine, image)
         if prepare is not None:
             prepare(machine)
-        output = stack.enter_context(open_serial(serial, machine))
-        progress = serial.kind != "stdio" and sys.stderr.isatty()
+        output = stack.enter_context(open_serial(serial, machine, log.event))
+        progress = serial.kind != "stdio" and not args.verbose and sys.stderr.isatty()
         session = Session(machine, output, stdio=False, progress=progress, typing=typing)
+        log.begin(machine, config, image or {"demo": True}, limits, {"serial": args.serial})
         finished = session.run(limits)
+        log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if finished.signal is not None:
             raise KeyboardInterrupt
         output.check()
+        log.check()
     return Watched(machine, finished.outcome)
 
 

@@ -22,7 +22,7 @@ from vp_command import Result, spawn
 
 from monitor.cli import serial_link
 from monitor.cli.serial_link import INPUT, OUTPUT, SerialLink, open_serial
-from monitor.cli.serial_output import SerialOutput
+from monitor.cli.serial_output import Serial, SerialOutput
 from monitor.errors import UserError
 from monitor.serial_config import SerialConfig, parse_serial
 
@@ -126,16 +126,19 @@ def connect(address: Any) -> socket.socket:
     return peer
 
 
+def link_to(where: str, guest: Guest, told: Callable[[str], None] = lambda _: None) -> Serial:
+    return open_serial(parse_serial(where), guest, told)  # type: ignore[arg-type]
+
+
 class Linked:
     """A link that listens, and the guest behind it."""
 
     def __init__(self, where: str, capsys: pytest.CaptureFixture[str]) -> None:
         self.guest = Guest()
         self.changes: list[str] = []
-        link = open_serial(parse_serial(where), self.guest)  # type: ignore[arg-type]
+        link = link_to(where, self.guest, self.changes.append)
         assert isinstance(link, SerialLink)
         self.link = link
-        self.link.on_change = self.changes.append
         self.link.__enter__()
         self.ended = False
         self.address = address_of(capsys.readouterr().err)
@@ -291,7 +294,7 @@ def test_a_link_that_connects_knows_when_nobody_can_type(tmp_path: Path) -> None
         listener.bind(str(path))
         listener.listen()
         guest = Guest()
-        with SerialLink(parse_serial(f"socket:{path}"), guest) as link:  # type: ignore[arg-type]
+        with link_to(f"socket:{path}", guest) as link:
             peer = listener.accept()[0]
             assert guest.input_open
             link(b"?")
@@ -307,7 +310,7 @@ def test_a_link_that_connects_knows_when_nobody_can_type(tmp_path: Path) -> None
 def test_a_pseudo_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     guest = Guest()
     try:
-        link = SerialLink(SerialConfig("pty"), guest).__enter__()  # type: ignore[arg-type]
+        link = link_to("pty", guest).__enter__()
     except UserError as error:
         pytest.skip(f"no pseudo-terminals here: {error}")
     name = capsys.readouterr().err.removeprefix("serial: ").strip()
@@ -332,7 +335,7 @@ def test_a_pseudo_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 def refused(where: str) -> str:
     with pytest.raises(UserError) as error:
-        SerialLink(parse_serial(where), Guest()).__enter__()  # type: ignore[arg-type]
+        link_to(where, Guest()).__enter__()
     return str(error.value)
 
 
@@ -382,7 +385,7 @@ def test_no_permission(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_others_are_no_links() -> None:
     machine = Guest()
     for where in ("stdio", "null", "file:a"):
-        assert type(open_serial(parse_serial(where), machine)) is SerialOutput  # type: ignore[arg-type]
+        assert type(link_to(where, machine)) is SerialOutput
 
 
 def test_a_socket_that_somebody_replaced_is_left_alone(

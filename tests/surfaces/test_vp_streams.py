@@ -38,6 +38,8 @@ COMMANDS = {
     "bench": "bench nano --only in --rounds 5",
     "sweep": "sweep sweep.toml --jobs 1 --fresh",
     "lab": "lab list",
+    "help": "help run",
+    "completion": "completion bash",
 }
 FULL = "vp: error: cannot write to standard output: No space left on device\n"
 CLOSED = "vp: error: cannot write to standard output: Bad file descriptor\n"
