@@ -23,6 +23,7 @@ SOCKETS = ("tcp", "socket")
 LINKS = ("pty", *SOCKETS)
 FORMS = ("stdio", "null", "file:NAME", "pty", "tcp:HOST:PORT[,server][,nowait]",
          "socket:PATH[,server][,nowait]")  # fmt: skip
+SERIAL_PATHS = ("file", "socket")  # kinds that name a place in the file system
 FLAGS = ("server", "nowait")
 OTHER_NAMES = {"unix": "socket", "telnet": "tcp"}
 LOOPBACK = "localhost"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.cli import config_file
 from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
     parser.add_argument("vmx", nargs="?", type=Path, metavar="NAME.vmx",
                         help="a VMware machine, by its configuration file; options beat the file")
+    config_file.add_config(parser)
     _add_machine(parser.add_argument_group("the machine"))
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     add_image(parser.add_argument_group("the guest, one of"))
@@ -167,15 +169,17 @@ def _add_debugger(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
-    vmx = open_vmx(args.vmx)
-    config = MachineConfig(
-        memory_of(args.memory, vmx), args.mode, args.engine, args.clock, parse_names(args.without)
-    )
-    image = image_of(args)
-    limits = limits_of(args)
-    typing = typing_of(args.typing or ())
-    serial = serial_of(args.serial, vmx)
-    port = gdb_port(args.gdb, args.gdb_wait)
+    with config_file.named(args):
+        vmx = open_vmx(args.vmx)
+        config = MachineConfig(
+            memory_of(args.memory, vmx), args.mode, args.engine, args.clock,
+            parse_names(args.without),
+        )  # fmt: skip
+        image = image_of(args)
+        limits = limits_of(args)
+        typing = typing_of(args.typing or ())
+        serial = serial_of(args.serial, vmx)
+        port = gdb_port(args.gdb, args.gdb_wait)
 
     from monitor import Machine
     from monitor.cli.run_log import RunLog
@@ -207,7 +211,9 @@ def run(args: argparse.Namespace) -> int:
         )
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
-        log.begin(machine, config, image, limits, {"serial": args.serial, "gdb": port})
+        log.begin(machine, config, image, limits, {
+            "serial": args.serial or serial.kind, "gdb": port, "config": args.config,
+        })  # fmt: skip
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:

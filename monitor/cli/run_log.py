@@ -180,6 +180,10 @@ def _items(setting: object) -> Iterator[tuple[str, str]]:
     for name, value in pairs:
         if value in (None, (), "", False):
             continue
+        if name in ("address", "entry"):
+            value = f"{value:#x}"
+        elif name == "memory_mb":
+            name, value = "memory", f"{value} MiB"
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         yield name.replace("_", "-"), "on" if value is True else shown
 
