@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.watching import add_guest, file_argument, positive, run_guest
 from monitor.config import MODES, parse_number
+from monitor.did_you_mean import choose
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def filter_of(args: argparse.Namespace) -> Filter:
     kinds = KINDS if args.events == "all" else tuple(args.events.split(","))
     for kind in kinds:
         if kind not in KINDS:
-            raise UserError(f"--events {kind}: choose from {', '.join(KINDS)}, or all")
+            raise UserError(f"--events {kind}: {choose(kind, (*KINDS, 'all'))}")
     ranges = tuple(map(_range, args.range))
     return Filter(frozenset(kinds), ranges, frozenset(args.ring), tuple(args.reason))
 
