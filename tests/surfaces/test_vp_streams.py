@@ -146,8 +146,11 @@ sys.exit(monitor.cli.main())
 """
 
 
-@pytest.mark.parametrize("where", ["main", "verb"])
-@pytest.mark.parametrize("verb", VERBS)
+STARTS = [(verb, where) for verb in VERBS for where in ("main", "verb")
+          if (verb, where) != ("help", "verb")]  # it needs no module that is not there yet  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "where"), STARTS)
 def test_ctrl_c_while_it_starts(folder: Path, verb: str, where: str) -> None:
     program = EARLY.format(n=1 if where == "main" else 0)
     status, err, _ = vp(folder, COMMANDS[verb], program)
