@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING
 from monitor.cli.serial_endpoint import Endpoint, open_endpoint
 from monitor.cli.serial_output import Serial, SerialOutput
 from monitor.serial_config import LINKS, SerialConfig
+from monitor.terminal import ATTENTION, CHUNK
+from monitor.terminal import MOST as INPUT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from monitor import Machine
 
 OUTPUT = 1 << 16  # bytes
-INPUT = 1 << 16
-CHUNK = 4096
-ATTENTION = 0.02  # seconds between looks at whether the guest has read
 LINGER = 2.0  # seconds that a peer gets at the end for what it has not read yet
 
 

@@ -66,7 +66,7 @@ class Session:
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
                 self._machine.input_open = True
-                stack.enter_context(InputReader(self._input, self._deliver(), self._end_input))
+                stack.enter_context(self._reader())
             if self._progress:
                 stack.enter_context(report.live_progress(self._running))
             outcome = self._runner.run(
@@ -75,6 +75,13 @@ class Session:
                 max_instructions=limits.max_instructions,
             )
         return Finished(outcome, signals.received)
+
+    def _reader(self) -> InputReader:
+        def waiting() -> int:
+            """A terminal is always read: there may be a command among its keys."""
+            return 0 if owns_terminal(self._input) else self._machine.input_waiting
+
+        return InputReader(self._input, self._deliver(), waiting, self._end_input)
 
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
