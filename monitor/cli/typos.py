@@ -43,7 +43,8 @@ def unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> It
         action = _action(parser, word)
         if action is None:
             yield name
-        value_follows = action is not None and action.nargs is None and name == word
+        exact = word in parser._option_string_actions  # not --type=TEXT, not -m64M
+        value_follows = exact and action is not None and action.nargs is None
 
 
 def _is_option(word: str) -> bool:

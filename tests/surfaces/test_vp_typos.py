@@ -72,8 +72,11 @@ def test_what_is_no_option_or_is_known(words: list[str]) -> None:
 
 
 def test_every_unknown_option_is_found() -> None:
-    words = ["--quiet", "--one", "x", "-q", "--until", "--not-this", "--two=3", "--", "--nor-this"]
-    assert list(unknown_options(below(build_parser())["run"], words)) == ["--one", "-q", "--two"]
+    words = ["--quiet", "--one", "x", "-q", "--until", "--not-this", "--two=3", "--until=x", "--4",
+             "-m64M", "--five", "--", "--nor-this"]  # fmt: skip
+    assert list(unknown_options(below(build_parser())["run"], words)) == [
+        "--one", "-q", "--two", "--4", "--five",
+    ]  # fmt: skip
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
