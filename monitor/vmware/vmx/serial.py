@@ -47,7 +47,8 @@ def _first_port(account: Account, present: Entry) -> SerialConfig | None:
         account.use(present, f"the serial console, appended to {config.path}")
     if kind.lower() not in ("file", "thinprint"):  # thinprint: the host's printer, on every machine
         account.warn(
-            present, f"a port of type {shown(kind)} is not possible here; --serial takes a file"
+            present,
+            f"a port of type {shown(kind)} is not taken from a file; --serial takes sockets and files",
         )
     return config
 
