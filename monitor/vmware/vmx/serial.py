@@ -48,7 +48,7 @@ def _first_port(account: Account, present: Entry) -> SerialConfig | None:
     if kind.lower() not in ("file", "thinprint"):  # thinprint: the host's printer, on every machine
         account.warn(
             present,
-            f"a port of type {shown(kind)} is not taken from a file; --serial takes sockets and files",
+            f"a port of type {shown(kind)} is not possible here; --serial takes files and sockets",
         )
     return config
 
