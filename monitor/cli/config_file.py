@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monitor import toml_file
 from monitor.config import KINDS
 from monitor.did_you_mean import choose
 from monitor.errors import UserError
@@ -54,6 +53,8 @@ def settings(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict
     path: Path | None = given.config
     if path is None:
         return {}
+    from monitor import toml_file  # not above: `vp --help` must be instant
+
     where = str(path)
     data = toml_file.parse(toml_file.read(path, "configuration"), where)
     options = keys(parser)

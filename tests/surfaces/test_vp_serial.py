@@ -20,6 +20,8 @@ import pytest
 from patience import PATIENCE
 from vp_command import Result, spawn
 
+from bt.assembler import assemble
+from monitor import Machine
 from monitor.cli import serial_link
 from monitor.cli.serial_link import INPUT, OUTPUT, SerialLink, open_serial
 from monitor.cli.serial_output import Serial, SerialOutput
@@ -397,6 +399,43 @@ def test_a_socket_that_somebody_replaced_is_left_alone(
     path.write_text("somebody else's")
     linked.end()
     assert path.read_text() == "somebody else's"
+
+
+# --- a real machine -------------------------------------------------------------------------------
+
+#: Reads a byte when there is one, sends it back, and ends.
+ECHO = """
+    mov dx, 0x3fd
+again:
+    in al, dx; test al, 1; jz again
+    mov dx, 0x3f8
+    in al, dx; out dx, al
+    xor eax, eax; out 0xf4, al
+"""
+
+
+def test_a_machine_hears_and_answers(tmp_path: Path) -> None:
+    machine = Machine(memory_mb=4)
+    machine.load_flat(assemble(ECHO, 0x100000), 0x100000)
+    path = tmp_path / "line"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with open_serial(parse_serial(f"socket:{path}"), machine, lambda _: None) as link:
+            machine.on_serial.append(link)
+            with listener.accept()[0] as peer:
+                peer.sendall(b"xyz")
+                assert machine.run(timeout=PATIENCE).kind == "exit"
+                assert read(peer, 1) == b"x"
+
+
+def test_what_was_sent_and_not_read_is_counted() -> None:
+    machine = Machine(memory_mb=4)
+    machine.load_flat(assemble(ECHO, 0x100000), 0x100000)
+    machine.send(b"xyz")
+    assert machine.input_waiting == 3
+    machine.run(timeout=PATIENCE)
+    assert machine.input_waiting == 1  # one was read, and the next one is in the receiver
 
 
 # --- vp run ---------------------------------------------------------------------------------------
