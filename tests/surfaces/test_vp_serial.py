@@ -242,6 +242,10 @@ def test_who_has_said_all_still_hears(linked: Linked) -> None:
         until(lambda: "sends no more" in linked.changes[-1])
         linked.link(b"file")
         assert read(peer, 4) == b"file"
+        with linked.peer() as other:  # and makes room for who wants to speak
+            linked.link(b"more")
+            assert read(other, 4) == b"more"
+            assert read(peer, 1) == b""
 
 
 def test_what_was_said_last_is_read_after_the_end(
