@@ -19,7 +19,7 @@ SOURCES := $(shell find bt -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test test-pure soak mutate lint guests bench notebooks docs build clean
+.PHONY: help demo check test test-pure soak mutate lint guests bench notebooks docs man build clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' \
@@ -59,6 +59,9 @@ notebooks: build $(STAMP)-notebooks  ## run notebooks/ and write what came out i
 docs: build $(STAMP)-docs  ## this documentation as a site, every warning an error
 	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d out/doctrees . out/docs
 	@echo "open out/docs/index.html"
+
+man: $(STAMP)-docs  ## the manual page vp(1), out/man/vp.1
+	@$(BIN)/python -m tools.docs.man_page out/man/vp.1
 
 build: $(if $(filter-out 0,$(VP_PURE)),$(STAMP)-run,$(STAMP)-build)  ## compile the interpreter if its sources changed
 

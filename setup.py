@@ -5,6 +5,10 @@ writes one amalgamated `bt/interp/_compiled.pyx` from them, and this file turns 
 extension module `bt.interp._compiled`. Without a C compiler, or with VP_PURE=1 in the
 environment, nothing is compiled and the same sources run as they are, only much slower.
 
+Two packages lie elsewhere than their names say (package_dir in setup.cfg): the name of the project
+as a package of its own, and the handouts of the labs. A link to the sources has the former on its
+path, and takes the latter from where they are.
+
 Everything else about the package stands in setup.cfg.
 """
 
@@ -13,12 +17,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command import editable_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
 
 ROOT = Path(__file__).resolve().parent
 EXTENSION = "bt.interp._compiled"
+PACKAGES = ("bt", "devices", "monitor")
+ENTRY = "virtual_platform"
+ENTRY_FOLDER = ROOT / "monitor" / "entry"
+HANDOUTS = "monitor.labs.handouts"
 
 # -fwrapv: the interpreter's arithmetic is modulo 2**32 and may overflow.
 # -fno-strict-aliasing: guest memory is read at every width through the same pointer.
@@ -119,4 +128,28 @@ def extensions() -> list[Extension]:
     ]
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildInterpreter})
+class LinkToSources(editable_wheel.editable_wheel):
+    """An editable install as two plain path entries: nothing to import when Python starts.
+
+    setuptools would install a finder of modules, because of the packages that lie elsewhere; where
+    it does not know path entries under this name, it still does.
+    """
+
+    def _select_strategy(self, name: str, tag: str, build_lib: object) -> object:
+        entries = getattr(editable_wheel, "_StaticPth", None)
+        if entries is None:
+            return super()._select_strategy(name, tag, build_lib)
+        return entries(self.distribution, name, [ROOT, ENTRY_FOLDER])
+
+
+def packages() -> list[str]:
+    """Those in their own folders, and the two that are not."""
+    include = [pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
+    return [*find_packages(str(ROOT), include=include), ENTRY, HANDOUTS]
+
+
+setup(
+    packages=packages(),
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildInterpreter, "editable_wheel": LinkToSources},
+)

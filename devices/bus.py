@@ -87,6 +87,16 @@ class Bus:
         """The name of the device that answers there, if one does."""
         return self._port_owner.get(port)
 
+    def port_ranges(self) -> list[tuple[int, int, str]]:
+        """Who answers where: first port, last port and the device's name, by port."""
+        found: list[tuple[int, int, str]] = []
+        for port, name in sorted(self._port_owner.items()):
+            if found and found[-1][1:] == (port - 1, name):
+                found[-1] = found[-1][0], port, name
+            else:
+                found.append((port, port, name))
+        return found
+
     def read_port(self, port: int, size: int) -> int:
         """IN of 1, 2 or 4 bytes; all ones where nobody answers."""
         entry = self._port_reads.get(port << 3 | size)

@@ -180,6 +180,12 @@ class Board:
             self._input.append(bytes(data))
         self.notice()
 
+    @property
+    def input_waiting(self) -> int:
+        """Bytes of input that the guest has not read. Safe from any thread, and then a guess."""
+        with self._input_lock:
+            return sum(map(len, self._input)) + len(self.pc.uart.waiting)
+
     def can_interrupt(self) -> bool:
         """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
         input_open = self.input_open  # before the queue: the last text is sent before it closes

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.ablations import ABLATIONS
+from monitor.did_you_mean import choose
 from monitor.errors import UserError
 
 MODES = ("translate", "trap", "bare")
-ENGINES = ("interp", "native", "auto")
+ENGINES = ("interp", "auto")
 CLOCKS = ("icount", "host")
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
@@ -31,7 +32,7 @@ def check_ablations(mode: str, without: Collection[str]) -> None:
     """UserError for a technique that there is not, or a mode that has none to leave out."""
     for name in without:
         if name not in ABLATIONS:
-            raise UserError(f"without {name!r}: choose from {', '.join(ABLATIONS)}")
+            raise UserError(f"without {name!r}: {choose(name, ABLATIONS)}")
     if without and mode != "translate":
         raise UserError(f"without {', '.join(without)}: goes with mode translate, not {mode}")
 
@@ -67,8 +68,6 @@ class MachineConfig:
             raise UserError(
                 f"--memory {self.memory_mb}: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)"
             )
-        if self.engine == "native":
-            raise UserError("--engine native is not in this version: choose interp or auto")
 
 
 @dataclass(frozen=True)
@@ -141,26 +140,6 @@ def parse_flat(text: str) -> tuple[Path, int]:
     if not (name and at):
         raise UserError(f"--flat {text}: say where to load it, as FILE@ADDR (hello.bin@0x100000)")
     return Path(name), parse_number(address, "--flat FILE@")
-
-
-@dataclass(frozen=True)
-class SerialConfig:
-    """Where the guest's serial console goes: stdio, null, or a file, which is emptied first
-    unless `append` says to keep what it holds."""
-
-    kind: str
-    path: Path | None = None
-    append: bool = False
-
-
-def parse_serial(text: str) -> SerialConfig:
-    """stdio, null or file:NAME."""
-    if text in ("stdio", "null"):
-        return SerialConfig(text)
-    kind, _, name = text.partition(":")
-    if kind != "file" or not name:
-        raise UserError(f"--serial {text}: choose stdio, null or file:NAME")
-    return SerialConfig("file", Path(name))
 
 
 ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.?)", re.DOTALL)

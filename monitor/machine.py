@@ -451,6 +451,11 @@ class Machine:
         self.board.send(data.encode() if isinstance(data, str) else data)
 
     @property
+    def input_waiting(self) -> int:
+        """Bytes sent to the console that the guest has not read yet; safe from any thread."""
+        return self.board.input_waiting
+
+    @property
     def input_open(self) -> bool:
         """May another thread still send() while run() waits? If not, a guest that is halted with
         no timer set has come to its end, and run() returns with kind "stuck"."""

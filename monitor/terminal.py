@@ -32,6 +32,8 @@ Ctrl-A h        this help
 Ctrl-A Ctrl-A   send one Ctrl-A to the guest
 """
 CHUNK = 4096
+MOST = 1 << 16  # bytes of input that may wait for the guest
+ATTENTION = 0.02  # seconds between looks at whether it has read them
 
 
 def owns_terminal(descriptor: int) -> bool:
@@ -164,14 +166,20 @@ def _unknown_key() -> None:
 class InputReader:
     """A thread that reads a descriptor and passes the bytes on, until the end of the file.
 
-    `ended` is called when no more bytes will come.
+    While MOST bytes are `waiting` for the guest nothing is read: what comes out of an endless pipe
+    stays there. `ended` is called when no more bytes will come.
     """
 
     def __init__(
-        self, descriptor: int, deliver: Callable[[bytes], None], ended: Callable[[], None]
+        self,
+        descriptor: int,
+        deliver: Callable[[bytes], None],
+        waiting: Callable[[], int],
+        ended: Callable[[], None],
     ) -> None:
         self._descriptor = descriptor
         self._deliver = deliver
+        self._waiting = waiting
         self._ended = ended
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._read, name="console input", daemon=True)
@@ -194,9 +202,13 @@ class InputReader:
 
     def _pass_on(self) -> None:
         while True:
-            ready, _, _ = select.select([self._descriptor, self._wake_read], [], [])
+            full = self._waiting() >= MOST
+            sources = [self._wake_read] if full else [self._descriptor, self._wake_read]
+            ready, _, _ = select.select(sources, [], [], ATTENTION if full else None)
             if self._wake_read in ready:
                 return
+            if full:
+                continue
             try:
                 data = os.read(self._descriptor, CHUNK)
             except OSError:  # the terminal is gone

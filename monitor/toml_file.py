@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from monitor.did_you_mean import question
 from monitor.errors import UserError
 
 if sys.version_info >= (3, 11):
@@ -47,7 +48,12 @@ def complete(data: Mapping[str, Any], keys: Collection[str], where: str) -> None
 
 def known(data: Mapping[str, Any], keys: Collection[str], where: str) -> None:
     """None but these keys."""
-    _none(set(data) - {*keys}, "unknown", where)
+    unknown = set(data) - {*keys}
+    for key in sorted(unknown):
+        asked = question(key, sorted(keys))
+        if asked:
+            raise UserError(f"{where}: unknown: {key}; {asked}")
+    _none(unknown, "unknown", where)
 
 
 def _none(wrong: set[str], word: str, where: str) -> None:

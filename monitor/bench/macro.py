@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 
+from monitor import did_you_mean
 from monitor.bench.engine_count import everything_counts
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile
@@ -58,7 +59,7 @@ def choose(names: Sequence[str]) -> list[Load]:
     known = {load.name: load for load in LOADS}
     for name in names:
         if name not in known:
-            raise UserError(f"no load {name!r}: choose from {', '.join(known)}")
+            raise UserError(f"no load {name!r}: {did_you_mean.choose(name, known)}")
     return [known[name] for name in names] or list(LOADS)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitor import did_you_mean
 from monitor.ablations import ABLATIONS
 from monitor.bench.images import workload, written
 from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup, Workload
@@ -82,7 +83,7 @@ def choose(names: Sequence[str]) -> list[Operation]:
     known = {operation.name: operation for operation in OPERATIONS}
     for name in names:
         if name not in known:
-            raise UserError(f"no operation {name!r}: choose from {', '.join(known)}")
+            raise UserError(f"no operation {name!r}: {did_you_mean.choose(name, known)}")
     return [known[name] for name in names] or list(OPERATIONS)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from monitor import did_you_mean
 from monitor.bench.figures import Rows, Spread, decimal, slowdown
 from monitor.bench.images import workload
 from monitor.bench.model import real_exits
@@ -67,7 +68,7 @@ def choose(names: Sequence[str]) -> list[Program]:
     known = {program.name: program for program in PROGRAMS}
     for name in names:
         if name not in known:
-            raise UserError(f"no program {name!r}: choose from {', '.join(known)}")
+            raise UserError(f"no program {name!r}: {did_you_mean.choose(name, known)}")
     return [known[name] for name in names] or list(PROGRAMS)
 
 

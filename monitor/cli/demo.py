@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.quantities import seconds
 from monitor.config import MODES
 from monitor.errors import UserError
 
@@ -25,8 +26,8 @@ IN_ORDER = ("bare", "trap", "translate")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp demo`."""
     parser.add_argument("--mode", choices=MODES, help="run this mode only")
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S",
-                        help=f"time limit for each machine, in seconds (default {SECONDS:g})")
+    parser.add_argument("--seconds", type=seconds, default=SECONDS, metavar="TIME",
+                        help=f"time limit for each machine: 90, 90s, 2m (default {SECONDS:g})")
     add_json(parser, "checks, statistics and verdict")
 
 

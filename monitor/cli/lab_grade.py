@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import positive
+from monitor.cli.quantities import positive_size, whole_seconds
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="grade also what was graded before")
     parser.add_argument("--jobs", type=positive, metavar="N",
                         help="submissions at once (default: as many as processors)")
-    parser.add_argument("--cpu", type=positive, metavar="SECONDS",
+    parser.add_argument("--cpu", type=whole_seconds, metavar="SECONDS",
                         help=f"processor time of one submission (default {CPU})")
-    parser.add_argument("--wall", type=positive, metavar="SECONDS",
+    parser.add_argument("--wall", type=whole_seconds, metavar="SECONDS",
                         help=f"time that may pass (default: {WALL_PER_CPU} times --cpu)")
-    parser.add_argument("--memory", type=positive, metavar="MIB",
+    parser.add_argument("--memory", type=positive_size, metavar="MIB",
                         help="memory of one submission (default 1024)")
     parser.add_argument("--check-host", action="store_true",
                         help="say what this host can protect against, and grade nothing")

@@ -1,19 +1,10 @@
-"""Pieces that verbs share: kinds of options, and a console for tables."""
+"""Pieces that verbs share: kinds of options (quantities.py), and a console for tables."""
 
 from __future__ import annotations
 
 from typing import Any
 
-
-def positive(text: str) -> int:
-    """A whole number, 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
-positive.__name__ = "number"  # argparse's messages: "invalid number value"
+from monitor.cli.quantities import positive as positive
 
 
 def plain_console(**options: Any) -> Any:

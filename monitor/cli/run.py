@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.cli import config_file
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.quantities import count, memory_size, seconds
+from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
     extra_of,
@@ -48,6 +51,7 @@ from monitor.config import (
     unescape,
 )
 from monitor.errors import UserError
+from monitor.serial_config import FORMS
 from monitor.typist import Line
 
 if TYPE_CHECKING:
@@ -84,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
     parser.add_argument("vmx", nargs="?", type=Path, metavar="NAME.vmx",
                         help="a VMware machine, by its configuration file; options beat the file")
+    config_file.add_config(parser)
     _add_machine(parser.add_argument_group("the machine"))
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     add_image(parser.add_argument_group("the guest, one of"))
@@ -97,8 +102,9 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        help="what executes the code (default auto: the best there is)")
     group.add_argument("--mode", choices=MODES, default="translate",
                        help="whole monitor (default), no translation, or no monitor")
-    group.add_argument("--memory", type=int, metavar="MB",
-                       help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
+    group.add_argument("-m", "--memory", type=memory_size, metavar="SIZE",
+                       help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB, also as 64M or 1G "
+                       f"(default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
     group.add_argument("--without", default="", metavar="NAMES",
@@ -134,8 +140,8 @@ def add_image(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_console(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--serial", metavar="stdio|file:F|null",
-                       help="where the serial console goes (default stdio)")
+    group.add_argument("--serial", metavar="WHERE",
+                       help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
@@ -144,14 +150,16 @@ def _add_console(group: argparse._ArgumentGroup) -> None:
 
 def _add_ending(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
-    group.add_argument("--timeout", type=float, metavar="S",
-                       help="stop after S seconds of real time, status 1")
-    group.add_argument("--max-instructions", metavar="N", help="stop after N guest instructions")
+    group.add_argument("--timeout", type=seconds, metavar="TIME",
+                       help="stop after so much real time (90, 90s, 1m30s), status 1")
+    group.add_argument("--max-instructions", type=count, metavar="N",
+                       help="stop after N guest instructions: 1000, 1e6, 2M")
     group.add_argument("--debug-exit", action="store_true",
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
     group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
     add_json(group, "the statistics")
     group.add_argument("--quiet", action="store_true", help="no progress and no report")
+    add_log(group)
 
 
 def _add_debugger(group: argparse._ArgumentGroup) -> None:
@@ -163,26 +171,30 @@ def _add_debugger(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
-    vmx = open_vmx(args.vmx)
-    config = MachineConfig(
-        memory_of(args.memory, vmx), args.mode, args.engine, args.clock, parse_names(args.without)
-    )
-    image = image_of(args)
-    limits = limits_of(args)
-    typing = typing_of(args.typing or ())
-    serial = serial_of(args.serial, vmx)
-    json = JsonOutput(args.json)
-    json.keep_apart(serial)
-    port = gdb_port(args.gdb, args.gdb_wait)
+    with config_file.named(args):
+        vmx = open_vmx(args.vmx)
+        config = MachineConfig(
+            memory_of(args.memory, vmx), args.mode, args.engine, args.clock,
+            parse_names(args.without),
+        )  # fmt: skip
+        image = image_of(args)
+        limits = limits_of(args)
+        typing = typing_of(args.typing or ())
+        serial = serial_of(args.serial, vmx)
+        json = JsonOutput(args.json)
+        json.keep_apart(serial)
+        port = gdb_port(args.gdb, args.gdb_wait)
 
     from monitor import Machine
-    from monitor.cli.serial_output import SerialOutput
+    from monitor.cli.run_log import RunLog
+    from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
     from monitor.cli.vmx_report import print_vmx
     from monitor.image import load
 
     with ExitStack() as stack:
+        log = stack.enter_context(RunLog(args.log, args.verbose))
         machine = Machine(
             memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
             clock=config.clock, without=config.without, **extra_of(vmx),
@@ -196,20 +208,25 @@ def run(args: argparse.Namespace) -> int:
             debugger = stack.enter_context(listen(machine, port, args.gdb_wait))
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         stack.enter_context(json)
-        output = stack.enter_context(SerialOutput(serial))
+        output = stack.enter_context(open_serial(serial, machine, log.event))
         stdio = serial.kind == "stdio"
-        progress = not stdio and not args.quiet and sys.stderr.isatty()
+        progress = not (stdio or args.quiet or args.verbose) and sys.stderr.isatty()
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger
         )
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
+        log.begin(machine, config, image, limits, {
+            "serial": args.serial or serial.kind, "gdb": port, "config": args.config,
+        })  # fmt: skip
         finished = session.run(limits)
+        log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))
         json.write(lambda: machine.statistics() | statistics_of(vmx))
         tell(machine, finished, limits, args.quiet)
         output.check()
+        log.check()
     if finished.signal is not None:
         return 128 + finished.signal
     return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
@@ -281,14 +298,9 @@ def image_of(args: argparse.Namespace) -> ImageConfig:
 
 def limits_of(args: argparse.Namespace) -> LimitConfig:
     """When to stop."""
-    count = args.max_instructions
-    try:
-        number = None if count is None else int(count, 0)
-    except ValueError:
-        raise UserError(f"--max-instructions {count}: not a number") from None
     if args.until is not None:
         unescape(args.until, "--until")
-    return LimitConfig(args.until, args.timeout, number)
+    return LimitConfig(args.until, args.timeout, args.max_instructions)
 
 
 def typing_of(options: Sequence[tuple[str, str]]) -> list[Line]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from monitor.cli import quantities
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.errors import UserError
 
@@ -41,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bits", type=int, choices=(16, 32), default=32, help="width of raw code (default 32)"
     )
     parser.add_argument(
-        "--limit", type=_number, metavar="N", help="show at most N instructions; totals count all"
-    )
+        "--limit", type=quantities.count, metavar="N",
+        help="show at most N instructions; totals count all",
+    )  # fmt: skip
     parser.add_argument("--summary", action="store_true", help="totals only")
     parser.add_argument(
         "--raw", action="store_true", help="it is raw code, whatever the file looks like"

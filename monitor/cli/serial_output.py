@@ -8,16 +8,40 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from monitor.cli.streams import trouble_with_output
-from monitor.config import SerialConfig
 from monitor.errors import UserError
+from monitor.serial_config import SerialConfig
 from monitor.terminal import write_all
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class SerialOutput:
-    """A callable for Machine.on_serial. `on_trouble` is called at the first failed write."""
+
+class Serial(ABC):
+    """Where the console is attached: a callable for Machine.on_serial, entered before the run."""
+
+    on_trouble: Callable[[], None]  #: called when the machine had better stop
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(self, *_exception: object) -> None: ...
+
+    @abstractmethod
+    def __call__(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise what went wrong, if something did."""
+
+
+class SerialOutput(Serial):
+    """Output only. `on_trouble` is called at the first failed write."""
 
     def __init__(self, config: SerialConfig) -> None:
         self._config = config
@@ -25,7 +49,7 @@ class SerialOutput:
         self._trouble: OSError | None = None
         self.on_trouble: Callable[[], None] = _nothing
 
-    def __enter__(self) -> SerialOutput:
+    def __enter__(self) -> Self:
         if self._config.kind == "stdio":
             self._descriptor = sys.stdout.fileno()
         elif self._config.path is not None:

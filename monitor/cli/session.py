@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor import report
-from monitor.cli.serial_output import SerialOutput
+from monitor.cli.serial_output import Serial
 from monitor.config import LimitConfig, unescape
 from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, owns_terminal, say
 from monitor.typist import Line, Typist
@@ -41,7 +41,7 @@ class Session:
     def __init__(
         self,
         machine: Machine,
-        output: SerialOutput,
+        output: Serial,
         *,
         stdio: bool,
         progress: bool,
@@ -66,7 +66,7 @@ class Session:
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
                 self._machine.input_open = True
-                stack.enter_context(InputReader(self._input, self._deliver(), self._end_input))
+                stack.enter_context(self._reader())
             if self._progress:
                 stack.enter_context(report.live_progress(self._running))
             outcome = self._runner.run(
@@ -75,6 +75,13 @@ class Session:
                 max_instructions=limits.max_instructions,
             )
         return Finished(outcome, signals.received)
+
+    def _reader(self) -> InputReader:
+        def waiting() -> int:
+            """A terminal is always read: there may be a command among its keys."""
+            return 0 if owns_terminal(self._input) else self._machine.input_waiting
+
+        return InputReader(self._input, self._deliver(), waiting, self._end_input)
 
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""

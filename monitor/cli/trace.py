@@ -20,6 +20,7 @@ from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.trace_json import JsonEvents
 from monitor.cli.watching import add_guest, file_argument, positive, run_guest
 from monitor.config import MODES, parse_number
+from monitor.did_you_mean import choose
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def filter_of(args: argparse.Namespace) -> Filter:
     kinds = KINDS if args.events == "all" else tuple(args.events.split(","))
     for kind in kinds:
         if kind not in KINDS:
-            raise UserError(f"--events {kind}: choose from {', '.join(KINDS)}, or all")
+            raise UserError(f"--events {kind}: {choose(kind, (*KINDS, 'all'))}")
     ranges = tuple(map(_range, args.range))
     return Filter(frozenset(kinds), ranges, frozenset(args.ring), tuple(args.reason))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.capabilities import X86_VMWARE_BACKDOOR
-from monitor.config import MEMORY_MB, SerialConfig, parse_serial
+from monitor.config import MEMORY_MB
 from monitor.errors import UserError
+from monitor.serial_config import SerialConfig, parse_serial
 
 if TYPE_CHECKING:
     from monitor import Machine

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.cli.json_output import JsonOutput
+from monitor.cli.quantities import count, memory_size, seconds
+from monitor.cli.quantities import positive as positive
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
+from monitor.cli.run_log import add_log
 from monitor.config import (
     CLOCKS,
     KINDS,
@@ -27,9 +31,9 @@ from monitor.config import (
     MachineConfig,
     parse_names,
     parse_number,
-    parse_serial,
 )
 from monitor.errors import UserError
+from monitor.serial_config import FORMS, parse_serial
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome
@@ -49,22 +53,26 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     image.add_argument("--demo", action="store_true", help="the embedded guest of `vp demo`")
     add_image(image)
     machine = parser.add_argument_group("the machine")
-    machine.add_argument("--memory", type=int, default=MEMORY_MB, metavar="MB",
-                         help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB (default {MEMORY_MB})")
+    machine.add_argument("-m", "--memory", type=memory_size, default=MEMORY_MB, metavar="SIZE",
+                         help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB, also as 64M or 1G "
+                         f"(default {MEMORY_MB})")
     machine.add_argument("--clock", choices=CLOCKS, default="icount",
                          help="time is instructions, and repeats exactly (default), or real time")
     machine.add_argument("--without", default="", metavar="NAMES",
                          help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
-    machine.add_argument("--serial", default="null", metavar="stdio|file:F|null",
-                         help="where the serial console goes (default null)")
+    machine.add_argument("--serial", default="null", metavar="WHERE",
+                         help=f"where the serial console goes (default null): {', '.join(FORMS)}")
     machine.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                          help="type TEXT at the guest's prompt; may be repeated")
     machine.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
                          help="the next --type waits for this output, not for a prompt")
-    ending = parser.add_argument_group("when to look (default: when the guest has ended)")
-    ending.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
-    ending.add_argument("--max-instructions", metavar="N", help="after N guest instructions")
-    ending.add_argument("--timeout", type=float, metavar="S", help="after S seconds of real time")
+    looking = parser.add_argument_group("when to look (default: when the guest has ended)")
+    looking.add_argument("--until", metavar="TEXT", help="when the console shows TEXT")
+    looking.add_argument("--max-instructions", type=count, metavar="N",
+                         help="after N guest instructions: 1000, 1e6, 2M")
+    looking.add_argument("--timeout", type=seconds, metavar="TIME",
+                         help="after so much real time: 90, 90s, 1m30s")
+    add_log(looking)
 
 
 def run_guest(
@@ -73,7 +81,8 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
-    from monitor.cli.serial_output import SerialOutput
+    from monitor.cli.run_log import RunLog
+    from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.image import load
 
@@ -85,6 +94,7 @@ def run_guest(
     serial = parse_serial(args.serial)
     JsonOutput(args.json).keep_apart(serial)
     with ExitStack() as stack:
+        log = stack.enter_context(RunLog(args.log, args.verbose))
         machine = _machine(config)
         if image is None:
             load_demo(machine)
@@ -92,13 +102,16 @@ def run_guest(
             load(machine, image)
         if prepare is not None:
             prepare(machine)
-        output = stack.enter_context(SerialOutput(serial))
-        progress = serial.kind != "stdio" and sys.stderr.isatty()
+        output = stack.enter_context(open_serial(serial, machine, log.event))
+        progress = serial.kind != "stdio" and not args.verbose and sys.stderr.isatty()
         session = Session(machine, output, stdio=False, progress=progress, typing=typing)
+        log.begin(machine, config, image or {"demo": True}, limits, {"serial": args.serial})
         finished = session.run(limits)
+        log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if finished.signal is not None:
             raise KeyboardInterrupt
         output.check()
+        log.check()
     return Watched(machine, finished.outcome)
 
 
@@ -130,17 +143,6 @@ def load_demo(machine: Machine) -> None:
 def address(text: str) -> int:
     """An address of an option, for argparse."""
     return parse_number(text, "address")
-
-
-def positive(text: str) -> int:
-    """A count of an option, for argparse."""
-    value = int(text, 0)
-    if value <= 0:
-        raise ValueError(text)
-    return value
-
-
-positive.__name__ = "positive number"  # argparse's messages
 
 
 def file_argument(parser: argparse._ActionsContainer, option: str, what: str) -> None:

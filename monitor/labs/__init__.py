@@ -34,7 +34,15 @@ PARTS = {
     4: ("fill", "table_written"),
     5: ("Chaining",),
 }
-FOLDER = Path(__file__).parents[2] / "notebooks" / "labs"
+
+
+def _folder() -> Path:
+    """Where the handouts are: in the source tree, or where an installation has put them."""
+    sources = Path(__file__).parents[2] / "notebooks" / "labs"
+    return sources if sources.is_dir() else Path(__file__).parent / "handouts"
+
+
+FOLDER = _folder()
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Lab:
         """Where handout and skeleton are; UserError where they were not installed."""
         folder = FOLDER / f"lab{self.number}"
         if not folder.is_dir():
-            raise UserError(f"{folder} is missing: handouts come with the source tree, use a clone")
+            raise UserError(f"{folder} is missing: install the package again, or use a clone")
         return folder
 
     def cases(self) -> tuple[Case, ...]:

@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitor import units
 from monitor.bench import model
 from monitor.bench.model import Model
 from monitor.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, check_ablations, parse_names
+from monitor.did_you_mean import choose
 from monitor.errors import UserError
 from monitor.sweep.grid import TRANSLATE, Grid, Point, points
 from monitor.sweep.guests import Guest
@@ -82,10 +84,7 @@ def load(path: Path) -> Spec:
 
 def _grid(data: Mapping[str, Any], where: str) -> Grid:
     known(data, (*AXES, "repetitions"), where)
-    readers: dict[str, Callable[[Any, str], Any]] = {
-        "mode": _mode, "without": _without, "memory": _memory, "clock": _clock,
-    }  # fmt: skip
-    given = {key: _axis(data[key], readers[key], f"{where}.{key}") for key in AXES if key in data}
+    given = {key: _axis(data[key], READERS[key], f"{where}.{key}") for key in AXES if key in data}
     repetitions = data.get("repetitions", 1)
     if type(repetitions) is not int or repetitions < 1:
         raise UserError(f"{where}.repetitions: must be a whole number, 1 or more")
@@ -115,11 +114,16 @@ def _clock(value: Any, where: str) -> str:
 
 def _one_of(choices: Sequence[str], value: Any, where: str) -> str:
     if value not in choices:
-        raise UserError(f"{where}: {value!r}: choose from {', '.join(choices)}")
+        raise UserError(f"{where}: {value!r}: {choose(str(value), choices)}")
     return str(value)
 
 
 def _memory(value: Any, where: str) -> int:
+    if isinstance(value, str):
+        try:
+            value = units.mebibytes(value)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
     if type(value) is not int or not MIN_MEMORY_MB <= value <= MAX_MEMORY_MB:
         raise UserError(f"{where}: {value!r}: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)")
     return value
@@ -135,6 +139,11 @@ def _without(value: Any, where: str) -> tuple[str, ...]:
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return names
+
+
+READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "mode": _mode, "without": _without, "memory": _memory, "clock": _clock,
+}  # fmt: skip
 
 
 # --- models, baseline -----------------------------------------------------------------------------
@@ -165,7 +174,7 @@ def _baseline(given: Any, grid: Grid, where: str) -> dict[str, Any]:
     known(table(given, where), AXES, where)
     settings = {}
     for key, value in given.items():
-        wanted = _without(value, f"{where}.without") if key == "without" else value
+        wanted = READERS[key](value, f"{where}.{key}") if key in ("without", "memory") else value
         if wanted not in getattr(grid, key):
             raise UserError(f"{where}.{key}: {value!r} is not in grid.{key}")
         settings["memory_mb" if key == "memory" else key] = wanted

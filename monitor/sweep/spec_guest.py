@@ -11,22 +11,25 @@
     initrd = "initramfs.cpio.gz"
     append = "console=ttyS0"
     firmware-state = "bios"
-    memory = 64
+    memory = 64                   # or "64M"
     type = ["uname -a\\n", { after = "login: ", text = "root\\n" }]
     until = "i686"
-    timeout = 300
+    timeout = 300                 # or "5m"
 
     [[guest]]
     demo = true                   # the guest of vp demo
+
+Sizes, times and counts may be text, as on the command line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from monitor import units
 from monitor.bench.rows import Workload
 from monitor.config import (
     KINDS,
@@ -58,6 +61,10 @@ BENCH_MEMORY_MB = Workload.memory_mb
 WHAT = (*KINDS, "bench", "demo")
 LIMITS = {"until": str, "timeout": (int, float), "max-instructions": int}
 FIRMWARE_STATE = "firmware-state"
+QUANTITIES: Mapping[str, Callable[[str], float]] = {
+    "memory": units.mebibytes, "timeout": units.seconds, "max-instructions": units.count,
+    "rounds": units.count,
+}  # fmt: skip
 COMMON = {"name": str, "memory": int, "type": list, **LIMITS}
 OWN: Mapping[str, Mapping[str, Any]] = {
     "kernel": {"initrd": str, "append": str, FIRMWARE_STATE: str},
@@ -95,6 +102,7 @@ def _read(entry: Mapping[str, Any], folder: Path, where: str) -> Iterator[Guest]
     kind = given[0]
     types = {kind: bool if kind == "demo" else str, **COMMON, **OWN[kind]}
     known(entry, types, where)
+    entry = {key: _quantity(key, value, f"{where}: {key}") for key, value in entry.items()}
     for key, value in entry.items():
         _check_type(value, types[key], f"{where}: {key}")
     if kind == "bench":
@@ -108,6 +116,16 @@ def _read(entry: Mapping[str, Any], folder: Path, where: str) -> Iterator[Guest]
     limits, typing = _limits(entry, where), _typing(entry.get("type", ()), f"{where}: type")
     for name, loaded in images.items():
         yield Guest(name, loaded, memory, limits, typing)
+
+
+def _quantity(key: str, value: Any, where: str) -> Any:
+    """A number instead of a text, where the key takes numbers."""
+    if key not in QUANTITIES or not isinstance(value, str):
+        return value
+    try:
+        return QUANTITIES[key](value)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _check_type(value: Any, wanted: Any, where: str) -> None:

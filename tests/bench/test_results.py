@@ -171,7 +171,7 @@ def test_all_suites_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     ("arguments", "message"),
     [
         (["nano", "--only", "sysenter"], "choose from syscall"),
-        (["nano", "--rounds", "0"], "invalid number"),
+        (["nano", "--rounds", "0"], "argument --rounds: 0: give 1 or more"),
         (["nano", "--repetitions", "3"], "goes with --clock host"),
         (["nano", "--model", "z80"], "choose pentium2-450"),
         (["nano", "somewhere"], "takes no folders"),

@@ -52,6 +52,16 @@ def bus():
     return Bus(ManualClock())
 
 
+def test_who_answers_where():
+    bus = Bus(ManualClock())
+    for first, count, device in ((0x40, 4, Bytes()), (0x20, 2, Bytes()), (0x22, 1, Wide()),
+                                 (0x44, 4, Bytes()), (0xA0, 1, Bytes())):  # fmt: skip
+        bus.claim_ports(first, count, device)
+    assert bus.port_ranges() == [
+        (0x20, 0x21, "bytes"), (0x22, 0x22, "wide"), (0x40, 0x47, "bytes"), (0xA0, 0xA0, "bytes"),
+    ]  # fmt: skip
+
+
 def test_open_bus_reads_all_ones_of_its_width_and_swallows_writes(bus):
     assert [bus.read_port(0x300, size) for size in (1, 2, 4)] == [0xFF, 0xFFFF, 0xFFFFFFFF]
     bus.write_port(0x300, 4, 0)

@@ -70,7 +70,7 @@ def test_grading_again_runs_nothing(vp: Vp, handed_in: Path, tmp_path: Path) -> 
         (("{in}", "--only", "eve"), "--only eve: no such student among 7"),
         (("{in}", "--out", "{in}/out"), "choose a folder outside of"),
         (("{in}", "--memory", 1), "--memory 1: give at least 256 (MiB)"),
-        (("{in}", "--jobs", 0), "argument --jobs: invalid number value: '0'"),
+        (("{in}", "--jobs", 0), "argument --jobs: 0: give 1 or more"),
     ],
 )
 def test_bad_usage(

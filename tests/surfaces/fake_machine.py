@@ -7,6 +7,7 @@ The image is text, one step a line:
     read                  wait for a line of input, and echo it
     end KIND [STATUS]     the outcome
     spin                  run until stopped or out of time
+    exit REASON           an exit to the monitor
     crash                 a bug: an exception that nobody expects
 
 `python fake_machine.py ARGUMENTS` is `vp ARGUMENTS` with such a machine.
@@ -20,10 +21,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import monitor
 from monitor.console import Console
+from monitor.events import ExitEvent
 from monitor.outcome import Outcome
 
 WRONG_ANSWERS = [
@@ -69,6 +72,13 @@ class FakeMachine:
         self.limits: dict[str, Any] = {}
         self.typed = bytearray()
         self.on_serial: list[Callable[[bytes], None]] = []
+        self.on_exit: list[Callable[[ExitEvent], None]] = []
+        self.board = SimpleNamespace(
+            bus=SimpleNamespace(
+                port_ranges=lambda: [(0x3F8, 0x3FF, "uart16550"), (0xF4, 0xF4, "debug")],
+                memory_ranges=list,
+            )
+        )
         self.output = Console()
         self._input: queue.Queue[bytes] = queue.Queue()
         self._stop = threading.Event()
@@ -138,6 +148,9 @@ class FakeMachine:
         elif verb == "end":
             kind, _, status = rest.partition(" ")
             return Outcome(kind, int(status) if status else None, f"the guest's end: {kind}")
+        elif verb == "exit":
+            for listener in self.on_exit:
+                listener(ExitEvent(rest, 0x100000, 7))
         elif verb == "crash":
             raise ZeroDivisionError("a bug")
         else:
@@ -165,6 +178,10 @@ class FakeMachine:
 
     def send(self, data: bytes) -> None:
         self._input.put(data)
+
+    @property
+    def input_waiting(self) -> int:
+        return sum(map(len, tuple(self._input.queue)))
 
     def stop(self) -> None:
         self._stop.set()

@@ -77,7 +77,7 @@ COMMANDS = rows(
     ("run --flat junk@0x100000 --memory 1", "give it at least 2 MiB (--memory)"),
     ("run --flat junk@0x100000 --serial file:gone/x", "cannot write --serial file:gone/x"),
     ("run --flat junk@0x100000 --stats gone/x", "cannot write --stats gone/x"),
-    ("run --flat junk@0x100000 --fly", "unrecognized arguments: --fly"),
+    ("run --flat junk@0x100000 --fly", "vp run has no option --fly"),
     ("scan gone", "cannot read the file to scan"),
     ("scan folder", "is a directory"),
     ("scan empty", "the file to scan is empty"),

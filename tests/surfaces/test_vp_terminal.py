@@ -11,6 +11,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from patience import PATIENCE
 from vp_command import spawn
 
-from monitor.terminal import EscapeKeys
+from monitor.terminal import CHUNK, MOST, EscapeKeys, InputReader
 
 # The part of a shell that matters here: a job in a process group of its own, in the foreground,
 # can be stopped, and somebody notices. (One that nobody watches is never stopped by SIGTSTP.)
@@ -203,6 +204,37 @@ def test_progress_shows_figures_and_the_last_line(terminals: Any) -> None:
     assert not terminal.raw
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.ends() == 128 + signal.SIGINT
+
+
+# --- an endless pipe ------------------------------------------------------------------------------
+
+
+def test_no_more_is_read_than_the_guest_can_take() -> None:
+    heard: list[int] = []
+    taken = [0]
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+
+    def flood() -> None:
+        with suppress(BlockingIOError):
+            os.write(write, bytes(CHUNK))
+
+    def read_until(enough: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while sum(heard) < enough:
+            assert time.monotonic() < end, "it was never read"
+            flood()
+
+    with InputReader(read, lambda data: heard.append(len(data)),
+                     lambda: sum(heard) - taken[0], lambda: None):  # fmt: skip
+        read_until(MOST)
+        for _ in range(1000):
+            flood()  # until the pipe is full
+        assert sum(heard) < MOST + CHUNK
+        taken[0] = MOST
+        read_until(2 * MOST)
+    os.close(read)
+    os.close(write)
 
 
 # --- pipes ----------------------------------------------------------------------------------------

@@ -52,7 +52,13 @@ WRONG = [
      "guest 1: memory: grid.memory says it for all guests already"),
     (DEMO + "until = ''", "guest 1: until needs a text to wait for"),
     (DEMO + "timeout = 0", "guest 1: timeout 0: give a number of seconds above 0"),
-    (DEMO + "timeout = 'long'", "guest 1: timeout: must be a whole number"),
+    (DEMO + "timeout = 'long'", "guest 1: timeout: long: give seconds, or a time"),
+    (DEMO + "timeout = [1]", "guest 1: timeout: must be a whole number"),
+    (DEMO + "memory = 'lots'", "guest 1: memory: lots: give MiB, or a size such as 64M"),
+    (DEMO + "max-instructions = 'all'", "guest 1: max-instructions: all: give a whole number"),
+    ("[grid]\nmemory = ['1Q']\n" + DEMO, "grid.memory: 1Q: give MiB, or a size such as 64M"),
+    ("[grid]\nmemory = ['64M', 64]\n" + DEMO, "grid.memory: 64 is there twice"),
+    (DEMO + "memroy = 8", "guest 1: unknown: memroy; did you mean memory?"),
     (DEMO + "max-instructions = 0", "guest 1: max-instructions 0: give a number above 0"),
     (DEMO + "max_instructions = 9", "guest 1: unknown: max_instructions"),
     (DEMO + "append = 'quiet'", "guest 1: unknown: append"),
@@ -90,6 +96,18 @@ def test_what_is_wrong_is_named(folder: Path, text: str, message: str) -> None:
         read(folder, text)
     said = str(error.value)
     assert message in said and said.count("\n") == 0 and "spec.toml" in said
+
+
+def test_sizes_times_and_counts_may_be_text(folder: Path) -> None:
+    guest = "memory = '1G'\ntimeout = '5m'\nmax-instructions = '2M'\n"
+    (found,) = read(folder, DEMO + guest).guests
+    assert (found.memory_mb, found.limits.timeout, found.limits.max_instructions) == (
+        1024, 300.0, 2_000_000
+    )  # fmt: skip
+    spec = read(folder, "baseline = { memory = '8M' }\n[grid]\nmemory = ['8M', '1G']\n" + DEMO)
+    assert spec.grid.memory == (8, 1024) and spec.baseline == {"memory_mb": 8}
+    bench, *_ = read(folder, "[[guest]]\nbench = 'nano'\nonly = ['in']\nrounds = '1k'").guests
+    assert bench.image.rounds == 1000  # type: ignore[attr-defined]
 
 
 def test_a_spec_that_is_not_there(tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ def test_a_changed_spec_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--jobs", "0"], "argument --jobs: invalid number value: '0'"),
+        (["--jobs", "0"], "argument --jobs: 0: give 1 or more"),
         (["--jobs", "2", "--dask", "tcp://x:1"], "--jobs is for this machine"),
         (["--out", "."], "--out .: is a folder; name a file"),
         (["--out", "gone/t.csv"], "--out gone/t.csv: there is no folder gone"),

@@ -35,7 +35,8 @@ Every verb with every option. The [user's guide](../user-guide.md) says what to 
 vp [--help] [--version] VERB [OPTIONS]
 ```
 
-Options cannot be shortened. Addresses and counts are decimal, or hexadecimal with 0x.
+Options cannot be shortened. Addresses are decimal, or hexadecimal with 0x;
+[sizes, times and counts](../command-line.md#sizes-times-and-counts) are 64M, 1m30s, 1e6, too.
 
 ## Verbs
 
@@ -54,8 +55,8 @@ STATUSES = """\
 | 141 | nobody reads standard output any more (`vp ... \\| head`) |
 | other numbers from 128 on | ended by a signal: 128 and its number |
 
-A file that an option names is written whole or not at all; `--serial file:F` and the journal of a
-sweep grow as they come. What cannot be written to standard error is lost.
+A file that an option names is written whole or not at all; `--serial file:NAME`, `--log` and the
+journal of a sweep grow as they come. What cannot be written to standard error is lost.
 
 `vp run` has more: the odd ones from 3 on are the guest's own.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from monitor.config import SerialConfig
+from monitor.serial_config import SerialConfig
 from monitor.vmware.vmx.account import Account
 from monitor.vmware.vmx.config_file import Entry, shown
 
@@ -47,7 +47,8 @@ def _first_port(account: Account, present: Entry) -> SerialConfig | None:
         account.use(present, f"the serial console, appended to {config.path}")
     if kind.lower() not in ("file", "thinprint"):  # thinprint: the host's printer, on every machine
         account.warn(
-            present, f"a port of type {shown(kind)} is not possible here; --serial takes a file"
+            present,
+            f"a port of type {shown(kind)} is not possible here; --serial takes files and sockets",
         )
     return config
 
