@@ -23,7 +23,7 @@ from monitor.errors import UserError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from monitor.config import SerialConfig
+    from monitor.serial_config import SerialConfig
 
 OPTION = "--json"
 STANDARD_OUTPUT = "-"
