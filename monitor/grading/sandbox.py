@@ -28,7 +28,7 @@ from monitor.grading.plan import Ending, Plan
 from monitor.labs.printed import Sorter
 
 KEPT = 1 << 16  # bytes of output that are kept
-GRACE = 15.0  # seconds beyond the limit until the keeper itself must have ended
+GRACE = 60.0  # seconds beyond the limit until the keeper itself must have ended
 TICK = 0.25  # seconds between looks at `stop`
 SOURCES = Path(__file__).parents[2]
 

@@ -25,7 +25,7 @@ from monitor.labs.report import LabReport, TestResult
 from monitor.labs.submission import check_readable
 from monitor.labs.worker import GRACE, SECONDS
 
-SPARE = 10.0  # seconds that a worker has beyond its own limit
+SPARE = 60.0  # seconds that a worker has beyond its own limit: it starts slowly on a busy host
 TICK = 0.05  # seconds between looks whether it has ended
 LEFT_OVER = 1.0  # seconds for what it has printed, after its end
 
