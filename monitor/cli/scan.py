@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,12 +74,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _findings(regions: list[Region]) -> Iterator[tuple[Region, Finding]]:
+def _findings(regions: list[Region], silent: bool) -> Iterator[tuple[Region, Finding]]:
+    """All of them; with progress where nothing is printed meanwhile."""
     from bt.scanner import scan
 
-    for region in regions:
-        for finding in scan(region.code, region.address, region.bits):
-            yield region, finding
+    done = 0
+    with bar("scanning", sum(len(region.code) for region in regions), silent) as shown:
+        for region in regions:
+            for finding in scan(region.code, region.address, region.bits):
+                shown.reach(done + finding.address - region.address, region.name)
+                yield region, finding
+            done += len(region.code)
 
 
 class Totals:
@@ -105,7 +111,7 @@ class Totals:
 def _print_json(regions: list[Region], limit: int | None) -> None:
     totals = Totals()
     instructions: list[dict[str, Any]] = []
-    for region, finding in _findings(regions):
+    for region, finding in _findings(regions, silent=True):
         totals.add(finding)
         if limit is None or len(instructions) < limit:
             instructions.append(
@@ -154,7 +160,7 @@ def _print_text(regions: list[Region], limit: int | None) -> None:
     totals = Totals()
     shown = hidden = 0
     title = ""
-    for region, finding in _findings(regions):
+    for region, finding in _findings(regions, silent=limit == 0 or not console.is_terminal):
         totals.add(finding)
         if limit is not None and shown >= limit:
             hidden += 1

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 from monitor.whole_file import write_whole
 
@@ -53,12 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.markdown and (args.only or args.json == "-"):
         raise UserError("--markdown prints the whole chapter: leave --only and --json - out")
-    from bt.virtualizability.survey import survey, unknown
+    from bt.virtualizability.survey import STEPS, survey, unknown
 
     for name in unknown(args.only):
         raise UserError(f"--only {name}: no such instruction in the table; --all lists them")
     begun = time.perf_counter()
-    result = survey(args.only, with_host=not args.no_host and not args.markdown)
+    with bar("deriving", STEPS) as shown:
+        result = survey(args.only, not args.no_host and not args.markdown, shown.advance)
     seconds = time.perf_counter() - begun
     if args.json:
         _write_json(args.json, result)

@@ -7,7 +7,6 @@ shown is shown when it has stopped.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -76,6 +75,7 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
+    from monitor.cli.progress import visible
     from monitor.cli.serial_output import SerialOutput
     from monitor.cli.session import Session
     from monitor.image import load
@@ -95,13 +95,21 @@ def run_guest(
         if prepare is not None:
             prepare(machine)
         output = stack.enter_context(SerialOutput(serial))
-        progress = serial.kind != "stdio" and sys.stderr.isatty()
-        session = Session(machine, output, stdio=False, progress=progress, typing=typing)
+        progress = serial.kind != "stdio" and visible()
+        session = Session(machine, output, stdio=False, progress=progress, typing=typing,
+                          doing=_doing(machine, image) if progress else str)  # fmt: skip
         finished = session.run(limits)
         if finished.signal is not None:
             raise KeyboardInterrupt
         output.check()
     return Watched(machine, finished.outcome)
+
+
+def _doing(machine: Machine, image: ImageConfig | None) -> Callable[[], str]:
+    """What the guest is doing, for the progress."""
+    from monitor.whereabouts import Whereabouts
+
+    return str if image is None else Whereabouts(machine, image)
 
 
 def _image(args: argparse.Namespace) -> ImageConfig | None:

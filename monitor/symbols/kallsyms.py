@@ -76,10 +76,12 @@ def _fits(raw: bytes, digits: int, index: list[int]) -> bool:
 def _names_before(memory: Memory, table: int) -> list[tuple[int, int]]:
     """Where names may begin: behind offsets, relative_base and num_syms that fit each other."""
     words = memory[: table & ~3].view("<u4")
-    number = np.arange(len(words))
+    number = np.arange(len(words), dtype=np.uint32)
     # Every symbol has an offset before and at least two bytes behind, all before token_table.
     room = (words >= FEWEST) & (words <= MOST) & (words < number)
     room[1:] &= words[:-1] >= KERNEL_SPACE
+    # The last two offsets, for all at once: most are no offsets, and looking at each takes long.
+    room[3:] &= (words[1:-2] >= words[:-3]) & (words[1:-2] > 0)
     found = []
     for at in np.nonzero(room)[0][::-1].tolist():
         count = int(words[at])
