@@ -57,7 +57,8 @@ notebooks: build $(STAMP)-notebooks  ## run notebooks/ and write what came out i
 	$(BIN)/python -m tools.notebooks
 
 docs: build $(STAMP)-docs  ## this documentation as a site, every warning an error
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d out/doctrees . out/docs
+	@[ -t 1 ] || quiet=-q; \
+	  $(BIN)/python -m sphinx $$quiet -W --keep-going -c docs -d out/doctrees . out/docs
 	@echo "open out/docs/index.html"
 
 man: $(STAMP)-docs  ## the manual page vp(1), out/man/vp.1
@@ -84,6 +85,7 @@ $(STAMP)-venv:
 	@touch $@
 
 define install
+@echo "installing into $(VENV): $(subst ',,$(1))"
 @$(PIP) install --no-build-isolation $(1) || { \
   echo "pip could not install $(1): the first time, this needs the network."; exit 1; }
 @touch $@
@@ -106,6 +108,6 @@ $(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-notebooks $(STAMP)-docs: exp
 # The stamp is left out where nothing was compiled, so that a compiler installed later is noticed.
 $(STAMP)-build: $(SOURCES) setup.py | $(STAMP)-run
 	@mkdir -p out
-	@$(BIN)/python setup.py -q build_ext --inplace 2>out/build.log || { cat out/build.log; exit 1; }
-	@grep '^virtual-platform:' out/build.log || true
+	@VP_SAY=3 $(BIN)/python setup.py -q build_ext --inplace 3>&1 >out/build.log 2>&1 \
+	  || { cat out/build.log; exit 1; }
 	@! ls bt/interp/_compiled*.so >/dev/null 2>&1 || touch $@

@@ -15,6 +15,7 @@ Everything else about the package stands in setup.cfg.
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -41,8 +42,9 @@ def pure_wanted() -> bool:
 
 
 def say(message: str) -> None:
-    """Tell the user something that is not an error."""
-    print(f"virtual-platform: {message}", file=sys.stderr, flush=True)
+    """Tell the user something that is not an error: on the descriptor that VP_SAY names, while
+    what compilers print goes elsewhere, or on standard error."""
+    os.write(int(os.environ.get("VP_SAY", 2)), f"virtual-platform: {message}\n".encode())
 
 
 class BuildInterpreter(build_ext):
@@ -56,9 +58,14 @@ class BuildInterpreter(build_ext):
                 "slower. Install that, then `make build`, for the fast one."
             )
             self.extensions = []
+        begun = time.monotonic()
+        if self.extensions:
+            say("compiling the interpreter; this takes about half a minute")
         for extension in self.extensions:
             self.translate_to_c(extension)
         super().run()
+        if self.extensions:
+            say(f"compiled in {time.monotonic() - begun:.0f} s")
 
     def missing(self) -> str | None:
         """What compiling an extension lacks here, in words; None when nothing does."""

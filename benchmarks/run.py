@@ -12,6 +12,7 @@ the host is doing disturbs little; still, a quiet host makes for steadier ratios
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 
@@ -32,6 +33,7 @@ from benchmarks import (
 from benchmarks.plan import Plan
 from benchmarks.report import Row, Section
 from benchmarks.timing import BenchmarkError
+from monitor.cli.progress import bar
 from monitor.whole_console import whole_console
 
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Section]]] = {
@@ -68,7 +70,7 @@ def _report(console: Console, names: list[str], plan: Plan) -> int:
     missed: list[str] = []
     for name in names:
         try:
-            for section in BENCHMARKS[name](plan):
+            for section in _watched(name, BENCHMARKS[name](plan)):
                 console.print(section.table(), "")
                 limits += sum(row.limit is not None for row in section.rows)
                 missed += [_sentence(section, row) for row in section.rows if not row.holds]
@@ -79,6 +81,16 @@ def _report(console: Console, names: list[str], plan: Plan) -> int:
         console.print(f"[red]{sentence}[/]", highlight=False)
     console.print(f"{limits} limits, {len(missed)} missed", highlight=False)
     return int(bool(missed))
+
+
+def _watched(name: str, sections: Iterator[Section]) -> Iterator[Section]:
+    """With progress while the next one is measured, and none while it is printed."""
+    for number in itertools.count(1):
+        with bar(f"measuring {name}, table {number}"):
+            section = next(sections, None)
+        if section is None:
+            return
+        yield section
 
 
 def _sentence(section: Section, row: Row) -> str:

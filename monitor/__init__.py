@@ -12,9 +12,10 @@ into memory, `guests/` holds the embedded one. All of it is in docs/architecture
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing takes time to import, and Ctrl-C is not ours yet (monitor/cli)
 if TYPE_CHECKING:
+    from typing import Any
+
     from monitor.machine import Machine
     from monitor.outcome import Outcome
 

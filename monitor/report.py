@@ -1,4 +1,4 @@
-"""Statistics for people: rich tables of what Machine.statistics() counted, and the progress line.
+"""Statistics for people: rich tables of what Machine.statistics() counted, and how a run ended.
 
 A section whose figures a mode does not have (a bare machine patches nothing) is left out, and
 figures that this file has no words for are shown under their own names.
@@ -7,12 +7,11 @@ figures that this file has no words for are shown under their own names.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from monitor.whole_console import WholeConsole, whole_console
@@ -35,9 +34,7 @@ SECTIONS = {  # key in the statistics: title, heading of the names
 SETTINGS = ("mode", "engine", "build", "clock")
 FIGURES = ("instructions", "seconds", "mips", "guest_seconds", "memory_mb")
 WRONG = "wrong_answers"
-REFRESH_PER_SECOND = 4
 TEXT_WIDTH = 79
-LAST_OUTPUT = 400  # bytes of the console that are searched for its last line
 
 
 # --- the final report ------------------------------------------------------------------
@@ -64,7 +61,7 @@ def headline(statistics: Statistics) -> Text:
     for key in SETTINGS:
         if key in statistics:
             text.append(f"{statistics[key]} ", style="bold")
-    return text.append(_progress_figures(statistics))
+    return text.append(_figures(statistics))
 
 
 def counts_table(title: str, heading: str, counts: Mapping[str, Any]) -> Table:
@@ -132,10 +129,10 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-# --- while it runs ---------------------------------------------------------------------
+# --- of this moment ---------------------------------------------------------------------
 
 
-def _progress_figures(statistics: Statistics) -> str:
+def _figures(statistics: Statistics) -> str:
     """Instructions, speed and, where known, the guest's own time."""
     seconds = float(statistics.get("seconds", 0.0))
     text = f"{number(statistics['instructions'])} instructions in {seconds:.2f} s"
@@ -143,16 +140,6 @@ def _progress_figures(statistics: Statistics) -> str:
     if "guest_seconds" in statistics:
         text += f", guest time {statistics['guest_seconds']:.2f} s"
     return text
-
-
-def progress_line(statistics: Statistics, console: bytes) -> Text:
-    """One line: the figures, and the last line of the guest's console."""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(_progress_figures(statistics), style="cyan")
-    lines = console[-LAST_OUTPUT:].decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    printable = "".join(c for c in last if c.isprintable())
-    return text.append(f"  {printable}")
 
 
 class Running:
@@ -170,22 +157,6 @@ class Running:
         seconds = time.monotonic() - self._begun
         mips = self._last["instructions"] / seconds / 1e6 if seconds else 0.0
         return {**self._last, "seconds": seconds, "mips": mips}
-
-    def line(self) -> Text:
-        """The progress line of this moment."""
-        return progress_line(self.statistics(), self._machine.output.last(LAST_OUTPUT))
-
-
-@contextmanager
-def live_progress(running: Running) -> Iterator[None]:
-    """Show the progress line on standard error until the block ends; leave no trace of it."""
-    with Live(
-        get_renderable=running.line,
-        console=Console(stderr=True),
-        refresh_per_second=REFRESH_PER_SECOND,
-        transient=True,
-    ):
-        yield
 
 
 # --- printing --------------------------------------------------------------------------
@@ -206,9 +177,26 @@ def print_statistics(statistics: Statistics) -> None:
     console.print(statistics_report(statistics))
 
 
-def print_end(sentence: str, where: str = "") -> None:
+def print_wrong_answers(statistics: Statistics) -> None:
+    """What trap mode's witness has seen, on standard error; nothing in other modes."""
+    if statistics.get(WRONG):
+        Console(stderr=True, highlight=False).print(wrong_answers_table(statistics[WRONG]))
+
+
+def closing_line(sentence: str, statistics: Statistics) -> str:
+    """How the run ended, and what it was, in one line.
+
+    >>> closing_line("the guest reset", {"instructions": 1234, "seconds": 0.5, "mode": "bare"})
+    'vp: the guest reset; 1,234 instructions in 0.50 s, 0.0 MIPS, mode bare'
+    """
+    count, seconds = statistics["instructions"], statistics["seconds"]
+    return (f"vp: {sentence}; {number(count)} instructions in {seconds:.2f} s, "
+            f"{statistics.get('mips', 0.0):.1f} MIPS, mode {statistics['mode']}")  # fmt: skip
+
+
+def print_end(line: str, where: str = "") -> None:
     """How the run ended, and where the guest was, on standard error."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"vp: {sentence}")
+    console.print(line)
     if where:
         console.print(where)

@@ -20,7 +20,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -90,15 +90,22 @@ class Signals:
 
     SIGINT, SIGTERM and SIGHUP ask the machine to stop, by `stop`; `received` remembers which one
     it was, so that the caller can end as that signal demands. A second one does not wait for the
-    machine. SIGTSTP gives the terminal back, stops us, and takes it again afterwards. What our
-    parent made us ignore (nohup, a shell's background job) stays ignored.
+    machine. SIGTSTP gives the terminal back, stops us, and takes it again afterwards; within
+    `aside` nothing is drawn there. What our parent made us ignore (nohup, a shell's background job)
+    stays ignored.
     """
 
     ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, stop: Callable[[], None], raw: RawMode) -> None:
+    def __init__(
+        self,
+        stop: Callable[[], None],
+        raw: RawMode,
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._stop = stop
         self._raw = raw
+        self._aside = aside
         self._before: dict[signal.Signals, Any] = {}
         self.received: signal.Signals | None = None
 
@@ -121,12 +128,13 @@ class Signals:
         self._stop()
 
     def _suspend(self, number: int, _frame: FrameType | None) -> None:
-        self._raw.leave()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        # Stopped here, until SIGCONT.
-        signal.signal(number, self._suspend)
-        self._raw.take()
+        with self._aside():
+            self._raw.leave()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            # Stopped here, until SIGCONT.
+            signal.signal(number, self._suspend)
+            self._raw.take()
 
 
 class EscapeKeys:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from monitor.cli.progress import bar
 from tools.mutation import report
 from tools.mutation.mutants import ROOT, Mutant, mutants
 from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, Line
@@ -80,17 +81,19 @@ def _in_a_process(
     command += ["--again"] if wanted.again else []
     command += ["--sample", str(wanted.sample)] if wanted.sample is not None else []
     lines = report.load()
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-                          text=True) as process:  # fmt: skip
+    with bar("breaking the code") as shown, subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
-        for text in process.stdout:
+        for number, text in enumerate(process.stdout, 1):
             line = _line(json.loads(text), known)
+            shown.say(f"mutant {number}, {line.file}:{line.line}")
             lines[line.key] = line
             if len(lines) % 25 == 0:
                 report.save(list(lines.values()))
             if line.fate == SURVIVED:
-                print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  {line.after}"
-                      f"  [{line.by}]", flush=True)  # fmt: skip
+                shown.print(f"{line.file}:{line.line} {line.function}: {line.before}  ->  "
+                            f"{line.after}  [{line.by}]")  # fmt: skip
     if process.returncode:
         raise SystemExit(f"{', '.join(files)}: the session failed")
     keys = {mutant.key for file in files for mutant in mutants(file)}  # the others are of old code

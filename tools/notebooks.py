@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitor.cli.progress import Bar, bar
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 GUESTS = ROOT / "guests"
@@ -49,14 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, help="write the results to this folder")
     given = parser.parse_args(arguments)
     files = given.files or sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
-    runs = asyncio.run(_run_all(files, given.into))
+    with bar("running notebooks", len(files)) as shown:
+        runs = asyncio.run(_run_all(files, given.into, shown))
     for run in runs:
         if run.failure:
             print(f"\n{run.path.name}: {run.failure}", file=sys.stderr)
     return 1 if any(run.failure for run in runs) else 0
 
 
-async def _run_all(files: Sequence[Path], into: Path | None) -> list[Run]:
+async def _run_all(files: Sequence[Path], into: Path | None, shown: Bar) -> list[Run]:
     """A few at a time; each says when it is done."""
     free = asyncio.Semaphore(PROCESSES)
 
@@ -64,7 +67,8 @@ async def _run_all(files: Sequence[Path], into: Path | None) -> list[Run]:
         async with free:
             run = await _run(path, (into or path.parent) / path.name)
         end = "  FAILED" if run.failure else ""
-        print(f"{path.name}  {run.skipped or f'{run.seconds:.1f} s{end}'}", flush=True)
+        shown.print(f"{path.name}  {run.skipped or f'{run.seconds:.1f} s{end}'}")
+        shown.advance()
         return run
 
     return list(await asyncio.gather(*map(one, files)))

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bt.virtualizability.classify import Finding, Verdict, classify, derive
@@ -17,6 +17,7 @@ from bt.virtualizability.published import Comparison, compare, entry_of
 from bt.virtualizability.umip import with_umip
 from bt.virtualizability.worlds import PROTECTED, SETTINGS, Setting
 
+STEPS = len(SETTINGS) + 1  # of a survey: its settings, and the host
 ORDER = (Verdict.CRITICAL, Verdict.SENSITIVE, Verdict.PRIVILEGED, Verdict.INNOCUOUS)
 
 
@@ -85,15 +86,24 @@ class Group:
         return (member[setting] for member in self.members)
 
 
-def survey(names: Sequence[str] = (), with_host: bool = True) -> Survey:
+def survey(
+    names: Sequence[str] = (),
+    with_host: bool = True,
+    done: Callable[[str], None] | None = None,
+) -> Survey:
     """Derive everything; with `names` only for forms of these mnemonics or entries of the manual.
 
     With `with_host` the ring-3 half runs on this computer's processor as well, where that is
     possible; `no_host` says why not. Names that no form has are passed over: unknown() finds them.
-    It takes seconds, and the result is the same every time.
+    It takes seconds, and the result is the same every time. `done` is called with the name of each
+    of the STEPS that is done.
     """
+    tell = done or (lambda _step: None)
     forms = [form for form in all_forms() if not names or _is_named(form, names)]
-    findings = {setting.name: derive(setting, forms) for setting in SETTINGS}
+    findings = {}
+    for setting in SETTINGS:
+        findings[setting.name] = derive(setting, forms)
+        tell(setting.name)
     prevented = {s.name: _again(s, findings[s.name]) for s in SETTINGS}
     first = PROTECTED.name
     result = Survey(
@@ -106,6 +116,7 @@ def survey(names: Sequence[str] = (), with_host: bool = True) -> Survey:
         result.no_host = "not asked for"
     if not result.no_host:
         result.host = run_on_host(findings[first])
+    tell("this computer's processor")
     return result
 
 

@@ -15,7 +15,17 @@ from monitor.ablations import ABLATIONS
 from monitor.bench import macro, nano, runner
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile
-from monitor.bench.rows import BARE, ENDED_WELL, TRANSLATE, Counts, Row, Setup, Workload
+from monitor.bench.rows import (
+    BARE,
+    ENDED_WELL,
+    TRANSLATE,
+    Counts,
+    Row,
+    Setup,
+    Tell,
+    Workload,
+    silence,
+)
 from monitor.bench.sampling import Sampler
 from monitor.errors import UserError
 from monitor.guests import linux
@@ -144,7 +154,7 @@ class Plan:
         """Rows that it comes to."""
         return 2 * len(self.kinds) * len(ABLATIONS)
 
-    def measure(self) -> Iterator[Row]:
+    def measure(self, tell: Tell = silence) -> Iterator[Row]:
         """Two rows for each technique and kind of guest: with it, and without. Several techniques
         share a subject, whose row with all of them is measured once."""
         known: dict[str, tuple[Profile, Row]] = {}
@@ -152,10 +162,12 @@ class Plan:
             for kind in self.kinds:
                 found = subject(kind, technique, self.rounds)
                 if found.name not in known:
+                    tell(f"{found.name}, with all")
                     profile = _profile(found)
                     known[found.name] = profile, self._row(found, TRANSLATE, profile)
                 profile, with_it = known[found.name]
                 yield with_it
+                tell(f"{found.name}, -{technique}")
                 yield self._row(found, Setup(TRANSLATE.mode, (technique,)), profile)
 
     def _row(self, found: Subject, setup: Setup, profile: Profile) -> Row:

@@ -19,7 +19,7 @@ from monitor import did_you_mean
 from monitor.bench.engine_count import everything_counts
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile
-from monitor.bench.rows import BARE, ENDED_WELL, TRANSLATE, Row, Setup
+from monitor.bench.rows import BARE, ENDED_WELL, TRANSLATE, Row, Setup, Tell, silence
 from monitor.bench.sampling import Sampler
 from monitor.bench.stretches import BOOT, Journey, Stretch
 from monitor.errors import UserError
@@ -107,29 +107,31 @@ class Plan:
         """All loads there are to go through: nobody gets around booting."""
         return [LOADS[0], *(load for load in self.loads if load.file)]
 
-    def measure(self) -> Iterator[Row]:
+    def measure(self, tell: Tell = silence) -> Iterator[Row]:
         """Every row of the plan, as it is done. A repetition boots anew, and the machines take
         turns load by load, so that a slow minute of the host meets all of them."""
         program = script(self.loads, self.rounds)
-        known = _known(self, program)
+        known = _known(self, program, tell)
         for repetition in range(1, self.repetitions + 1):
             setups = SETUPS if self.timed else (TRANSLATE,)
             journeys = {setup: Journey(setup, program) for setup in setups}
             for load in self.on_the_way():
                 for setup in SETUPS:
+                    tell(f"{load.name}, {setup}")
                     journey = journeys.get(setup)
                     stretch = journey.through(load.name) if journey else known[load.name].bare
                     if load in self.loads:
                         yield _row(self, load, setup, repetition, stretch, known[load.name])
 
 
-def _known(plan: Plan, program: str) -> dict[str, Known]:
+def _known(plan: Plan, program: str, tell: Tell) -> dict[str, Known]:
     """One journey bare, sampled, and one translated in which everything counts."""
     bare = Journey(BARE, program)
     with everything_counts() if plan.count_engine else nullcontext():
         counted = Journey(TRANSLATE, program) if plan.count_engine else None
     found = {}
     for load in plan.on_the_way():
+        tell(f"profile of {load.name}")
         sampler = Sampler(load.apart(plan.rounds))
         stretch = bare.through(load.name, sampler.run)
         engine = counted.through(load.name).counts.instructions if counted else None

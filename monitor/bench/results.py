@@ -12,7 +12,7 @@ from monitor.bench import store, tables
 from monitor.bench.figures import Figure
 from monitor.bench.host import describe
 from monitor.bench.model import Model
-from monitor.bench.rows import Row, Setup
+from monitor.bench.rows import Row, Setup, Tell, silence
 from monitor.bench.talk import Slowdown
 from monitor.whole_table import Table
 
@@ -79,8 +79,8 @@ class Plan(Protocol):
     def size(self) -> int:
         """How many rows there will be."""
 
-    def measure(self) -> Iterator[Row]:
-        """The rows, each as it is done."""
+    def measure(self, tell: Tell = silence) -> Iterator[Row]:
+        """The rows, each as it is done; `tell` is called with what comes next."""
 
 
 class Suite(ABC):

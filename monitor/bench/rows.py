@@ -6,12 +6,19 @@ run of one workload in one setup: counts, which repeat exactly, and seconds, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+Tell = Callable[[str], None]
+"""Is told what is being measured now, for a display."""
+
 ENDED_WELL = "exit"
 KINDS = ("bare", "direct", "translated", "stubs", "emulated")
+
+
+def silence(_doing: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile, profile
-from monitor.bench.rows import BARE, TRANSLATE, Row, Setup, Workload
+from monitor.bench.rows import BARE, TRANSLATE, Row, Setup, Tell, Workload, silence
 from monitor.bench.runner import engine_instructions, execute
 from monitor.errors import MonitorBug
 
@@ -36,14 +36,16 @@ class Plan:
         """Rows that it comes to."""
         return len(self.sources) * len(self.setups) * self.repetitions
 
-    def measure(self) -> Iterator[Row]:
+    def measure(self, tell: Tell = silence) -> Iterator[Row]:
         """Every row of the plan, as it is done."""
+        tell("profiles")
         profiles = {source.name: profile(source.make, self.rounds) for source in self.sources}
         engines: dict[tuple[str, Setup], int] = {}
         for repetition in range(1, self.repetitions + 1):
             for source in self.sources:
                 workload = source.make(self.rounds)
                 for setup in self.setups:
+                    tell(f"{source.name}, {setup}")
                     row = _measured(workload, setup, repetition, profiles[source.name], self.model)
                     key = source.name, setup
                     if key not in engines:

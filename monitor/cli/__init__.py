@@ -20,10 +20,10 @@ ours once main() runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing would be the slowest import of all these
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from monitor.cli.parser import VERBS, Parser, Verb, build_parser, verbs
 

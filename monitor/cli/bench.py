@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console, positive
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,16 +114,16 @@ def _measure_all(what: str, options: Options, out: Path | None, json: JsonOutput
 
 
 def _measure(name: str, options: Options, out: Path | None, shown: bool) -> Results:
-    from rich.progress import track
-
     from monitor.bench import suites
 
     suite = suites.make(name, options)
     if out is not None:
         suites.check_folder(out)
-    console = plain_console(stderr=True)
-    rows = list(track(suite.plan.measure(), f"measuring {name}", suite.plan.size, console=console,
-                      transient=True, disable=not console.is_terminal))  # fmt: skip
+    rows = []
+    with bar(f"measuring {name}", suite.plan.size) as progress:
+        for row in suite.plan.measure(progress.say):
+            rows.append(row)
+            progress.advance()
     results = suite.results(rows)
     if shown:
         _show(results)
@@ -141,8 +142,9 @@ def _show(results: Results) -> None:
 def _write(results: Results, folder: Path) -> None:
     from monitor.bench import report
 
-    results.write(folder)
-    missing = report.write(results, folder)
+    with bar(f"writing {folder}"):
+        results.write(folder)
+        missing = report.write(results, folder)
     console = plain_console(stderr=True)
     console.print(f"vp: wrote {folder}", soft_wrap=True)
     if missing:

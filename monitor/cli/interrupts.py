@@ -17,10 +17,11 @@ import _thread
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing would be the slowest import of all these
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any
 
     from typing_extensions import Self
 

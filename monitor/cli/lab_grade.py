@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import positive
+from monitor.cli.progress import bar
 from monitor.cli.quantities import positive_size, whole_seconds
 from monitor.errors import UserError
 
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         classroom = _classroom(args, limits)
         if warning:
             error.print(f"vp: {warning}", soft_wrap=True, markup=False)
-        _grade(classroom, args.jobs or len(os.sched_getaffinity(0)), error)
+        _grade(classroom, args.jobs or len(os.sched_getaffinity(0)))
         json.write(lambda: _document(classroom))
     return _show(classroom, args.out, shown=not json.alone)
 
@@ -111,27 +112,17 @@ def _classroom(args: argparse.Namespace, limits: Limits) -> Classroom:
                      again=args.again, take_strays=args.take_misnamed)  # fmt: skip
 
 
-def _grade(classroom: Classroom, jobs: int, console: Any) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TextColumn("{task.fields[last]}"))  # fmt: skip
-    with (
-        Progress(*columns, console=console, transient=True,
-                 disable=not console.is_terminal) as progress,
-        closing(classroom.grade(jobs)) as grades,
-    ):  # fmt: skip
-        task = progress.add_task("grading", total=len(classroom.to_run), last="")
-        for grade in grades:
-            progress.update(task, advance=1, last=_last(grade))
+def _grade(classroom: Classroom, jobs: int) -> None:
+    total = len(classroom.to_run)
+    with bar("grading", total) as shown, closing(classroom.grade(jobs)) as grades:
+        for number, grade in enumerate(grades, 1):
+            shown.advance(f"{number} of {total}, {_last(grade)}")
 
 
 def _last(grade: Grade) -> str:
-    from rich.markup import escape
-
     from monitor.grading.reports import printable
 
-    return escape(f"{printable(grade.student)}: {grade.status} {grade.score}")
+    return f"{printable(grade.student)}: {grade.status} {grade.score}"
 
 
 def _document(classroom: Classroom) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,6 @@ from monitor.typist import Line
 
 if TYPE_CHECKING:
     from monitor import Machine
-    from monitor.cli.session import Finished
     from monitor.gdb.server import GdbServer
     from monitor.vmware.vmx.machine import VmxMachine
 
@@ -158,7 +157,9 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
     group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
     add_json(group, "the statistics")
-    group.add_argument("--quiet", action="store_true", help="no progress and no report")
+    group.add_argument("--report", action="store_true", help="print every figure at the end")
+    group.add_argument("--quiet", action="store_true",
+                       help="no progress, and no word about a run that ended as asked")
     add_log(group)
 
 
@@ -167,6 +168,8 @@ def _add_debugger(group: argparse._ArgumentGroup) -> None:
                        help="let gdb attach on this port of the loopback; 0 finds a free one")
     group.add_argument("--gdb-wait", action="store_true",
                        help="with --gdb: wait for it before the first instruction")
+    group.add_argument("--gdb-script", type=Path, metavar="F",
+                       help="with --gdb: write a script that attaches, for gdb -x F")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -183,10 +186,12 @@ def run(args: argparse.Namespace) -> int:
         serial = serial_of(args.serial, vmx)
         json = JsonOutput(args.json)
         json.keep_apart(serial)
-        port = gdb_port(args.gdb, args.gdb_wait)
+        port = gdb_port(args.gdb, args.gdb_wait, args.gdb_script)
 
     from monitor import Machine
+    from monitor.cli.progress import visible
     from monitor.cli.run_log import RunLog
+    from monitor.cli.run_words import opening_line, say, tell
     from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
@@ -205,26 +210,31 @@ def run(args: argparse.Namespace) -> int:
         load(machine, image)
         debugger = None
         if port is not None:
-            debugger = stack.enter_context(listen(machine, port, args.gdb_wait))
+            debugger = stack.enter_context(
+                listen(machine, image, port, args.gdb_wait, args.gdb_script)
+            )
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         stack.enter_context(json)
         output = stack.enter_context(open_serial(serial, machine, log.event))
         stdio = serial.kind == "stdio"
-        progress = not (stdio or args.quiet or args.verbose) and sys.stderr.isatty()
+        progress = not (args.quiet or args.verbose) and visible()
         session = Session(
-            machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger
-        )
+            machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger,
+            doing=doing(machine, image, debugger) if progress else str,
+        )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
         log.begin(machine, config, image, limits, {
             "serial": args.serial or serial.kind, "gdb": port, "config": args.config,
         })  # fmt: skip
+        if not args.quiet:
+            say(opening_line(image, config, session.takes_keys))
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))
         json.write(lambda: machine.statistics() | statistics_of(vmx))
-        tell(machine, finished, limits, args.quiet)
+        tell(machine, finished, limits, quiet=args.quiet, full=args.report)
         output.check()
         log.check()
     if finished.signal is not None:
@@ -232,11 +242,13 @@ def run(args: argparse.Namespace) -> int:
     return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
 
 
-def gdb_port(text: str | None, wait: bool) -> int | None:
+def gdb_port(text: str | None, wait: bool, script: Path | None = None) -> int | None:
     """The port of --gdb."""
     if text is None:
         if wait:
             raise UserError("--gdb-wait needs --gdb: say on which port to wait")
+        if script is not None:
+            raise UserError("--gdb-script needs --gdb: say to which port it shall attach")
         return None
     try:
         port = int(text)
@@ -247,14 +259,32 @@ def gdb_port(text: str | None, wait: bool) -> int | None:
     return port
 
 
-def listen(machine: Machine, port: int, wait: bool) -> GdbServer:
+def listen(
+    machine: Machine, image: ImageConfig, port: int, wait: bool, script: Path | None
+) -> GdbServer:
     """A server for gdb; where it listens is said even with --quiet, since it has to be known."""
+    from monitor.cli.gdb_hint import GdbHint
+    from monitor.cli.text_file import TextFile
     from monitor.gdb.server import GdbServer
 
-    server = GdbServer(machine, port, wait)
-    waiting = ", and the guest waits for it" if wait else ""
-    print(f"gdb: target remote localhost:{server.port}{waiting}", file=sys.stderr, flush=True)
+    hint = GdbHint(image, script)
+    with TextFile(script, "--gdb-script") if script else nullcontext() as file, ExitStack() as undo:
+        server = undo.enter_context(GdbServer(machine, port, wait))
+        if file is not None:
+            file.write_text(hint.script(server.port))
+        undo.pop_all()
+    print(hint.line(server.port, wait), file=sys.stderr, flush=True)
     return server
+
+
+def doing(machine: Machine, image: ImageConfig, debugger: GdbServer | None) -> Callable[[], str]:
+    """What the guest is doing, for the progress."""
+    from monitor.whereabouts import Whereabouts
+
+    whereabouts = Whereabouts(machine, image)
+    if debugger is None:
+        return whereabouts
+    return lambda: "stopped for the debugger" if debugger.stopped else whereabouts()
 
 
 def enable(
@@ -320,16 +350,3 @@ def typing_of(options: Sequence[tuple[str, str]]) -> list[Line]:
     if cue is not None:
         raise UserError("--type-after without a --type after it: say what to type")
     return lines
-
-
-def tell(machine: Machine, finished: Finished, limits: LimitConfig, quiet: bool) -> None:
-    """Say on standard error how it went."""
-    from monitor import report
-
-    if not quiet:
-        report.print_statistics(machine.statistics())
-    outcome = finished.outcome
-    if finished.signal is None and ending.wants_explanation(outcome, limits.until):
-        report.print_end(ending.sentence(outcome, limits.until), machine.where())
-    elif not quiet:
-        report.print_end(ending.sentence(outcome, limits.until))

@@ -11,6 +11,7 @@ Exit status: 0 done, whatever was found; 2 bad usage or input.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from monitor.cli import quantities
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.file}: no code in it; give a file with executable parts")
     limit = 0 if args.summary else args.limit
     with JsonOutput(args.json) as json:
-        found: Iterable[tuple[Region, Finding]] = _findings(regions)
+        silent = json.wanted or limit == 0 or not sys.stdout.isatty()
+        found: Iterable[tuple[Region, Finding]] = _findings(regions, silent)
         if json.wanted:
             found = list(found)
             json.write(lambda: _document(regions, found, limit))
@@ -88,12 +91,17 @@ def _document(
     return document(regions, islice(found, limit), Totals.of(found))
 
 
-def _findings(regions: list[Region]) -> Iterator[tuple[Region, Finding]]:
+def _findings(regions: list[Region], silent: bool) -> Iterator[tuple[Region, Finding]]:
+    """All of them; with progress where nothing is printed meanwhile."""
     from bt.scanner import scan
 
-    for region in regions:
-        for finding in scan(region.code, region.address, region.bits):
-            yield region, finding
+    done = 0
+    with bar("scanning", sum(len(region.code) for region in regions), silent) as shown:
+        for region in regions:
+            for finding in scan(region.code, region.address, region.bits):
+                shown.reach(done + finding.address - region.address, region.name)
+                yield region, finding
+            done += len(region.code)
 
 
 class Totals:

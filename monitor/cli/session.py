@@ -7,14 +7,17 @@ nothing, as a serial line has none, unless the guest is halted and only input co
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor import report
+from monitor.cli.run_progress import RunProgress
 from monitor.cli.serial_output import Serial
 from monitor.config import LimitConfig, unescape
 from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, owns_terminal, say
@@ -36,7 +39,7 @@ class Finished:
 
 
 class Session:
-    """Attends a machine while it runs."""
+    """Attends a machine while it runs. `doing` says what the guest is doing, for the progress."""
 
     def __init__(
         self,
@@ -45,30 +48,39 @@ class Session:
         *,
         stdio: bool,
         progress: bool,
+        doing: Callable[[], str] = str,
         typing: Sequence[Line] = (),
         debugger: GdbServer | None = None,
     ) -> None:
         self._machine = machine
         self._runner = machine if debugger is None else debugger
         self._running = report.Running(machine)
-        self._progress = progress
+        self._progress = RunProgress(machine, doing, stdio and _shared()) if progress else None
+        self._aside = nullcontext if self._progress is None else self._progress.aside
         self._input = _standard_input() if stdio else NO_INPUT
         self._raw = RawMode(self._input)
         output.on_trouble = self._runner.stop
+        if self._progress is not None:
+            machine.on_serial.append(self._progress.on_output)
         machine.on_serial.append(output)
         if typing:
             machine.on_serial.append(Typist(typing, machine.send))
 
+    @property
+    def takes_keys(self) -> bool:
+        """Are there keys for Ctrl-A to be one of?"""
+        return self._input != NO_INPUT and owns_terminal(self._input)
+
     def run(self, limits: LimitConfig) -> Finished:
         """Run the machine to its end; the terminal is as before afterwards."""
         with ExitStack() as stack:
-            signals = stack.enter_context(Signals(self._runner.stop, self._raw))
+            signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
                 self._machine.input_open = True
                 stack.enter_context(self._reader())
-            if self._progress:
-                stack.enter_context(report.live_progress(self._running))
+            if self._progress is not None:
+                stack.enter_context(self._progress)
             outcome = self._runner.run(
                 until=None if limits.until is None else unescape(limits.until, "--until"),
                 timeout=limits.timeout,
@@ -106,7 +118,13 @@ class Session:
         self._machine.input_open = False
 
     def _say(self, text: str) -> None:
-        say("\n" + text, raw=self._raw.active)
+        with self._aside():
+            say("\n" + text, raw=self._raw.active)
+
+
+def _shared() -> bool:
+    """May standard output lead to the terminal that progress is drawn on? Not if it is a file."""
+    return not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
 
 
 def _standard_input() -> int:

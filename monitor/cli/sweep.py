@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console, positive
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _sweep(
     from monitor.sweep.task import DIED, ERROR
 
     jobs = args.jobs or len(os.sched_getaffinity(0))
-    progress = Progress(out)
+    progress = Progress(len(spec.points()))
     try:
         with progress.shown(not args.quiet) as watch:
             rows = sweep(spec, out, lambda: _backend(address, jobs), args.fresh, watch)
@@ -122,10 +123,10 @@ def _list(spec: Spec, shown: bool) -> None:
 
 
 class Progress:
-    """The progress display, on standard error if that is a terminal."""
+    """How far it is, for the display and for the last words."""
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
+    def __init__(self, total: int) -> None:
+        self._total = total
         self._before: int | None = None
         self.state: State | None = None
 
@@ -136,26 +137,15 @@ class Progress:
 
     @contextmanager
     def shown(self, wanted: bool) -> Iterator[Watcher]:
-        from rich import progress
-
-        console = plain_console(stderr=True)
-        columns = (
-            progress.TextColumn("sweep"), progress.BarColumn(), progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[running]} running, {task.fields[failed]} failed"),
-            progress.TimeElapsedColumn(), progress.TextColumn("left"),
-            progress.TimeRemainingColumn(),
-        )  # fmt: skip
-        with progress.Progress(*columns, console=console, transient=True,
-                               disable=not (wanted and console.is_terminal)) as bar:  # fmt: skip
-            task = bar.add_task("", total=None, running=0, failed=0)
+        with bar("sweep", self._total, wanted) as display:
 
             def watch(state: State) -> None:
                 if self._before is None:
                     self._before = state.done
-                    bar.reset(task, total=state.total, completed=state.done)
+                    display.begin(state.done)
                 self.state = state
-                bar.update(task, completed=state.done, running=state.running,
-                           failed=state.failed)  # fmt: skip
+                display.reach(state.done, f"{state.done} of {state.total} rows, {state.running} "
+                                          f"running, {state.failed} failed")  # fmt: skip
 
             yield watch
 

@@ -18,6 +18,7 @@ import sys
 import time
 
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 
 NAME = "virtualizability"
@@ -49,14 +50,15 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown and (args.only or json.alone):
         raise UserError("--markdown prints the whole chapter: leave --only and --json out, or give "
                         "--json a FILE")  # fmt: skip
-    from bt.virtualizability.survey import survey, unknown
+    from bt.virtualizability.survey import STEPS, survey, unknown
     from monitor.cli.virtualizability_json import document
 
     for name in unknown(args.only):
         raise UserError(f"--only {name}: no such instruction in the table; --all lists them")
     with json:
         begun = time.perf_counter()
-        result = survey(args.only, with_host=not args.no_host and not args.markdown)
+        with bar("deriving", STEPS) as shown:
+            result = survey(args.only, not args.no_host and not args.markdown, shown.advance)
         seconds = time.perf_counter() - begun
         json.write(lambda: document(result))
     if args.markdown:

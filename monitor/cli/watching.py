@@ -7,7 +7,6 @@ shown is shown when it has stopped.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -81,6 +80,7 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
+    from monitor.cli.progress import visible
     from monitor.cli.run_log import RunLog
     from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
@@ -103,8 +103,9 @@ def run_guest(
         if prepare is not None:
             prepare(machine)
         output = stack.enter_context(open_serial(serial, machine, log.event))
-        progress = serial.kind != "stdio" and not args.verbose and sys.stderr.isatty()
-        session = Session(machine, output, stdio=False, progress=progress, typing=typing)
+        progress = serial.kind != "stdio" and not args.verbose and visible()
+        session = Session(machine, output, stdio=False, progress=progress, typing=typing,
+                          doing=_doing(machine, image) if progress else str)  # fmt: skip
         log.begin(machine, config, image or {"demo": True}, limits, {"serial": args.serial})
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
@@ -113,6 +114,13 @@ def run_guest(
         output.check()
         log.check()
     return Watched(machine, finished.outcome)
+
+
+def _doing(machine: Machine, image: ImageConfig | None) -> Callable[[], str]:
+    """What the guest is doing, for the progress."""
+    from monitor.whereabouts import Whereabouts
+
+    return str if image is None else Whereabouts(machine, image)
 
 
 def _image(args: argparse.Namespace) -> ImageConfig | None:

@@ -6,6 +6,7 @@ A command is a row of COMMANDS. It gets the session's view and the words behind 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,10 @@ class Command:
 
 def run_command(view: View, line: str) -> str:
     """The answer to a line; UserError if there is no such command."""
-    words = line.split() or ["help"]
+    try:
+        words = shlex.split(line) or ["help"]
+    except ValueError as error:  # a quotation mark alone
+        raise UserError(f"monitor {line}: {error}".lower()) from None
     command = COMMANDS.get(words[0])
     if command is None:
         raise UserError(f"no monitor command {words[0]!r}; 'monitor help' lists them")

@@ -94,6 +94,11 @@ class GdbServer:
         for descriptor in (self._wake_read, self._wake_write):
             os.close(descriptor)
 
+    @property
+    def stopped(self) -> bool:
+        """Does the guest stand still, for a debugger or until one comes?"""
+        return self._stopped
+
     def stop(self) -> None:
         """Make run() return soon, as Machine.stop() does. Safe from any thread."""
         self._asked.set()

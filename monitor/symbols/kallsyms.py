@@ -36,6 +36,7 @@ DIGITS = b"".join(b"%d\0" % digit for digit in range(10))
 FEWEST, MOST = 1000, 1 << 20  # symbols of a kernel
 KERNEL_SPACE = 0x40000000  # the lowest address that Linux can be configured to begin at
 LONG_NAME = 0x80
+FEW = 32  # offsets of a table that are looked at first
 
 Memory = NDArray[np.uint8]
 
@@ -76,24 +77,24 @@ def _fits(raw: bytes, digits: int, index: list[int]) -> bool:
 def _names_before(memory: Memory, table: int) -> list[tuple[int, int]]:
     """Where names may begin: behind offsets, relative_base and num_syms that fit each other."""
     words = memory[: table & ~3].view("<u4")
-    number = np.arange(len(words))
+    number = np.arange(len(words), dtype=np.uint32)
     # Every symbol has an offset before and at least two bytes behind, all before token_table.
     room = (words >= FEWEST) & (words <= MOST) & (words < number)
     room[1:] &= words[:-1] >= KERNEL_SPACE
-    found = []
-    for at in np.nonzero(room)[0][::-1].tolist():
-        count = int(words[at])
-        if 4 * at + 4 + 2 * count <= table and _ascending(words[at - 1 - count : at - 1]):
-            found.append((4 * at + 4, count))
-    return found
+    at = np.nonzero(room)[0][::-1]
+    at = at[4 * at + 4 + 2 * words[at].astype(np.int64) <= table]
+    at = at[words[at - 2] > 0]
+    for part in range(FEW):  # of the offsets: this decides nearly all, and for all at once
+        count = words[at].astype(np.int64)
+        first = at - 1 - count + (count - 2) * part // (FEW - 1)
+        at = at[words[first] <= words[first + 1]]
+    return [(4 * number + 4, int(words[number])) for number in at.tolist()
+            if _ascending(words[number - 1 - words[number] : number - 1])]  # fmt: skip
 
 
 def _ascending(offsets: NDArray[np.uint32]) -> bool:
-    """Are these offsets of symbols? The first few decide it in most cases."""
-    few = offsets[:16]
-    return bool(
-        (few[1:] >= few[:-1]).all() and (offsets[1:] >= offsets[:-1]).all() and offsets[-1] > 0
-    )
+    """Are these offsets of symbols?"""
+    return bool((offsets[1:] >= offsets[:-1]).all() and offsets[-1] > 0)
 
 
 def _names(raw: bytes, at: int, end: int, count: int, tokens: list[bytes]) -> list[str] | None:

@@ -341,3 +341,17 @@ def symbol_file(path: Path, symbols: dict[str, int], origin: int, size: int) -> 
     table = b"".join(struct.pack("<10I", *section) for section in sections)
     path.write_bytes(head + entries + names + section_names + table)
     return path
+
+
+def executable(path: Path) -> Path:
+    """The kernel as a 32-bit ELF executable with its symbols: what `symbol_file` writes, with a
+    program header behind it, and the code behind that (System V ABI, chapter 5)."""
+    image = debuggee().image
+    symbol_file(path, dict(debuggee().symbols), ORIGIN, len(image))
+    file = bytearray(path.read_bytes())
+    at = len(file)
+    struct.pack_into("<II", file, 24, address("start"), at)  # e_entry, e_phoff
+    struct.pack_into("<HH", file, 42, 32, 1)  # e_phentsize, e_phnum
+    file += struct.pack("<8I", 1, at + 32, ORIGIN, ORIGIN, len(image), len(image), 7, 4)
+    path.write_bytes(bytes(file) + image)
+    return path

@@ -44,7 +44,7 @@ def vp(*arguments: object) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
     client = None
     try:
         told = process.stderr.readline().decode()
-        port = re.search(r"target remote localhost:(\d+), and the guest waits", told)
+        port = re.search(r"gdb: the guest waits on port (\d+); in another terminal: gdb ", told)
         assert port is not None, told
         client = Client(int(port[1]))
         yield process, client
@@ -77,7 +77,8 @@ def test_nobody_attaches(image: str) -> None:
     done = subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
     assert done.returncode == 7
     assert done.stdout.startswith(LETTERS.encode())
-    assert re.fullmatch(rb"gdb: target remote localhost:\d+\n", done.stderr)
+    assert re.fullmatch(rb"gdb: listening on port (\d+); in another terminal: "
+                        rb"gdb -ex 'target remote localhost:\1'\n", done.stderr)  # fmt: skip
 
 
 def test_the_console_in_a_file(image: str, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fake_machine
 import pytest
+from fake_terminal import Terminal
 from vp_command import Result
 
 import monitor
@@ -40,3 +41,19 @@ def play(tmp_path: Path, vp: Callable[..., Result]) -> Callable[..., Result]:
         return vp("run", "--flat", f"{image}@0x100000", "--serial", serial, *options)
 
     return run
+
+
+@pytest.fixture
+def terminals(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """`vp run` of a guest that takes these steps, on a terminal of its own."""
+    opened: list[Terminal] = []
+
+    def start(steps: str, *options: str, shell: str = "", **environment: str) -> Terminal:
+        image = tmp_path / "guest"
+        image.write_text(steps)
+        opened.append(Terminal(image, *options, shell=shell, **environment))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()

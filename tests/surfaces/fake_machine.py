@@ -29,6 +29,7 @@ from monitor.console import Console
 from monitor.events import ExitEvent
 from monitor.outcome import Outcome
 
+INSTRUCTIONS = 1234567
 WRONG_ANSWERS = [
     {"mnemonic": "POPF", "count": 7, "first_eip": 0x100123, "got": 0x202, "want": 0x2},
     {"mnemonic": "PUSH CS", "count": 2, "first_eip": 0x100456, "got": 0x1B, "want": 0x8},
@@ -80,6 +81,8 @@ class FakeMachine:
             )
         )
         self.output = Console()
+        flat = SimpleNamespace(eip=0x100000, cpl=0, cr0=1, cr3=0, segment=lambda _number: (8, 0))
+        self.processor = SimpleNamespace(ideal=flat)
         self._input: queue.Queue[bytes] = queue.Queue()
         self._stop = threading.Event()
         self._steps: list[str] = []
@@ -189,6 +192,10 @@ class FakeMachine:
     # --- looking
 
     @property
+    def instructions(self) -> int:
+        return INSTRUCTIONS
+
+    @property
     def console(self) -> bytes:
         return self.output.tail
 
@@ -200,7 +207,7 @@ class FakeMachine:
             "mode": self.mode,
             "engine": "interp",
             "clock": "icount",
-            "instructions": 1234567,
+            "instructions": INSTRUCTIONS,
             "seconds": 9999.5,
             "mips": 2.469,
         }

@@ -38,7 +38,8 @@ ENDINGS = [  # what the guest does, options, exit status, what standard error sa
 def test_exit_status(play: Play, steps: str, options: str, status: int, sentence: str) -> None:
     result = play(steps, *options.split())
     assert result.status == status
-    assert f"vp: {sentence}\n" in result.err
+    figures = "1,234,567 instructions in 9999.50 s, 2.5 MIPS, mode translate"
+    assert f"vp: {sentence}; {figures}\n" in result.err
 
 
 def test_a_bad_end_shows_where_the_guest_was(play: Play) -> None:
@@ -51,8 +52,52 @@ def test_quiet_says_nothing_about_a_good_end(play: Play) -> None:
     assert play("end poweroff", "--quiet").err == ""
 
 
+def test_one_line_before_and_one_behind(play: Play, tmp_path: Path) -> None:
+    for mode in ("bare", "translate"):
+        err = play("print hello\nend poweroff", "--mode", mode).err
+        first, last = err.splitlines()
+        assert first == f"vp: running flat image {tmp_path / 'guest'} in mode {mode}, 128 MiB"
+        assert last.startswith("vp: the guest's end: poweroff; ") and last.endswith(f"mode {mode}")
+
+
+def test_what_the_first_line_says(vp: Callable[..., Result], tmp_path: Path) -> None:
+    """And a file's name cannot act on the terminal."""
+    file = tmp_path / "a\x1b[2Jb"
+    file.write_text("end poweroff")
+    asked = {"--kernel": "kernel", "--multiboot": "Multiboot image", "--elf": "ELF executable"}
+    for option, what in asked.items():
+        err = vp("run", option, file, "--serial", "null", "--memory", "8",
+                 "--without", "stubs,chaining").err  # fmt: skip
+        assert err.startswith(f"vp: running {what} {tmp_path}/a?[2Jb in mode translate without "
+                              "stubs, chaining, 8 MiB\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["shutdown", "stuck", "timeout"])
+def test_a_bad_end_is_told_whole_and_last(play: Play, end: str) -> None:
+    """Where the guest was stands behind the line that says what happened."""
+    lines = play(f"end {end}").err.splitlines()
+    assert lines[1].startswith(f"vp: the guest's end: {end}; 1,234,567 instructions")
+    assert lines[2:] == ["eip=00100000", "code at eip:", "  00100000  [ud2]"]
+
+
+def test_trap_mode_says_what_it_got_wrong(play: Play) -> None:
+    """That is what it is for; the other figures only with --report."""
+    err = play("end poweroff", "--mode", "trap").err
+    assert "Wrong answers" in err and "00100123" in err
+    assert "world switches" not in err
+    assert "Wrong answers" not in play("end poweroff", "--mode", "trap", "--quiet").err
+    report = play("end poweroff", "--mode", "trap", "--report").err
+    assert report.count("Wrong answers") == 1
+
+
+def test_a_report_of_a_quiet_run(play: Play) -> None:
+    err = play("end poweroff", "--quiet", "--report").err
+    assert "running" not in err and "world switches" in err
+    assert err.splitlines()[-1].startswith("vp: the guest's end: poweroff; ")
+
+
 def test_the_report_names_every_figure(play: Play) -> None:
-    report = play("end poweroff", "--mode", "trap").err
+    report = play("end poweroff", "--mode", "trap", "--report").err
     for text in ("1,234,567 instructions in 9999.50 s, 2.5 MIPS", "direct", "81.0%", "page fault",
                  "general protection", "4,000", "fills", "world switches", "42",
                  "POPF", "00100123", "00000202", "00000002"):

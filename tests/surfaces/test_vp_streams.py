@@ -158,6 +158,19 @@ def test_ctrl_c_while_it_starts(folder: Path, verb: str, where: str) -> None:
     assert "error" not in err
 
 
+def test_little_is_imported_before_ctrl_c_is_ours(folder: Path) -> None:
+    """Until then it is a traceback, so nothing that takes time may stand before it."""
+    program = """
+import sys
+sys.path.insert(0, {root!r})
+import monitor.cli, monitor.cli.interrupts
+print(*sorted({{"typing", "re", "enum", "collections", "functools"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program.format(root=str(ROOT))],
+                          cwd=folder, capture_output=True, text=True, timeout=PATIENCE)  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
 def test_ctrl_c_where_python_cannot_raise(folder: Path) -> None:
     """In a finalizer it would be printed and forgotten."""
     program = """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import fake_machine
 
@@ -30,11 +32,14 @@ def last_machine() -> fake_machine.FakeMachine:
 
 
 def spawn(
-    *arguments: object, shell_program: str = "", **options: object
+    *arguments: object,
+    shell_program: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
+    **options: object,
 ) -> subprocess.Popen[bytes]:
     """`vp` with the fake machine, as a process of its own, or as a child of a Python program."""
     root = Path(monitor.__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root), "TERM": "xterm", "PYTHON_COLORS": "0"}
+    own = {"PYTHONPATH": str(root), "TERM": "xterm", "PYTHON_COLORS": "0", **environment}
     shell = [sys.executable, "-c", shell_program] if shell_program else []
     command = [*shell, *FAKE_VP, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, env={**os.environ, **own}, **options)  # type: ignore[call-overload,no-any-return]
