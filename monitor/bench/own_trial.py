@@ -106,9 +106,9 @@ class _Trial:
         if outcome.kind != "instructions":
             return ENDED.get(outcome.kind, f"the machine ended: {outcome.kind}, {outcome.detail}")
         if self._places.operation <= at < self._places.behind:
-            return (f"it does not end: after {LONGEST_PASS:,} instructions, the most that a pass "
+            return (f"it does not end: after {LONGEST_PASS:,} instructions, the most a pass "
                     f"may have, it is still inside, {self._place(at)}")  # fmt: skip
-        return (f"it leaves: after {LONGEST_PASS:,} instructions, the most that a pass may have, it "
+        return (f"it leaves: after {LONGEST_PASS:,} instructions, the most a pass may have, it "
                 f"is elsewhere, at {at:#010x}")  # fmt: skip
 
     def _place(self, at: int) -> str:

@@ -26,7 +26,7 @@ MISTAKES = {
     "jmp 0x900000": (KERNEL, "it leaves its code, and at 0x00900000 it meets #PF"),
     "jmp finish; nop": (USER, "it leaves its code, and at 0x0010.* it meets #GP"),
     "mov byte ptr [esi], 0xeb; mov byte ptr [esi + 1], 0xfe; jmp esi":
-        (KERNEL, "it leaves: after 100,000 instructions it .* elsewhere, at 0x00300000"),
+        (KERNEL, "it leaves: after 100,000 instructions.* elsewhere, at 0x00300000"),
     "mov al, 0xfe; out 0x64, al": (KERNEL, "it resets the machine"),
     # it faults
     "ud2": (KERNEL, "it faults, 0 bytes from its beginning: #UD; only #DE and #PF have handlers"),
