@@ -1,7 +1,7 @@
 """What an operation costs, told apart: its first pass, what happens once, and a steady pass.
 
-An operation's loop runs for one pass, for R, and for half as many, and so does the loop with nothing
-in it, which is subtracted.
+An operation's loop runs for one pass, for R, and for half as many, and so does the loop with
+nothing in it, which is subtracted.
 
     first    what the loop of one pass costs: all is cold, and translated on the way
     steady   what the second half of the R passes costs, each: nothing is done for the first time
