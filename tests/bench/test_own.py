@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+import monitor
 from monitor.bench import nano
 from monitor.bench.apart import Cost, Share
 from monitor.bench.own import EVERY, KERNEL, USER, costs, setup
@@ -13,6 +19,7 @@ from monitor.bench.own_loop import OwnOperation
 from monitor.errors import UserError
 from monitor.machine import Machine
 
+ROOT = Path(monitor.__file__).parent.parent
 ROUNDS = 40
 GENERAL = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp")
 
@@ -71,8 +78,10 @@ def test_every_register_but_esp_may_be_used(loop: str) -> None:
     assert found["all", "translate"].steady.cycles == len(GENERAL)
 
 
-def test_so_may_segment_registers_and_flags() -> None:
-    found = costs({"all": "xor eax, eax; mov ds, ax; mov es, ax; mov fs, ax; mov gs, ax; std"})
+@pytest.mark.parametrize("loop", [KERNEL, USER])
+def test_so_may_segment_registers_and_flags(loop: str) -> None:
+    code = "xor eax, eax; mov ds, ax; mov es, ax; mov fs, ax; mov gs, ax; std"
+    found = costs({"all": code}, loop=loop, rounds=ROUNDS)
     assert found["all", "translate"].steady.instructions == 6
 
 
@@ -108,6 +117,11 @@ def test_what_a_steady_pass_is_made_of() -> None:
     exits = flags()["flags", "translate -stubs"].steady
     assert (exits.cycles, exits.stubs, exits.monitor, exits.exits) == (1000, 0, 1000, 2)
     assert exits.reasons == {"emulate": 2}
+
+
+def test_lookups_of_returns_are_code_in_the_cache_as_stubs_are() -> None:
+    bare, one = call()["call", "bare"].steady, call()["call", "translate"].steady
+    assert (bare.native, one.native, one.stubs, one.monitor) == (4, 4, 8, 0)
 
 
 def test_what_is_paid_once() -> None:
@@ -161,3 +175,19 @@ def test_progress_can_be_followed() -> None:
 def test_nothing_is_shown_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     costs({"nop": "nop"}, rounds=2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_sees_a_bar_and_the_output_none_of_it() -> None:
+    ours, theirs = os.openpty()
+    program = "from monitor.bench.own import costs; costs({'nop': 'nop'}, rounds=2)"
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=theirs,
+                          env=environment, text=True) as process:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO: the other end is closed
+            while piece := os.read(ours, 4096):
+                shown += piece
+        os.close(ours)
+        assert process.stdout is not None and process.stdout.read() == ""
+    assert process.returncode == 0 and b"measuring" in shown and b"100%" in shown

@@ -10,6 +10,7 @@ from patience import PATIENCE
 
 from monitor.bench import own_plan, own_trial
 from monitor.bench.own import EVERY, KERNEL, USER, costs
+from monitor.bench.own_plan import TooLongError
 from monitor.errors import MonitorBug, UserError
 
 ROUNDS = 5
@@ -129,6 +130,19 @@ def test_all_of_it_may_not_take_too_long() -> None:
         costs({"mine": "mov ebx, 30000; .a:; dec ebx; jnz .a"}, rounds=1600, seconds=0.05,
               setups=EVERY)  # fmt: skip
     assert time.monotonic() - begun < PATIENCE
+
+
+def test_a_run_that_the_time_limit_ends_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = own_plan.execute
+
+    def execute(workload, setup, *limits):  # type: ignore[no-untyped-def]
+        counts, seconds, _ = real(workload, setup, *limits)
+        return counts, seconds, "timeout"
+
+    monkeypatch.setattr(own_plan, "execute", execute)
+    for setups in (("bare",), ("trap",), ("translate",)):
+        with pytest.raises(TooLongError, match="the time limit of 600 seconds is over"):
+            costs({"mine": "nop"}, rounds=ROUNDS, setups=setups)
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 0}, {"seconds": float("nan")}, {"instructions": 0}])

@@ -9,6 +9,7 @@ import pytest
 from sweeping import spec
 
 from monitor.bench.own import costs
+from monitor.bench.own_plan import INSTRUCTIONS
 from monitor.errors import UserError
 from monitor.sweep import task
 from monitor.sweep.spec import Spec, load
@@ -90,6 +91,12 @@ def test_wrong_answers_that_lead_it_astray_end_the_row_soon(tmp_path: Path) -> N
     trap, translated = found
     assert (trap["ok"], trap["detail"]) == (0, task.ASTRAY) and trap["ended"] == "instructions"
     assert f"steady:{MODEL}" not in trap and translated["ok"] == 1
+
+
+def test_they_are_limited_where_the_spec_has_no_limit(tmp_path: Path) -> None:
+    assert read(tmp_path, OWN).guests[0].limits.max_instructions == INSTRUCTIONS
+    limits = read(tmp_path, OWN + "max-instructions = 9\n").guests[0].limits
+    assert limits.max_instructions == 9
 
 
 def test_what_cannot_be_measured_is_a_row_that_says_so(tmp_path: Path) -> None:
