@@ -149,6 +149,14 @@ def test_code_that_is_rewritten_is_translated_in_every_pass() -> None:
     assert share.reasons == {"traced write": 1, "traced bytes written": 1}
 
 
+def test_what_takes_some_passes_to_settle_is_paid_once() -> None:
+    """A page of ring 3 that is written and executed in turns is left alone after nine times."""
+    code = "mov [.code + 1], ecx; call .code; jmp .on; .align 4096; .code:; mov edx, 0; ret;"
+    found = costs({"smc": code + ".align 4096; .on:"}, loop=USER, rounds=60)["smc", "translate"]
+    assert found.steady.exits == 0 and found.steady.cycles == found.steady.native == 8
+    assert found.once.exits > found.first.exits > 0
+
+
 # --- setups, names, progress ----------------------------------------------------------------------
 
 
