@@ -40,19 +40,19 @@ class OwnOperation:
 
     def workload(self, passes: int, memory_mb: int = Workload.memory_mb) -> Workload:
         """The guest that runs it so often. Raises UserError."""
-        assembly = self.assembly(passes)
+        assembly = self._assembled(passes)
         handlers = tuple(assembly.symbols[label] for label in HANDLERS)
         return Workload(self.name, assembly.image, passes, assembly.symbols["own_pass"], handlers,
                         memory_mb)  # fmt: skip
 
     def places(self) -> Places:
         """The addresses that a look at it needs; the same for any number of passes."""
-        found = self.assembly(1)
+        found = self._assembled(1)
         at, known = found.symbols, found.constants
         return Places(at["operation"], at["behind"], at["stray"], at["divide_error"],
                       at["page_fault"], known["PASSES_LEFT"])  # fmt: skip
 
-    def assembly(self, passes: int) -> Assembly:
+    def _assembled(self, passes: int) -> Assembly:
         """The guest with its symbols. Raises UserError."""
         lines = [*(f"{name} = {value}" for name, value in self.constants), self.code]
         try:
