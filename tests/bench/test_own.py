@@ -35,6 +35,7 @@ def call() -> dict[tuple[str, str], Cost]:
     return costs({"call": "call nothing"}, rounds=ROUNDS)
 
 
+@pytest.mark.slow
 def test_it_is_measured_as_ours_are() -> None:
     from monitor import bench
 
