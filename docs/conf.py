@@ -64,6 +64,9 @@ nitpick_ignore_regex += [
     ("py:class", r"monitor\.(board\.Board|processor\.Processor|watchpoint\.Watchpoints)"),
 ]
 
+#: Fields that a dataclass inherits are shown as they are written.
+nitpick_ignore_regex += [("py:class", "Fraction")]
+
 # The notebooks' folder may be empty. `suppress_warnings` does not reach this warning: no type.
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: getattr(record, "subtype", "") != "empty_glob"
