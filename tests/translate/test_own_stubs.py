@@ -1,0 +1,343 @@
+"""Stubs that somebody else has written: for every problem instruction, with its operands.
+
+The guest has to be the same as bare all along, whatever stands in the cache; a stub that is wrong
+ends its machine with a report or is found by the comparison.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from kernel_lab import CODE, Kernel, make
+from patience import PATIENCE
+
+from bt.table import TABLE
+from bt.translate import policies
+from monitor import Machine
+from monitor.events import ExitEvent
+from monitor.extensions import Extensions
+from monitor.extensions.names import entries, name_of, refusal
+from monitor.extensions.problem import Immediate, Memory, Problem, Register, SystemRegister
+from monitor.extensions.stubs import BadStub, OwnStubs
+from monitor.labs.cases import Failed
+from monitor.labs.running import CLOSE, alike
+from monitor.lockstep import Stage
+
+FREELY = Stage(step=211, memory_every=2110)
+MODES = ("bare", "translate")
+USUAL = ("shadow fill", "chain", "indirect branch")
+
+
+def maker(kernel: Kernel, stubs: Mapping[str, Any], **options: Any) -> Any:
+    def make_one(mode: str) -> Machine:
+        if mode == "bare":
+            return make(kernel, mode)
+        return make(kernel, mode, extensions=Extensions(stubs=stubs), **options)
+
+    return make_one
+
+
+def same(kernel: Kernel | str, stubs: Mapping[str, Any]) -> Counter[str]:
+    """The same as bare in every instruction. What the program exits for, its end apart."""
+    kernel = Kernel(kernel) if isinstance(kernel, str) else kernel
+    alike(maker(kernel, stubs), MODES, "", CLOSE, FREELY)
+    return exits(kernel, stubs)
+
+
+def exits(kernel: Kernel | str, stubs: Mapping[str, Any], **options: Any) -> Counter[str]:
+    """What the program exits for, its end apart, when it runs without a stop."""
+    kernel = Kernel(kernel) if isinstance(kernel, str) else kernel
+    machine = maker(kernel, stubs, **options)("translate")
+    found: Counter[str] = Counter()
+    last = CODE + len(kernel.program.image) - 2
+
+    def listen(event: ExitEvent) -> None:
+        if CODE <= event.eip < last and event.reason not in USUAL:
+            found[event.reason] += 1
+
+    machine.on_exit.append(listen)
+    outcome = machine.run(max_instructions=300_000, timeout=PATIENCE)
+    assert outcome.kind == "exit", outcome
+    return found
+
+
+def repeated(code: str, rounds: int = 20) -> str:
+    """A loop around it; EDI counts, ESI leads to memory."""
+    return f"mov edi, {rounds}\n mov esi, DATA\nagain:\n{code}\n dec edi\n jnz again\n int 0x31\n"
+
+
+# --- what can have one --------------------------------------------------------------------
+
+
+def test_all_that_is_replaced_can_have_one() -> None:
+    """Out of the table: what the translator does not copy, near branches apart."""
+    rows = [row for policy, row in policies(False).values()
+            if policy not in ("copy", "jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e",
+                              "call_e")]  # fmt: skip
+    assert {name_of(row) for row in rows} | {"rdtsc"} == set(entries())
+    for word in ("smsw", "in", "rdtsc", "mov to cr", "mov from dr", "push es", "ret far", "cpuid"):
+        assert word in entries()
+
+
+def test_a_name_stands_for_one_sort_of_instruction() -> None:
+    """So that whoever writes a stub for a name knows which operands there are."""
+    sorts: dict[str, set[str]] = {}
+    for row in TABLE:
+        if name_of(row) in entries() and row.modrm is None:
+            body = row.body.removesuffix("_m").removesuffix("_imm").removesuffix("_dx")
+            sorts.setdefault(name_of(row), set()).add(body)
+    assert {name for name, bodies in sorts.items() if len(bodies) > 1} == set()
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("smws", "did you mean smsw?"),
+    ("add", "it is innocuous"),
+    ("jmp", "near branches are linked"),
+    ("vmcall", "no place of its own"),
+    ("push", "say which: push es"),
+    ("mov", "mov from cr"),
+])  # fmt: skip
+def test_what_cannot_have_one_is_told(name: str, told: str) -> None:
+    with pytest.raises(BadStub) as caught:
+        OwnStubs({name: "exit"})
+    assert told in str(caught.value)
+    if name not in ("push", "mov", "jmp"):  # which name those of their own
+        assert all(known in refusal(name) for known in entries())
+
+
+# --- operands -----------------------------------------------------------------------------
+
+
+def problems(code: str | bytes, name: str) -> list[Problem]:
+    """What a stub's author is shown of some kernel code."""
+    source = code if isinstance(code, str) else "\n".join(f".byte {byte}" for byte in code)
+    found: dict[int, Problem] = {}
+
+    def note(problem: Problem) -> None:
+        if CODE <= problem.eip < CODE + 0x100:  # else the kernel's start, or its handlers
+            found[problem.eip] = problem
+
+    machine = make(Kernel(f"{source}\n int 0x31\n"), "translate",
+                   extensions=Extensions(stubs={name: note}))  # fmt: skip
+    machine.run(max_instructions=10_000, timeout=PATIENCE)
+    return [found[eip] for eip in sorted(found)]
+
+
+@pytest.mark.parametrize(("code", "name", "operands", "spare"), [
+    ("smsw ebx", "smsw", ["ebx"], "ecx eax esi"),
+    ("smsw cx", "smsw", ["cx"], "eax esi"),
+    ("smsw word ptr [esi + ecx*4 + 8]", "smsw", ["word ptr [esi + ecx*4 + 0x8]"], "eax"),
+    ("smsw word ptr [ebp - 4]", "smsw", ["word ptr [ebp + 0xfffffffc]"], "ecx eax esi"),
+    ("smsw word ptr es:[ebp]", "smsw", ["word ptr es:[ebp]"], "ecx eax esi"),
+    ("smsw word ptr [ecx*2 + 0x9000]", "smsw", ["word ptr [ecx*2 + 0x9000]"], "eax esi"),
+    ("smsw word ptr [esp]", "smsw", ["word ptr [esp]"], "ecx eax esi"),
+    ("smsw word ptr [0x9000]", "smsw", ["word ptr [0x9000]"], "ecx eax esi"),
+    (".byte 0x0f, 0x01, 0x06", "sgdt", ["[esi]"], "ecx eax"),
+    ("in al, 0x80", "in", ["al", "0x80"], "ecx esi"),
+    ("in eax, dx", "in", ["eax", "dx"], "ecx esi"),
+    ("out dx, ax", "out", ["dx", "ax"], "ecx esi"),
+    ("out 0x80, al", "out", ["0x80", "al"], "ecx esi"),
+    ("mov eax, cr0", "mov from cr", ["eax", "cr0"], "ecx esi"),
+    ("mov eax, cr0\n mov cr0, eax", "mov to cr", ["cr0", "eax"], "ecx esi"),
+    ("mov ecx, dr7", "mov from dr", ["ecx", "dr7"], "eax esi"),
+    ("mov ecx, ss", "mov from sreg", ["ecx", "ss"], "eax esi"),
+    ("mov word ptr [esi], ds", "mov from sreg", ["word ptr [esi]", "ds"], "ecx eax"),
+    ("mov eax, ds\n mov es, eax", "mov to sreg", ["es", "ax"], "ecx esi"),
+    ("push es\n pop es", "pop es", ["es"], "ecx eax esi"),
+    ("mov ecx, ds\n lar eax, ecx", "lar", ["eax", "cx"], "esi"),
+    ("rdtsc", "rdtsc", [], "ecx eax esi"),
+    ("jmp far 0x8:0x10000\n", "jmp far", ["0x8:0x10000"], "ecx eax esi"),
+])  # fmt: skip
+def test_operands(code: str, name: str, operands: list[str], spare: str) -> None:
+    [problem] = problems("mov esi, DATA\n mov ebp, DATA\n" + code, name)
+    shown = [str(operand) for operand in problem.operands]
+    assert shown == operands
+    assert " ".join(problem.spare) == spare
+    assert problem.name == name and problem.next_eip == problem.eip + len(problem.code)
+
+
+def test_operands_have_types() -> None:
+    [problem] = problems("mov esi, DATA\n mov ecx, 0\n smsw word ptr [esi + ecx*8 + 2]", "smsw")
+    where = Memory(3, Register(6, 4), Register(1, 4), 8, 2, 2)
+    assert problem.memory == where and problem.register is None and problem.immediate is None
+    assert where.part(4, 1) == "byte ptr [esi + ecx*8 + 0x6]"
+    [problem] = problems("in al, 0x21", "in")
+    assert problem.operands == (Register(0, 1), Immediate(0x21, 1))
+    assert problem.register == Register(0, 1) and problem.immediate == Immediate(0x21, 1)
+    [problem] = problems("push ds\n pop ds", "push ds")
+    assert problem.operands == (SystemRegister("s", 3),)
+
+
+def test_the_operand_size_is_told() -> None:
+    assert [p.operand_size for p in problems("pushfd\n popfd\n .byte 0x66, 0x9c, 0x66, 0x9d", "pushf")] == [4, 2]
+
+
+@pytest.mark.parametrize("code", [
+    b"\x64\x0f\x01\x25\x00\x90\x00\x00",  # SMSW fs:[0x9000]
+    b"\x2e\x0f\x01\x25\x00\x90\x00\x00",  # cs:
+    b"\x67\x0f\x01\x20",  # SMSW [bx + si]
+], ids=["fs", "cs", "16-bit addressing"])  # fmt: skip
+def test_operands_that_no_stub_can_reach_stay_the_monitors(code: bytes) -> None:
+    assert problems(code, "smsw") == []
+
+
+# --- the same guest -----------------------------------------------------------------------
+
+
+def spilled(problem: Problem, lines: str) -> str:
+    """Lines with a register T in the guest's way, W its low half, around which it is brought back.
+    """
+    name = problem.spare[0]
+    lines = re.sub(r"\bW\b", name[1:], re.sub(r"\bT\b", name, lines))
+    body = "\n".join(f"{line} | {name}" for line in lines.splitlines())
+    slot = f"dword ptr gs:[SAVE_{name.upper()}]"
+    return f"mov {slot}, {name}\n{body}\nmov {name}, {slot} | {name}, done"
+
+
+def reads(slot: str) -> Any:
+    """A stub for what stores a slot: into a register, or 16 bits of it into memory."""
+
+    def stub(problem: Problem) -> str:
+        register, memory = problem.register, problem.memory
+        if register is not None:
+            width = {2: "word", 4: "dword"}[register.size]
+            return f"mov {register}, {width} ptr gs:[{slot}] | done"
+        return spilled(problem, f"mov T, dword ptr gs:[{slot}]\nmov {memory}, W")
+
+    return stub
+
+
+def table_register(name: str) -> Any:
+    def stub(problem: Problem) -> str | None:
+        memory = problem.memory
+        assert memory is not None and memory.size == 6
+        if problem.operand_size == 2:
+            return None
+        return spilled(problem, f"mov T, dword ptr gs:[{name}_LIMIT]\nmov {memory.part(0, 2)}, W\n"
+                       f"mov T, dword ptr gs:[{name}_BASE]\nmov {memory.part(2, 4)}, T")  # fmt: skip
+
+    return stub
+
+
+READS = repeated("""
+    mov  ecx, 4
+    smsw eax
+    smsw bx
+    smsw word ptr [esi + ecx*4]
+    str  edx
+    str  word ptr [esi + 0x20]
+    sldt eax
+    sldt word ptr [ecx + esi + 0x24]
+    .byte 0x0f, 0x01, 0x46, 0x30            ; sgdt [esi + 0x30]
+    .byte 0x0f, 0x01, 0x4c, 0xfe, 0x40      ; sidt [esi + edi*8 + 0x40]
+    mov  eax, cr0
+    mov  [esi + 0x28], eax
+""")
+READERS = {"smsw": reads("CR0"), "str": reads("TR_SELECTOR"), "sldt": reads("LDTR_SELECTOR"),
+           "sgdt": table_register("GDTR"), "sidt": table_register("IDTR")}  # fmt: skip
+
+
+@pytest.mark.parametrize("paging", [False, True])
+def test_state_that_is_read_comes_from_slots(paging: bool) -> None:
+    assert same(Kernel(READS, paging=paging), READERS) == {}
+
+
+def test_without_them_each_is_an_exit() -> None:
+    """But for SMSW, STR and SLDT into a register."""
+    assert exits(READS, {}) == {"emulate": 20 * 5}
+
+
+def test_stubs_can_be_left_out() -> None:
+    found = exits(READS, READERS, without=("stubs",))
+    assert found == exits(READS, {}, without=("stubs",)) == {"emulate": 20 * 10}
+
+
+EVERYTHING = repeated("""
+    mov  edx, 0x80
+    cli
+    sti
+    pushfd
+    popfd
+    .byte 0x66, 0x9c, 0x66, 0x9d    ; pushf and popf of 16 bits
+    mov  eax, cs
+    mov  [esi], ds
+    mov  eax, ds
+    mov  es, eax
+    push es
+    pop  es
+    push ss
+    pop  ss
+    push fs
+    pop  fs
+    smsw eax
+    lmsw ax
+    clts
+    .byte 0x0f, 0x01, 0x06, 0x0f, 0x01, 0x16    ; sgdt and lgdt [esi]
+    .byte 0x0f, 0x01, 0x0e, 0x0f, 0x01, 0x1e    ; sidt and lidt [esi]
+    sldt eax
+    lldt ax
+    str  eax
+    mov  eax, ds
+    verr ax
+    verw ax
+    lar  ecx, eax
+    lsl  ecx, eax
+    mov  eax, cr3
+    mov  cr3, eax
+    mov  eax, dr7
+    mov  dr7, eax
+    invlpg [esi]
+    wbinvd
+    in   al, dx
+    in   al, 0x80
+    out  0x80, al
+    out  dx, al
+    rdtsc
+    mov  ecx, 0x10
+    rdmsr
+    xor  eax, eax
+    cpuid
+    mov  [esi + 8], ds
+    mov  dword ptr [esi + 4], 5
+    les  eax, [esi + 4]
+    push esi
+    push es
+    mov  ecx, 3
+    cld
+    mov  dx, 0x80
+    insb
+    pop  es
+    pop  esi
+    pushfd
+    push cs
+    push here
+    iretd
+here:
+    push cs
+    push there
+    retf
+there:
+    jmp far 8:yonder
+yonder:
+    int  0x30
+    into
+""", rounds=1)  # fmt: skip
+
+
+def test_a_stub_may_leave_everything_to_the_monitor() -> None:
+    """Each by itself an exit, for every sort of instruction: nothing else changes."""
+    asked: set[str] = set()
+
+    def leave(problem: Problem) -> str:
+        asked.add(problem.name)
+        return "exit"
+
+    same(EVERYTHING, dict.fromkeys(entries(), leave))
+    seldom = {"pop ds", "bound", "ins", "outs", "outsb", "call far", "lds", "lss", "lfs", "lgs",
+              "int3", "int1", "hlt", "ltr", "invd", "ud2", "wrmsr", "rdpmc", "push gs", "pop gs",
+              "push ds"}  # fmt: skip
+    assert asked >= set(entries()) - seldom
