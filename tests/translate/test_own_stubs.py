@@ -306,10 +306,11 @@ EVERYTHING = repeated("""
     les  eax, [esi + 4]
     push esi
     push es
-    mov  ecx, 3
+    push edi
+    mov  edi, esi
     cld
-    mov  dx, 0x80
     insb
+    pop  edi
     pop  es
     pop  esi
     pushfd
