@@ -112,7 +112,7 @@ def operations(rows: Sequence[Row], chosen: Sequence[Operation]) -> list[Figure]
         return Measured(full, table.of(empty_name(operation.loop), setup), full[0].rounds)
 
     return [
-        _figure(measured(operation, setup), measured(operation, BARE) if has_bare else None)
+        figure_of(measured(operation, setup), measured(operation, BARE) if has_bare else None)
         for operation in chosen for setup in table.setups()
     ]  # fmt: skip
 
@@ -121,12 +121,13 @@ def loads(rows: Sequence[Row], names: Sequence[str]) -> list[Figure]:
     """Every load in every setup, in that order."""
     table = Rows(rows)
     return [
-        _figure(Measured(table.of(name, setup)), Measured(table.of(name, BARE)))
+        figure_of(Measured(table.of(name, setup)), Measured(table.of(name, BARE)))
         for name in names for setup in table.setups()
     ]  # fmt: skip
 
 
-def _figure(measured: Measured, bare: Measured | None) -> Figure:
+def figure_of(measured: Measured, bare: Measured | None) -> Figure:
+    """What was measured, beside the same on the bare machine."""
     row, each = measured.full[0], measured.each
     cycles = each(lambda row: row.cycles)
     bare_cycles = bare.each(lambda row: row.cycles) if bare else None

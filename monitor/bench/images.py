@@ -15,23 +15,20 @@ HANDLERS = ("divide_error", "page_fault", "system_call")
 
 def workload(name: str, rounds: int, **parts: str) -> Workload:
     """A guest out of nano.asm: `loop` and `operation` name the files that stand for those."""
-    return _workload(name, rounds, _assembled(rounds, tuple(sorted(parts.items()))))
-
-
-def written(name: str, rounds: int, operation: str, *, loop: str) -> Workload:
-    """The same around an operation given as assembly text."""
-    return _workload(name, rounds, _assembled(rounds, (("loop", loop),), operation))
-
-
-def _workload(name: str, rounds: int, assembly: Assembly) -> Workload:
+    assembly = _assembled(rounds, tuple(sorted(parts.items())))
     handlers = tuple(assembly.symbols[label] for label in HANDLERS)
     return Workload(name, assembly.image, rounds, assembly.symbols["body"], handlers)
 
 
 @lru_cache(maxsize=64)
-def _assembled(
+def _assembled(rounds: int, parts: tuple[tuple[str, str], ...]) -> Assembly:
+    return assembled(rounds, parts)
+
+
+def assembled(
     rounds: int, parts: tuple[tuple[str, str], ...], operation: str | None = None
 ) -> Assembly:
+    """The guest with its symbols; `operation` is the text of an operation that has no file."""
     names: Mapping[str, str] = {f"{part}.asm": f"{name}.asm" for part, name in parts}
 
     def read(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.ablations import ABLATIONS
-from monitor.bench.images import workload, written
+from monitor.bench.images import workload
 from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup, Workload
 from monitor.bench.suite import Source
 from monitor.errors import UserError
@@ -26,19 +26,16 @@ EMPTY = "empty"
 class Operation:
     """One operation; `loop` says in which ring. `theirs`: in the paper, under this name.
 
-    Its code is op_NAME.asm in guests/, or `code` (own.py).
+    Its code is op_NAME.asm in guests/.
     """
 
     name: str
     what: str
     loop: str = KERNEL
     theirs: str = ""
-    code: str = ""
 
     def measured(self, rounds: int) -> Workload:
         """The loop around the operation."""
-        if self.code:
-            return written(self.name, rounds, self.code, loop=self.loop)
         return workload(self.name, rounds, loop=self.loop, operation=f"op_{self.name}")
 
     def empty(self, rounds: int) -> Workload:

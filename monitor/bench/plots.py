@@ -45,7 +45,7 @@ Bars = tuple[str, str, Sequence[float]]
 ByName = Mapping[tuple[str, Setup], Figure]
 
 
-def _svg(canvas: Any) -> str:
+def svg(canvas: Any) -> str:
     """The picture, the same for the same data: no date, and names that do not change."""
     import matplotlib
 
@@ -80,7 +80,7 @@ def operations(figures: Sequence[Figure]) -> str:
     axes.set_xlabel("cycles for one operation (logarithmic)")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=3, frameon=False)
     plain(axes)
-    return _svg(canvas)
+    return svg(canvas)
 
 
 def ablations(figures: Sequence[Figure]) -> str:
@@ -104,7 +104,7 @@ def ablations(figures: Sequence[Figure]) -> str:
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return _svg(canvas)
+    return svg(canvas)
 
 
 def spending(figures: Sequence[Figure], label: str, share: bool = False) -> str:
@@ -131,7 +131,7 @@ def spending(figures: Sequence[Figure], label: str, share: bool = False) -> str:
     axes.set_xlabel(label)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     plain(axes)
-    return _svg(canvas)
+    return svg(canvas)
 
 
 def loads(figures: Sequence[Figure], host_clock: bool) -> str:
@@ -150,7 +150,7 @@ def loads(figures: Sequence[Figure], host_clock: bool) -> str:
     axes.set_xlabel("translated, in times of bare")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, frameon=False)
     plain(axes)
-    return _svg(canvas)
+    return svg(canvas)
 
 
 def _paired(axes: Any, bars: Sequence[Bars], texts: Sequence[Sequence[str]]) -> None:
@@ -179,4 +179,4 @@ def slowdowns(found: Sequence[Slowdown]) -> str:
     axes.set_xlabel("slowdown in percent")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, frameon=False)
     plain(axes)
-    return _svg(canvas)
+    return svg(canvas)

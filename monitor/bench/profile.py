@@ -20,7 +20,7 @@ from bt.lengths import LONGEST, locate
 from monitor.bench.classes import SIMPLE, class_of
 from monitor.bench.rows import Setup, Workload
 from monitor.bench.runner import loaded
-from monitor.errors import MonitorBug
+from monitor.errors import MonitorBug, UserError
 from monitor.machine import Machine
 
 FEW, MORE = 1, 3
@@ -41,26 +41,46 @@ class Profile:
         return sum(self.classes.values())
 
 
+class UnevenError(MonitorBug):
+    """The rounds of a workload differ in what they execute."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What two loops of few rounds run: from them follows what one of any length does."""
+
+    few: Mapping[str, int]
+    more: Mapping[str, int]
+
+    def profile(self, rounds: int) -> Profile:
+        """Of so many rounds."""
+        names = sorted({*self.few, *self.more})
+        total = {
+            name: self.few.get(name, 0) + self._in_a_round(name) * (rounds - FEW) for name in names
+        }
+        return Profile({name: n for name, n in total.items() if n and name != EXCEPTIONS},
+                       total.get(EXCEPTIONS, 0))  # fmt: skip
+
+    def _in_a_round(self, name: str) -> int:
+        return (self.more.get(name, 0) - self.few.get(name, 0)) // (MORE - FEW)
+
+
 def profile(make: Callable[[int], Workload], rounds: int) -> Profile:
     """Of the workload that `make` makes for a number of rounds."""
-    if rounds <= MORE:
-        return _profile(_stepped(make(rounds)))
-    few, more = _stepped(make(FEW)), _stepped(make(MORE))
-    total: Counter[str] = Counter()
-    for name in {*few, *more}:
-        in_a_round, left = divmod(more[name] - few[name], MORE - FEW)
-        if left:
-            raise MonitorBug(f"workload {make(FEW).name}: its rounds differ in {name}")
-        total[name] = few[name] + in_a_round * (rounds - FEW)
-    return _profile(total)
+    return rounds_of(make).profile(rounds)
 
 
-def _profile(counts: Counter[str]) -> Profile:
-    classes = {name: n for name, n in sorted(counts.items()) if n and name != EXCEPTIONS}
-    return Profile(classes, counts[EXCEPTIONS])
+def rounds_of(make: Callable[[int], Workload], most: int | None = None) -> Rounds:
+    """Steps through few rounds and some more. UnevenError where they differ, or where the loop has
+    not come to its end after `most` instructions."""
+    few, more = (_stepped(make(rounds), most) for rounds in (FEW, MORE))
+    for name in sorted({*few, *more}):
+        if (more[name] - few[name]) % (MORE - FEW):
+            raise UnevenError(f"workload {make(FEW).name}: its rounds differ in {name}")
+    return Rounds(few, more)
 
 
-def _stepped(workload: Workload) -> Counter[str]:
+def _stepped(workload: Workload, most: int | None) -> Counter[str]:
     machine = loaded(workload, Setup("bare"))
     for address in workload.handlers:
         machine.add_breakpoint(address)
@@ -82,10 +102,20 @@ def _stepped(workload: Workload) -> Counter[str]:
             counts[EXCEPTIONS] += 1
         if ended not in ("instructions", "address"):
             return counts
+        if most is not None and done > most:
+            raise UnevenError(f"workload {workload.name}: its rounds do not end")
 
 
 def _class_at(machine: Machine, at: int) -> str:
-    found = locate(machine.read_memory(at, min(LONGEST, PAGE - at % PAGE)), 0, 32)
+    found = locate(_code_at(machine, at), 0, 32)
     if found is None or found.row is None:
         raise MonitorBug(f"no instruction at {at:#x} to profile\n{machine.where()}")
     return class_of(found.row)
+
+
+def _code_at(machine: Machine, at: int) -> bytes:
+    """As many bytes as an instruction may have, or as there are on its page."""
+    try:
+        return machine.read_memory(at, LONGEST)
+    except UserError:
+        return machine.read_memory(at, PAGE - at % PAGE)

@@ -17,21 +17,32 @@ from monitor.machine import Machine
 TIME_LIMIT = 600.0
 
 
-def execute(workload: Workload, setup: Setup) -> tuple[Counts, float, str]:
-    """Counts, processor seconds, and how it ended."""
+def execute(
+    workload: Workload,
+    setup: Setup,
+    seconds: float = TIME_LIMIT,
+    instructions: int | None = None,
+) -> tuple[Counts, float, str]:
+    """Counts, processor seconds, and how it ended. It is stopped after so many seconds, or guest
+    instructions."""
     machine = loaded(workload, setup)
     begun = time.process_time()
-    outcome = machine.run(timeout=TIME_LIMIT)
+    outcome = machine.run(timeout=seconds, max_instructions=instructions)
     spent = time.process_time() - begun
     ended = outcome.kind if outcome.kind != "exit" or outcome.status == 1 else "failed"
     return counts_of(machine.statistics()), spent, ended
 
 
-def engine_instructions(workload: Workload, setup: Setup) -> int:
+def engine_instructions(
+    workload: Workload,
+    setup: Setup,
+    seconds: float = TIME_LIMIT,
+    instructions: int | None = None,
+) -> int:
     """What the engine and the ideal processor execute for it, stubs included."""
     with everything_counts():
         machine = loaded(workload, setup)
-    machine.run(timeout=TIME_LIMIT)
+    machine.run(timeout=seconds, max_instructions=instructions)
     return machine.instructions
 
 

@@ -22,6 +22,7 @@ ROWS, TABLE, ABOUT = "rows.csv", "table.csv", "about.json"
 COUNTS = ("instructions", *KINDS, "exits", "exits_by_reason", "fills", "code_translated", "lookups",
           "world_switches", "port_accesses", "interrupts", "wrong")  # fmt: skip
 KEY = ("workload", "mode", "without")
+MORE_KEY = {"own": ("rounds",)}  # by suite: there each loop runs for several numbers of rounds
 EXACT = (*COUNTS, "engine", "cycles", "ended")
 COLUMNS = (*KEY, "rounds", "repetition", "ended", *COUNTS, "engine", "cycles", "seconds")
 
@@ -112,4 +113,4 @@ def read(folder: Path) -> Stored:
         raise UserError(f"{folder}: damaged: {error}; run `vp bench --out` again") from error
     if tuple(reader.fieldnames or ()) != COLUMNS or not isinstance(about, dict):
         raise UserError(f"{folder}: not of this version; run `vp bench --out` again")
-    return Stored(about, rows)
+    return Stored(about, rows, (*KEY, *MORE_KEY.get(str(about.get("suite")), ())))

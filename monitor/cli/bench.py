@@ -7,6 +7,8 @@
     vp bench ablations       what leaving each technique out changes, and that the guest does the
                              same; --only linux: on Linux, which takes minutes
     vp bench macro           Linux: boot, processes, context switches, page faults, a build
+    vp bench own FILE.asm    operations of your own, in every mode and without each technique:
+                             what a pass costs, what is paid once, and what of that is translation
     vp bench compare A B     what changed between two folders that --out wrote, or two
                              tables of vp sweep
 
@@ -23,12 +25,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.cli import bench_own
 from monitor.cli.pieces import plain_console, positive
 from monitor.errors import UserError
 
 if TYPE_CHECKING:
     from monitor.bench.compare import Comparison
-    from monitor.bench.results import Options, Results
+    from monitor.bench.results import Options, Results, Suite
     from monitor.bench.store import Stored
 
 NAME = "bench"
@@ -38,6 +41,7 @@ EXAMPLES = (
     "vp bench nano --only in,flags --out results",
     "vp bench nano --clock host --repetitions 7",
     "vp bench macro --only boot,process",
+    "vp bench own popf.asm --set LENGTH=0,4,16,64 --setups bare,translate",
     "vp bench compare results results-later",
 )
 SUITES = ("nano", "talk", "ablations", "macro")
@@ -48,10 +52,12 @@ CHANGED_STATUS = FAILED_STATUS = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=(*SUITES, ALL, COMPARE), default=ALL,
+    parser.add_argument("what", nargs="?", choices=(*SUITES, bench_own.NAME, ALL, COMPARE),
+                        default=ALL,
                         help="a suite (default all of them), or compare")
-    parser.add_argument("results", nargs="*", type=Path, metavar="DIR",
-                        help="with compare: two folders that --out wrote, or tables of vp sweep")
+    parser.add_argument("results", nargs="*", type=Path, metavar="FILE",
+                        help="with own: files of assembly; with compare: two folders that --out "
+                             "wrote, or tables of vp sweep")
     parser.add_argument("--only", metavar="NAMES", default="",
                         help="only these rows of a suite, with commas between")
     parser.add_argument("--rounds", type=positive, metavar="N", help="length of the loops")
@@ -64,15 +70,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="write CSV files and report.html there; for all suites in a "
                              "folder each")
+    bench_own.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.what != bench_own.NAME:
+        bench_own.refuse(args)
     if args.what == COMPARE:
         return _compare(args.results)
-    if args.results:
+    if args.results and args.what != bench_own.NAME:
         raise UserError(f"vp bench {args.what} takes no folders; --out names the one to write")
     if args.repetitions and args.clock != "host":
         raise UserError("--repetitions goes with --clock host: without it, all runs are the same")
+    if args.what == bench_own.NAME:
+        return _measure_suite(bench_own.make(args, _options(args)), args.out)
     if args.what != ALL:
         return _measure(args.what, _options(args), args.out)
     for name in ("only", "rounds"):
@@ -106,15 +117,20 @@ def _measure_all(options: Options, out: Path | None) -> int:
 
 
 def _measure(name: str, options: Options, out: Path | None) -> int:
+    from monitor.bench import suites
+
+    return _measure_suite(suites.make(name, options), out)
+
+
+def _measure_suite(suite: Suite, out: Path | None) -> int:
     from rich.progress import track
 
     from monitor.bench import suites
 
-    suite = suites.make(name, options)
     if out is not None:
         suites.check_folder(out)
     console = plain_console(stderr=True)
-    rows = list(track(suite.plan.measure(), f"measuring {name}", suite.plan.size, console=console,
+    rows = list(track(suite.plan.measure(), f"measuring {suite.name}", suite.plan.size, console=console,
                       transient=True, disable=not console.is_terminal))  # fmt: skip
     results = suite.results(rows)
     _show(results)

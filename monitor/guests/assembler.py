@@ -46,7 +46,10 @@ _LOCAL_NAME = re.compile(r"(?<![\w\])])\.([A-Za-z_]\w*)")
 _INCLUDE = re.compile(r'\.include\s+"([^"]+)"')
 
 #: Directives handed to keystone as they are.
-DIRECTIVES = frozenset({"byte", "short", "long", "ascii", "asciz", "align", "space", "fill"})
+DIRECTIVES = frozenset({"byte", "short", "long", "ascii", "asciz", "align", "space", "fill",
+                        "rept", "endr"})  # fmt: skip
+_REPEATED = re.compile(r"\.(?:space|fill|rept) (0x[\da-f]+|\d+)\b.*")
+MOST_REPEATED = 1 << 20  # keystone would try
 
 
 class AssemblyError(Exception):
@@ -289,6 +292,8 @@ _TABLE_OPERAND = re.compile(r"(?:sgdt|sidt|lgdt|lidt) .*\b(?:e?[abcd]x|e?[sd]i|e
 def _rewrite(text: str, line: Line) -> str:
     """The statement in a form that keystone encodes rightly."""
     text = re.sub(r"\s+", " ", text) if not text.startswith(".") else text
+    if (repeated := _REPEATED.fullmatch(text)) and int(repeated[1], 0) > MOST_REPEATED:
+        raise line.error(f"{MOST_REPEATED:,} times at most")
     if _TABLE_OPERAND.match(text):
         raise line.error("SGDT, SIDT, LGDT and LIDT take an absolute address here")
     for pattern, replacement in _REWRITES:
@@ -328,7 +333,7 @@ def _find_culprit(
     stand_ins = "".join(f"{name}:\n" for name in sorted(labels))
     assembler = open_assembler(bits)
     for line in statements:
-        if line.text.endswith(":"):
+        if line.text.endswith(":") or line.text.startswith((".rept", ".endr")):
             continue
         try:
             assembler.asm(stand_ins + line.text, 0x100000)
