@@ -61,7 +61,8 @@ def entries() -> dict[str, frozenset[int]]:
 def refusal(name: str) -> str:
     """Why there is no stub of this name: a sentence that names those there are."""
     listed = ", ".join(sorted(entries()))
-    reasons = {_why_not(row) for row in TABLE if name in (name_of(row), row.mnemonic.lower())} - {""}
+    rows = [row for row in TABLE if name in (name_of(row), row.mnemonic.lower())]
+    reasons = {_why_not(row) for row in rows} - {""}
     if several := [known for known in entries() if known.startswith(f"{name} ")]:
         others = f"; for any other there can be none: {min(reasons)}" if reasons else ""
         return f"say which: {', '.join(several)}{others}"

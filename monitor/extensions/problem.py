@@ -239,9 +239,7 @@ def _general_or_memory(
     return _memory(text, item, raw, 2 if row.body in WORD_IN_MEMORY else width, row)
 
 
-def _memory(
-    text: str, item: Surveyed, raw: bytes, size: int, row: Instruction
-) -> Operand | None:
+def _memory(text: str, item: Surveyed, raw: bytes, size: int, row: Instruction) -> Operand | None:
     """M, and E in memory."""
     where = operand_of(raw) if item[3] < REGISTER_FORM and item[7] in FLAT else None
     if where is None:

@@ -5,7 +5,7 @@
 | SAVE_EAX, SAVE_ECX, SAVE_ESI | what a register held, while the stub uses it | write |
 | VSYS | the guest's IF in bit 9; the other bits mean nothing | write |
 | STI_BEFORE | VSYS before the last STI | write |
-| OWN | 64 doublewords for the stubs' own use | write |
+| OWN | 64 doublewords for the stubs' own use, zeros at first (`own_memory`) | write |
 | CR0, CR2, CR3, CR4 | the guest's control registers | read |
 | ES_SELECTOR, ... GS_SELECTOR, LDTR_SELECTOR, TR_SELECTOR | the guest's selectors | read |
 | GDTR_LIMIT, GDTR_BASE, IDTR_LIMIT, IDTR_BASE | where the guest's tables are | read |
@@ -17,8 +17,14 @@ only is filled in whenever translated code is entered, and taken back by nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bt import stubs
+from monitor.errors import UserError
+from monitor.shadow import TC_BYTES
+
+if TYPE_CHECKING:
+    from monitor.machine import Machine
 
 SELECTOR_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 DOUBLEWORD = 4
@@ -52,3 +58,15 @@ SLOTS = {
     "IDTR_LIMIT": Slot(stubs.IDTR),
     "IDTR_BASE": Slot(stubs.IDTR + 4),
 }
+
+
+def own_memory(machine: Machine) -> memoryview:
+    """The doublewords of OWN, to be read and written between runs of a translating machine.
+
+    UserError for another one, which has none.
+    """
+    if machine.mode != "translate":
+        raise UserError(f"mode {machine.mode} has no stubs, and no OWN; translate has")
+    memory = machine.memory
+    start = memory.size + TC_BYTES + stubs.OWN
+    return memoryview(memory.buffer)[start : start + stubs.OWN_BYTES].cast("I")

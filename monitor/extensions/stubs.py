@@ -3,11 +3,10 @@
     Extensions(stubs={"cli": "mov dword ptr gs:[VSYS], 0 | done",     # a template
                       "smsw": smsw})                                  # what makes one, or None
 
-A name is that of names.py: `vp` words it as the manual does. A template stands for every form of the
+A name is the manual's mnemonic (names.py). A template (template.py) stands for every form of the
 instruction without an operand-size prefix. A function is called with a Problem (problem.py) for
 each place that is translated, and answers with a template, or None to leave the instruction to the
 monitor; its answer has to depend on nothing else, since the same place may be translated again.
-template.py says what a template is.
 
 Stubs stand in translated kernel code; those of PUSHF, POPF, CLI and STI only while IOPL is 0. An
 instruction with LOCK, and one whose memory operand is in CS, FS or GS, has none.
@@ -99,7 +98,8 @@ class OwnStubs:
         if text is None:
             return None
         if not isinstance(text, str):
-            nonsense(maker, f"returned {text!r} for {problem}: a template, or None (not mine)")
+            asked = f"{problem.name} at {problem.eip:#x}"
+            nonsense(maker, f"returned {text!r} for {asked}: a template, or None (not mine)")
         try:
             return self._checked(problem.name, text)
         except BadStub as error:

@@ -1,10 +1,10 @@
 """Templates of stubs that somebody else has written: their notation, and what is refused.
 
 One instruction a line, after a bar its tags (bt/stubs.py says what they mean: `done`, `eax`, `ecx`,
-`esi`); labels to jump forward to; `exit` leaves for the monitor, which emulates the instruction from
-the start; `slow:`, alone on a line, begins the part that stands out of line. `gs:[NAME]` is a slot
-of the vCPU page (slots.py). `lookup` ends a stub by an indirect branch to the guest EIP in ECX, with
-EAX and ECX in their slots.
+`esi`); labels to jump forward to; `exit` leaves for the monitor, which emulates the instruction
+from the start; `slow:`, alone on a line, begins the part that stands out of line. `gs:[NAME]` is a
+slot of the vCPU page (slots.py). `lookup` ends a stub by an indirect branch to the guest EIP in
+ECX, with EAX and ECX in their slots.
 
 Nothing that passes can reach the monitor: a template jumps forward and inside itself only, comes to
 its end, uses slots by name, and has no instruction that would show or change the engine's own
@@ -281,7 +281,7 @@ def _check_jumps(name: str, hot: list[Line], outside: set[str]) -> None:
     """Jumps lead forward, to labels that are there once."""
     seen: set[str] = set()
     labels = [line.label for line in hot if line.label]
-    for at, line in enumerate(hot):
+    for line in hot:
         if line.label in seen:
             raise BadStub(name, line.text, f"there are two labels {line.label}")
         seen |= {line.label} - {""}

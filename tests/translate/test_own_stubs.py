@@ -6,23 +6,28 @@ ends its machine with a report or is found by the comparison.
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
-from kernel_lab import CODE, Kernel, make
+from kernel_lab import CODE, Kernel, descriptor, fault_task, make
 from patience import PATIENCE
 
 from bt.table import TABLE
 from bt.translate import policies
 from monitor import Machine
+from monitor.errors import UserError
 from monitor.events import ExitEvent
 from monitor.extensions import Extensions
 from monitor.extensions.names import entries, name_of, refusal
 from monitor.extensions.problem import Immediate, Memory, Problem, Register, SystemRegister
+from monitor.extensions.slots import SLOTS, own_memory
 from monitor.extensions.stubs import BadStub, OwnStubs
+from monitor.guests.small_kernel import TIMER
 from monitor.labs.cases import Failed
 from monitor.labs.running import CLOSE, alike
 from monitor.lockstep import Stage
@@ -173,7 +178,8 @@ def test_operands_have_types() -> None:
 
 
 def test_the_operand_size_is_told() -> None:
-    assert [p.operand_size for p in problems("pushfd\n popfd\n .byte 0x66, 0x9c, 0x66, 0x9d", "pushf")] == [4, 2]
+    found = problems("pushfd\n popfd\n .byte 0x66, 0x9c, 0x66, 0x9d", "pushf")
+    assert [problem.operand_size for problem in found] == [4, 2]
 
 
 @pytest.mark.parametrize("code", [
@@ -217,8 +223,9 @@ def table_register(name: str) -> Any:
         assert memory is not None and memory.size == 6
         if problem.operand_size == 2:
             return None
-        return spilled(problem, f"mov T, dword ptr gs:[{name}_LIMIT]\nmov {memory.part(0, 2)}, W\n"
-                       f"mov T, dword ptr gs:[{name}_BASE]\nmov {memory.part(2, 4)}, T")  # fmt: skip
+        limit = f"mov T, dword ptr gs:[{name}_LIMIT]\nmov {memory.part(0, 2)}, W"
+        base = f"mov T, dword ptr gs:[{name}_BASE]\nmov {memory.part(2, 4)}, T"
+        return spilled(problem, f"{limit}\n{base}")
 
     return stub
 
@@ -342,3 +349,304 @@ def test_a_stub_may_leave_everything_to_the_monitor() -> None:
               "int3", "int1", "hlt", "ltr", "invd", "ud2", "wrmsr", "rdpmc", "push gs", "pop gs",
               "push ds"}  # fmt: skip
     assert asked >= set(entries()) - seldom
+
+
+# --- what a stub may do -------------------------------------------------------------------
+
+
+def in_place(problem: Problem) -> str:
+    """IN and OUT as they are."""
+    return f"{problem.name} {', '.join(map(str, problem.operands))} | done"
+
+
+PORTS = repeated("""
+    mov  dx, 0x80
+    mov  eax, edi
+    out  dx, al
+    in   al, dx
+    in   ax, dx
+    in   eax, dx
+    out  0x80, al
+    in   al, 0x21
+    add  [esi], eax
+""")
+
+
+def test_ports_are_served_in_place() -> None:
+    assert same(PORTS, {"in": in_place, "out": in_place}) == {}
+
+
+def rdtsc(problem: Problem) -> str:
+    """Counts itself, and then tells the time as the processor does."""
+    return """
+        mov dword ptr gs:[SAVE_ECX], ecx
+        mov ecx, dword ptr gs:[OWN + 8]   | ecx
+        lea ecx, [ecx + 1]                | ecx
+        mov dword ptr gs:[OWN + 8], ecx   | ecx
+        mov ecx, dword ptr gs:[SAVE_ECX]  | ecx
+        rdtsc                             | done
+    """
+
+
+TIME = repeated("rdtsc\n mov [esi], eax\n nop\n add esi, 4\n cpuid\n mov [esi], ebx\n")
+
+
+def test_instructions_that_are_innocuous_may_have_one() -> None:
+    stubs = {"rdtsc": rdtsc, "cpuid": "cpuid | done"}
+    assert same(TIME, stubs) == {}
+    machine = maker(Kernel(TIME), stubs)("translate")
+    machine.run(max_instructions=300_000, timeout=PATIENCE)
+    assert own_memory(machine)[2] == 20
+    assert machine.statistics()["patches"]["RDTSC"] == 1
+    with pytest.raises(UserError, match="mode bare has no stubs"):
+        own_memory(make(Kernel(TIME), "bare"))
+
+
+def far(problem: Problem) -> str:
+    """JMP within the code segment: a look-up; into another one: the monitor's business."""
+    [target] = problem.operands
+    return f"""
+        mov dword ptr gs:[SAVE_EAX], eax
+        mov dword ptr gs:[SAVE_ECX], ecx
+        mov ecx, dword ptr gs:[CS_SELECTOR]            | eax, ecx
+        lea ecx, [ecx - {target.selector:#x}]          | eax, ecx
+        jecxz same
+        jmp slow
+    same: mov ecx, {target.offset:#x}                  | eax, ecx
+        lookup
+    slow:
+        exit                                           | eax, ecx
+    """
+
+
+def far_return(problem: Problem) -> str | None:
+    """RET to the same code segment."""
+    if problem.operands or problem.operand_size != 4:
+        return None
+    return """
+        mov dword ptr gs:[SAVE_EAX], eax
+        mov dword ptr gs:[SAVE_ECX], ecx
+        mov eax, dword ptr [esp + 4]          | eax, ecx
+        mov ecx, dword ptr gs:[CS_SELECTOR]   | eax, ecx
+        not ecx                               | eax, ecx
+        lea ecx, [ecx + eax + 1]              | eax, ecx
+        jecxz same
+        jmp slow
+    same: pop ecx                             | eax, ecx
+        lea esp, [esp + 4]                    | eax, ecx
+        lookup
+    slow:
+        exit                                  | eax, ecx
+    """
+
+
+FAR = repeated("""
+    mov  eax, 0x1234
+    mov  ecx, 0x5678
+    jmp  far 8:there
+    nop
+there:
+    add  eax, ecx
+    push cs
+    push back
+    retf
+    nop
+back:
+    add  [esi], eax
+    jmp  far 0x40:other
+    nop
+other:
+    inc  ecx
+    jmp  far 8:last
+last:
+    nop
+""")
+
+
+def test_a_far_transfer_may_look_its_target_up() -> None:
+    kernel = Kernel(FAR, gdt={0x40: descriptor(0, 0xFFFFF, 0xC09B)})
+    stubs = {"jmp far": far, "ret far": far_return}
+    assert same(kernel, stubs) == {"emulate": 20 * 2}
+    assert exits(kernel, {}) == {"emulate": 20 * 4}
+
+
+def test_an_instruction_that_ends_a_block_goes_on_behind_its_stub() -> None:
+    """HLT as a NOP: another guest, and one that runs on."""
+    kernel = Kernel(repeated("hlt\n inc ebx"))
+    machine = maker(kernel, {"hlt": "nop | done"})("translate")
+    outcome = machine.run(max_instructions=10_000, timeout=PATIENCE)
+    assert outcome.kind == "exit" and machine.registers["ebx"] == 20
+
+
+def test_a_number_of_the_authors_is_left_alone() -> None:
+    """It is the one that stands for the translator's own numbers in its templates."""
+    stubs = {"cpuid": "mov eax, 0x11223344 | done"}
+    machine = maker(Kernel("cpuid\n int 0x31"), stubs)("translate")
+    machine.run(max_instructions=10_000, timeout=PATIENCE)
+    assert machine.registers["eax"] == 0x11223344
+
+
+def test_a_template_stands_for_the_form_without_a_prefix() -> None:
+    source = repeated("push es\n .byte 0x66\n push es\n lea esp, [esp + 6]")
+    stub = {"push es": "push dword ptr gs:[ES_SELECTOR] | done"}
+    assert same(source.replace(".byte 0x66\n push es", ".byte 0x66, 0x06"), stub) == {
+        "emulate": 20}  # fmt: skip
+
+
+def test_flags_have_none_where_iopl_is_not_0() -> None:
+    """There they are copied or emulated; the others' stubs stand."""
+    asked: set[str] = set()
+
+    def note(problem: Problem) -> None:
+        if problem.eip >= CODE:
+            asked.add(problem.name)
+
+    kernel = Kernel("cli\n pushfd\n popfd\n smsw eax\n int 0x31", flags=0x3002)
+    same(kernel, dict.fromkeys(("cli", "pushf", "popf", "smsw"), note))
+    assert asked == {"smsw"}
+
+
+def test_user_code_has_none() -> None:
+    asked: set[int] = set()
+
+    def note(problem: Problem) -> None:
+        asked.add(problem.eip)
+
+    kernel = Kernel("mov eax, cs\n cpuid\n int 0x31", ring=3)
+    stubs = dict.fromkeys(("mov from sreg", "cpuid", "iret"), note)
+    assert exits(kernel, stubs, without=("direct",))["emulate"] == 1  # CPUID
+    assert asked and not any(CODE <= eip < CODE + 16 for eip in asked)
+
+
+# --- faults and interrupts in the middle --------------------------------------------------
+
+GONE = 0x300000
+FAULTS = """
+    mov  eax, 0x55555555
+    mov  ecx, 0x66666666
+    mov  ebx, 0x77777777
+    cmp  eax, ecx
+    {instruction}
+    nop
+caught:
+    mov  edx, cr2
+    int  0x31
+"""
+
+
+@pytest.mark.parametrize("instruction", [
+    f"smsw word ptr [{GONE:#x}]",
+    f"smsw word ptr [{GONE + 0xFFF:#x}]",
+    f"sgdt [{GONE - 3:#x}]",
+    f"sidt [{GONE:#x}]",
+])  # fmt: skip
+def test_a_true_fault_is_the_guests(instruction: str) -> None:
+    source = FAULTS.format(instruction=instruction)
+    kernel = fault_task(Kernel(source, paging=True, pages={GONE: 0}), "caught", 14)
+    same(kernel, READERS)
+
+
+def test_interrupts_come_at_every_place() -> None:
+    busy = EVERYTHING.replace("again:", "again:\n sti\n", 1).replace("    lidt [esi]\n", "")
+    source = TIMER + busy.replace("mov edi, 1", "mov edi, 9")
+    stubs = READERS | {"in": in_place, "rdtsc": rdtsc, "jmp far": far}
+    same(source, stubs)
+    machine = maker(Kernel(source), stubs)("translate")
+    machine.run(max_instructions=300_000, timeout=PATIENCE)
+    assert machine.statistics()["interrupts"] > 1
+
+
+# --- stubs that are wrong -----------------------------------------------------------------
+
+
+def raises(problem: Problem) -> str:
+    raise KeyError(problem.name)
+
+
+@pytest.mark.parametrize(("stub", "told"), [
+    (raises, "in raises: KeyError: 'smsw'"),
+    (lambda problem: 7, "returned 7 for smsw at 0x1000"),
+    (lambda problem: "hlt | done", "stub smsw, `hlt | done`: hlt is no way out"),
+    (lambda: "exit", "takes 0 positional arguments"),
+    (lambda problem: f"mov {problem.memory}, ax | done", "cannot be assembled"),
+])  # fmt: skip
+def test_a_function_that_fails_ends_the_machine(stub: Any, told: str) -> None:
+    machine = maker(Kernel(READS), {"smsw": stub})("translate")
+    outcome = machine.run(max_instructions=10_000, timeout=PATIENCE)
+    assert outcome.kind == "callback" and told in outcome.detail, outcome
+    assert "test_own_stubs.py:" in outcome.detail
+
+
+@pytest.mark.parametrize(("name", "stub", "told"), [
+    ("smsw", "mov eax, 0 | done", "eax: bare 00000011"),
+    ("str", "mov ebx, 5\nexit", "ebx"),
+    ("rdtsc", "mov eax, 1\nmov edx, 0 | done", "rdtsc"),
+    ("sldt", "add ecx, ecx\nexit", "ecx"),
+])  # fmt: skip
+def test_a_stub_that_does_something_else_is_found(name: str, stub: str, told: str) -> None:
+    source = READS.replace("sgdt", "rdtsc") + "\n"
+    with pytest.raises(Failed, match=told):
+        same(source.replace("    mov  [esi + 0x28], eax\n", "    rdtsc\n"), {name: stub})
+
+
+def test_many_long_stubs_in_a_block() -> None:
+    """More than fit into a block at once: it is cut, and the cache holds."""
+    long = "nop\n" * 400 + "mov eax, dword ptr gs:[CR0] | done"
+    code = "smsw eax\n" * 48
+    assert same(repeated(code, 3), {"smsw": long}) == {}
+
+
+def test_room_for_them_when_the_cache_is_full() -> None:
+    """Blocks of nothing else, until the cache starts anew."""
+    long = "nop\n" * 400 + "mov eax, dword ptr gs:[CR0] | done"
+    code = "".join(f"smsw eax\n jmp part_{n}\npart_{n}:\n" for n in range(300))
+    machine = maker(Kernel(repeated(code, 2)), {"smsw": long})("translate")
+    cache = machine.processor.cache  # type: ignore[attr-defined]
+    cache.size = 3 * 0x4000
+    outcome = machine.run(max_instructions=100_000, timeout=PATIENCE)
+    assert outcome.kind == "exit" and cache.flushes > 0
+
+
+LINES = (
+    "mov {r}, dword ptr gs:[{s}]", "mov dword ptr gs:[{w}], {r}", "xchg dword ptr gs:[{w}], {r}",
+    "mov {r}, dword ptr [{m}]", "mov dword ptr [{m}], {r}", "push {r}", "pop {r}", "pushfd",
+    "popfd", "mov {r}, {n}", "lea esp, [esp + {n}]", "rdtsc", "cpuid", "stosd", "lodsd",
+    "bts dword ptr [{m}], {r}", "div {r}", "bound {r}, qword ptr [{m}]", "jnz slow", "jmp slow",
+    "jecxz on", "jmp on", "exit", "pop dword ptr gs:[{w}]", "leave",
+)  # fmt: skip
+ENDS = ("exit", "lookup", "jmp slow", "nop | done", "in eax, dx | done", "popfd | done",
+        "mov {r}, dword ptr [{m}] | eax, done")  # fmt: skip
+PLACES = ("esp", "eax", "ecx + eax*4", "0x9000", "0xff800000", "0xffc00000", "edi + 0xff000000")
+
+
+def wild(chance: random.Random) -> str:
+    """A template that is accepted, and makes no sense."""
+    names = {
+        "r": ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"),
+        "s": tuple(SLOTS),
+        "w": tuple(name for name, slot in SLOTS.items() if slot.writable),
+        "m": PLACES,
+        "n": ("0", "1", "4", "0x302", "0xffffffff"),
+    }
+
+    def line(form: str) -> str:
+        return form.format(**{key: chance.choice(values) for key, values in names.items()})
+
+    tags = [" | eax", " | ecx, esi", "", "", ""]
+    lines = [line(chance.choice(LINES)) + chance.choice(tags) for _ in range(chance.randint(1, 5))]
+    lines.append(f"on: {line(chance.choice(ENDS))}")
+    return "\n".join([*lines, "slow:", line(LINES[chance.randint(0, 5)]), "exit"])
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_no_stub_gets_at_the_monitor(seed: int) -> None:
+    """Whatever a stub does, the machine goes on or ends as machines do, and the cache is whole."""
+    chance = random.Random(seed)
+    stubs = {name: wild(chance) for name in chance.sample(sorted(entries()), 30)}
+    machine = maker(Kernel(EVERYTHING, paging=bool(seed & 1)), stubs)("translate")
+    cache = machine.processor.cache  # type: ignore[attr-defined]
+    outcome = machine.run(max_instructions=3000, timeout=PATIENCE)
+    assert outcome.kind in ("exit", "instructions", "shutdown", "stuck"), outcome
+    for tables in cache._landings:
+        for table in map(np.asarray, tables):
+            assert table.min() >= cache.base and table.max() < cache.base + cache.used
