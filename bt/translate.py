@@ -142,8 +142,9 @@ class OwnStub(NamedTuple):
 class OwnStubs(Protocol):
     """Where stubs come from that are not the translator's own."""
 
-    entries: Collection[int]
-    """Survey entries of the instructions that they may stand for, in kernel code."""
+    @property
+    def entries(self) -> Collection[int]:
+        """Survey entries of the instructions that they may stand for, in kernel code."""
 
     def prepare(
         self, code: bytes, surveyed: list[Surveyed], context: Context, reserved: str

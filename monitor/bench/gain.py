@@ -35,6 +35,7 @@ from monitor.machine import Machine
 PASSES = 8  # that are compared
 CLOSELY = Stage(step=13, memory_every=130)  # a difference is searched down to its instruction
 MOST = 1_000_000  # instructions of those
+ROWS = 4  # of a difference that are told
 EXIT = "exit"
 
 StubMaker = str | Callable[[Problem], str | None]
@@ -110,5 +111,8 @@ def _check(operation: OwnOperation, extensions: Extensions, compare: bool) -> No
         return
     difference = Lockstep(make).run(CLOSELY).difference
     if difference is not None:
-        raise UserError(f"operation {operation.name!r}, with the stubs: {difference}\n"
-                        "compare=False measures it all the same")  # fmt: skip
+        rows = "; ".join(f"{name}: bare {one}, yours {other}" for name, one, other in
+                         difference.rows[:ROWS])  # fmt: skip
+        raise UserError(f"operation {operation.name!r}: with the stubs the guest is another one "
+                        f"behind {difference.instruction.strip()} ({rows}); compare=False measures "
+                        "it all the same")  # fmt: skip
