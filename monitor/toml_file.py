@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,14 @@ def table(entry: Any, where: str) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise UserError(f"{where}: must be a table")
     return entry
+
+
+def texts(values: Iterable[Any], where: str) -> list[str]:
+    """A list of texts."""
+    found = list(values)
+    if not all(isinstance(value, str) for value in found):
+        raise UserError(f"{where}: must be a list of texts")
+    return found
 
 
 def complete(data: Mapping[str, Any], keys: Collection[str], where: str) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from monitor.bench import own_trial
 from monitor.bench.apart import Cost, Loops, cost
@@ -33,6 +34,10 @@ LATER = {
 }
 LATER_OTHERWISE = "ends the machine"
 ENGINE = 50  # instructions that the engine may execute for one of the guest's
+
+
+class TooLongError(UserError):
+    """The time limit was reached."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class OwnPlan:
     model: Model
     bounds: Bounds = USUAL
     memory_mb: int = Workload.memory_mb
+    engine: bool = True  #: count what the engine executes as well
 
     @property
     def subjects(self) -> list[OwnOperation]:
@@ -115,13 +121,36 @@ class OwnPlan:
         return found
 
 
+def profile_of(subject: OwnOperation, passes: int) -> Profile:
+    """Of so many passes. Raises UserError."""
+    return _rounds(subject).profile(passes)
+
+
+@lru_cache(maxsize=256)
+def _rounds(subject: OwnOperation) -> Rounds:
+    try:
+        return rounds_of(subject.workload, (MORE + 1) * own_trial.LONGEST_PASS)
+    except UnevenError as error:
+        raise _uneven(subject, "not even the first three are alike") from error
+
+
+def priced(rows: Sequence[Row], subjects: Sequence[OwnOperation], model: Model) -> list[Row]:
+    """The same rows by another model."""
+    known = {subject.name: subject for subject in subjects}
+    found = []
+    for row in rows:
+        profile = profile_of(known[row.workload], row.rounds)
+        cycles, parts = model.estimate(row.counts, profile)
+        found.append(replace(row, cycles=cycles, parts=parts))
+    return found
+
+
 class _Run:
     """One measuring: what is known by then, and how long it may still take."""
 
     def __init__(self, plan: OwnPlan) -> None:
         self._plan = plan
         self.deadline = time.monotonic() + plan.bounds.seconds
-        self._rounds: dict[str, Rounds] = {}
         self._engines: dict[tuple[str, Setup, int], int | None] = {}
 
     def rows(self, subject: OwnOperation, repetition: int) -> Iterator[Row]:
@@ -130,7 +159,7 @@ class _Run:
                 yield self._row(subject, setup, passes, repetition)
 
     def _row(self, subject: OwnOperation, setup: Setup, passes: int, repetition: int) -> Row:
-        known = self._profile(subject).profile(passes)
+        known = profile_of(subject, passes)
         self._check_size(subject, passes, known)
         workload = subject.workload(passes, self._plan.memory_mb)
         most = known.instructions * (ASTRAY if setup == TRAP else 1) + SPARE
@@ -142,16 +171,6 @@ class _Run:
         cycles, parts = self._plan.model.estimate(counts, known)
         return Row(subject.name, setup, passes, repetition, counts, self._engines[key], cycles,
                    parts, seconds, ended)  # fmt: skip
-
-    def _profile(self, subject: OwnOperation) -> Rounds:
-        if subject.name not in self._rounds:
-            most = (MORE + 1) * own_trial.LONGEST_PASS
-            make = lambda passes: subject.workload(passes, self._plan.memory_mb)  # noqa: E731
-            try:
-                self._rounds[subject.name] = rounds_of(make, most)
-            except UnevenError as error:
-                raise _uneven(subject, "not even the first three are alike") from error
-        return self._rounds[subject.name]
 
     def _check_size(self, subject: OwnOperation, passes: int, known: Profile) -> None:
         if known.instructions > self._plan.bounds.instructions:
@@ -191,7 +210,7 @@ class _Run:
         self, subject: OwnOperation, workload: Workload, setup: Setup, counts: Counts, ended: str
     ) -> int | None:
         """Instructions executed for it; None where that is not known."""
-        if ended != ENDED_WELL:
+        if ended != ENDED_WELL or not self._plan.engine:
             return None
         if setup.mode != TRANSLATE.mode:
             return counts.instructions
@@ -207,8 +226,8 @@ class _Run:
             raise self._too_long(subject, setup)
         return left
 
-    def _too_long(self, subject: OwnOperation, setup: Setup) -> UserError:
-        return UserError(
+    def _too_long(self, subject: OwnOperation, setup: Setup) -> TooLongError:
+        return TooLongError(
             f"operation {subject.name!r}, {setup}: the time limit of {self._plan.bounds.seconds:g} "
             "seconds is over: choose fewer rounds or setups, or a longer limit"
         )

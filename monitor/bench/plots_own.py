@@ -42,7 +42,8 @@ def _bars(found: Sequence[Cost], shares: Sequence[Share], label: str) -> str:
     axes.set_yticks(range(len(found)), [one.name for one in found], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(label)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    if any(left):
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     plain(axes)
     return svg(canvas)
 

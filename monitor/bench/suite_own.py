@@ -136,6 +136,8 @@ def _labels(names: Iterable[str]) -> str:
 def _pictures(found: Sequence[Cost]) -> Pictures:
     from monitor.bench import plots_own  # matplotlib is not everybody's
 
+    if not found:
+        return ()
     return [
         ("What a steady pass is made of.", plots_own.steady(found)),
         ("What is paid once, by the first passes.", plots_own.once(found)),

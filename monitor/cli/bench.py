@@ -123,15 +123,12 @@ def _measure(name: str, options: Options, out: Path | None) -> int:
 
 
 def _measure_suite(suite: Suite, out: Path | None) -> int:
-    from rich.progress import track
-
     from monitor.bench import suites
+    from monitor.bench.progress import collect
 
     if out is not None:
         suites.check_folder(out)
-    console = plain_console(stderr=True)
-    rows = list(track(suite.plan.measure(), f"measuring {suite.name}", suite.plan.size, console=console,
-                      transient=True, disable=not console.is_terminal))  # fmt: skip
+    rows = collect(suite.plan.measure(), suite.plan.size, f"measuring {suite.name}", True)
     results = suite.results(rows)
     _show(results)
     if out is not None:

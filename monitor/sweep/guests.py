@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.bench import nano, talk
+from monitor.bench.own_loop import OwnOperation
+from monitor.bench.own_plan import profile_of
 from monitor.bench.profile import Profile, profile
 from monitor.bench.rows import Workload
 from monitor.bench.suite import Source
 from monitor.config import ImageConfig, LimitConfig
+from monitor.errors import UserError
 from monitor.guests.embedded import embedded_image
 from monitor.image import load
 from monitor.typist import Line
@@ -29,6 +32,7 @@ SUITES: Mapping[str, Callable[[Sequence[str]], list[Source]]] = {
     "nano": lambda only: nano.sources(nano.choose(only)),
     "talk": lambda only: talk.sources(talk.choose(only)),
 }
+LEAST_MB = 4  # what guests/frame.asm maps
 ROUNDS = {"nano": nano.ROUNDS, "talk": talk.ROUNDS}
 
 
@@ -77,6 +81,25 @@ class BenchImage(Image):
 
     def profile(self) -> Profile:
         return _profile(self)
+
+
+@dataclass(frozen=True)
+class OwnImage(Image):
+    """An operation of the user's own, in its loop (monitor/bench/own_loop.py). `text` is the file
+    that it is from."""
+
+    operation: OwnOperation
+    rounds: int
+    text: bytes
+
+    def load(self, machine: Machine) -> None:
+        if machine.memory.size < LEAST_MB << 20:
+            raise UserError(f"operations of one's own need {LEAST_MB} MiB of memory")
+        image = self.operation.workload(self.rounds).image
+        machine.load_multiboot(image, firmware_state="raw")
+
+    def profile(self) -> Profile:
+        return profile_of(self.operation, self.rounds)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bench.model import Model
-from monitor.sweep.guests import FileImage, Guest
+from monitor.sweep.guests import FileImage, Guest, OwnImage
 
 Identity = Mapping[str, str]
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,9 @@ def identity(
         if isinstance(guest.image, FileImage):
             for path, data in guest.image.contents.items():
                 found[f"contents of {path}"] = sha256(data).hexdigest()
+        if isinstance(guest.image, OwnImage):
+            file = guest.image.operation.file
+            found[f"contents of {file}"] = sha256(guest.image.text).hexdigest()
     for model in models:
         prices = json.dumps(asdict(model), sort_keys=True)
         found[f"contents of model {model.name}"] = sha256(prices.encode()).hexdigest()

@@ -6,6 +6,11 @@
     rounds = 500
 
     [[guest]]
+    own = "popf.asm"              # operations of your own, as vp bench own has them
+    set = { LENGTH = [0, 8] }
+    ring = 0
+
+    [[guest]]
     name = "linux"                # files beside the spec, and options as vp run has them
     kernel = "vmlinuz"
     initrd = "initramfs.cpio.gz"
@@ -27,6 +32,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from monitor.bench.own_plan import INSTRUCTIONS
 from monitor.bench.rows import Workload
 from monitor.config import (
     KINDS,
@@ -50,12 +56,14 @@ from monitor.sweep.guests import (
     Image,
     bench_names,
 )
+from monitor.sweep.spec_own import read_own
 from monitor.toml_file import known, table
+from monitor.toml_file import texts as _texts
 from monitor.typist import Line
 
 TIME_LIMIT = 600.0
 BENCH_MEMORY_MB = Workload.memory_mb
-WHAT = (*KINDS, "bench", "demo")
+WHAT = (*KINDS, "bench", "own", "demo")
 LIMITS = {"until": str, "timeout": (int, float), "max-instructions": int}
 FIRMWARE_STATE = "firmware-state"
 COMMON = {"name": str, "memory": int, "type": list, **LIMITS}
@@ -65,9 +73,11 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "elf": {FIRMWARE_STATE: str},
     "flat": {"entry": (int, str), FIRMWARE_STATE: str},
     "bench": {"only": list, "rounds": int},
+    "own": {"only": list, "rounds": int, "ring": int, "set": dict},
     "demo": {},
 }
-WORDS = {str: "text", int: "a whole number", list: "a list", bool: "true"}
+OF_BENCH = ("bench", "own")  # guests with names and memory of their own
+WORDS = {str: "text", int: "a whole number", list: "a list", bool: "true", dict: "a table"}
 NAME = re.compile(r'[^,"\s][^,"\r\n]*')
 
 
@@ -99,13 +109,16 @@ def _read(entry: Mapping[str, Any], folder: Path, where: str) -> Iterator[Guest]
         _check_type(value, types[key], f"{where}: {key}")
     if kind == "bench":
         images = _bench(entry, where)
+    elif kind == "own":
+        images = read_own(entry, folder, where)
     elif kind == "demo":
         images = {_name(entry, "demo", where): _demo(entry, where)}
     else:
         image = _files(kind, entry, folder, where)
         images = {_name(entry, image.config.path.name, where): image}
-    memory = _memory(entry, BENCH_MEMORY_MB if kind == "bench" else MEMORY_MB, where)
-    limits, typing = _limits(entry, where), _typing(entry.get("type", ()), f"{where}: type")
+    memory = _memory(entry, BENCH_MEMORY_MB if kind in OF_BENCH else MEMORY_MB, where)
+    most = INSTRUCTIONS if kind == "own" else None
+    limits, typing = _limits(entry, most, where), _typing(entry.get("type", ()), f"{where}: type")
     for name, loaded in images.items():
         yield Guest(name, loaded, memory, limits, typing)
 
@@ -191,10 +204,10 @@ def _config(kind: str, entry: Mapping[str, Any], where: str) -> ImageConfig:
 # --- how long it runs, what is typed --------------------------------------------------------------
 
 
-def _limits(entry: Mapping[str, Any], where: str) -> LimitConfig:
+def _limits(entry: Mapping[str, Any], most: int | None, where: str) -> LimitConfig:
     timeout = float(entry.get("timeout", TIME_LIMIT))
     with _KeysNamed(where):
-        return LimitConfig(entry.get("until"), timeout, entry.get("max-instructions"))
+        return LimitConfig(entry.get("until"), timeout, entry.get("max-instructions", most))
 
 
 def _typing(lines: Iterable[Any], where: str) -> tuple[Line, ...]:
@@ -210,13 +223,6 @@ def _line(line: Any, where: str) -> Line:
     if not (isinstance(after, str) and after and isinstance(text, str)):
         raise UserError(f"{where}: `after` and `text` must be texts, and `after` not empty")
     return Line(text.encode(), after.encode())
-
-
-def _texts(values: Iterable[Any], where: str) -> list[str]:
-    found = list(values)
-    if not all(isinstance(value, str) for value in found):
-        raise UserError(f"{where}: must be a list of texts")
-    return found
 
 
 class _KeysNamed:

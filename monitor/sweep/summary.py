@@ -15,6 +15,8 @@ from rich import box
 from rich.table import Table
 
 from monitor.sweep.grid import Point
+from monitor.sweep.guests import OwnImage
+from monitor.sweep.own import STEADY
 from monitor.sweep.spec import Spec
 from monitor.sweep.task import CYCLES, MONITOR_CYCLES, Row
 
@@ -118,6 +120,8 @@ def _compared(spec: Spec) -> dict[str, str | None]:
     if not spec.baseline:
         return {}
     ratios: dict[str, str | None] = {"cycles ratio": CYCLES + spec.models[0].name}
+    if any(isinstance(guest.image, OwnImage) for guest in spec.guests):
+        ratios["steady ratio"] = STEADY + spec.models[0].name
     if spec.time:
         ratios["time ratio"] = "seconds"
     return ratios | {"console": None}

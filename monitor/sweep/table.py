@@ -15,6 +15,7 @@ from typing import Any
 from monitor.bench.store import Stored
 from monitor.errors import UserError
 from monitor.sweep.grid import KEY, Point
+from monitor.sweep.own import COLUMNS as OWN
 from monitor.sweep.task import CONSOLE, COUNTED, CYCLES, ENDING, EXIT, MONITOR_CYCLES, Row
 
 REPETITION = "repetition"
@@ -25,7 +26,9 @@ def as_csv(points: Sequence[Point], rows: Mapping[int, Row], models: Sequence[st
     """The file's text."""
     exits = sorted({name for row in rows.values() for name in row if name.startswith(EXIT)})
     cycles = [kind + model for model in models for kind in (CYCLES, MONITOR_CYCLES)]
-    columns = (*KEY, *ENDING, *COUNTED, *cycles, *CONSOLE, "seconds", *exits)
+    own = [kind + model for model in models for kind in OWN]
+    apart = [name for name in own if any(name in row for row in rows.values())]
+    columns = (*KEY, *ENDING, *COUNTED, *cycles, *apart, *CONSOLE, "seconds", *exits)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -2,7 +2,8 @@
 
 Whatever a guest does ends as a row. `ended` is the outcome's kind (monitor/outcome.py), or
 
-    refused   the guest could not be loaded into this machine
+    refused   the guest could not be loaded into this machine, or is an operation of the user's
+              own that cannot be measured
     error     the monitor failed: a bug, please report it
     died      the worker did (backend.py says so: it is not there to do so itself)
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.bench.model import Model
+from monitor.bench.own_plan import SECONDS, TooLongError
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
 from monitor.bench.runner import counts_of
@@ -29,7 +31,8 @@ from monitor.errors import UserError
 from monitor.machine import Machine
 from monitor.outcome import Outcome
 from monitor.sweep.grid import Point
-from monitor.sweep.guests import Guest
+from monitor.sweep.guests import Guest, OwnImage
+from monitor.sweep.own import columns
 from monitor.typist import Typist
 
 Row = dict[str, Any]
@@ -40,6 +43,8 @@ EXIT, CYCLES, MONITOR_CYCLES = "exit:", "cycles:", "monitor cycles:"
 ENDING = ("ok", "ended", "status", "detail")
 CONSOLE = ("console", "console_bytes")
 DIGEST_DIGITS = 16
+LEAST_SECONDS = 0.001
+ASTRAY = "wrong answers led the operation astray"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def run_point(guest: Guest, point: Point, models: Sequence[Model], timed: bool) 
     except UserError as error:
         return failed(REFUSED, str(error))
     try:
-        return _run(machine, guest, models, timed)
+        return _measured(machine, guest, point, models, timed)
     except MemoryError:
         raise
     except Exception as error:  # whatever it is, the other rows can do without
@@ -70,6 +75,24 @@ def run_point(guest: Guest, point: Point, models: Sequence[Model], timed: bool) 
 def failed(ended: str, detail: str) -> Row:
     """The row of a point that has nothing to count."""
     return {"ok": 0, "ended": ended, "status": None, "detail": plain(detail)}
+
+
+def _measured(
+    machine: Machine, guest: Guest, point: Point, models: Sequence[Model], timed: bool
+) -> Row:
+    """The run, and for an operation of the user's own what its costs are made of."""
+    begun = time.monotonic()
+    row = _run(machine, guest, models, timed)
+    if not isinstance(guest.image, OwnImage) or row["ended"] == TIMEOUT:
+        return row
+    left = (guest.limits.timeout or SECONDS) - (time.monotonic() - begun)
+    try:
+        apart = columns(guest.image, point, models, max(left, LEAST_SECONDS))
+    except TooLongError as error:
+        return failed(TIMEOUT, str(error))
+    except UserError as error:
+        return failed(REFUSED, str(error))
+    return row | apart if apart else row | {"ok": 0, "detail": ASTRAY}
 
 
 def _run(machine: Machine, guest: Guest, models: Sequence[Model], timed: bool) -> Row:

@@ -42,7 +42,7 @@ WRONG = [
     ("dask = 1\n" + DEMO, "dask: must be the address of a scheduler, as text"),
     ("baseline = { mode = 'bare' }\n" + DEMO, "baseline.mode: 'bare' is not in grid.mode"),
     ("baseline = { colour = 1 }\n" + DEMO, "baseline: unknown: colour"),
-    ("[[guest]]\nname = 'x'", "guest 1: give one of kernel, multiboot, elf, flat, bench, demo"),
+    ("[[guest]]\nname = 'x'", "guest 1: give one of kernel, multiboot, elf, flat, bench, own, demo"),
     (FLAT + "demo = true", "guest 1: give one of kernel"),
     (DEMO + "[[guest]]\ndemo = false", "guest 2: demo: must be true"),
     (DEMO + "[[guest]]\ndemo = true", "guest: two are named 'demo'; give one a `name`"),
