@@ -49,7 +49,7 @@ class ExtendedProcessor(ChainingProcessor):
         if extensions.stubs is not None:
             from monitor.extensions.stubs import OwnStubs
 
-            self.translator.use_own(OwnStubs(extensions.stubs))
+            self.translator.use_own(OwnStubs(extensions.stubs, self.ask))
         if extensions.chaining is not None:
             self.use_chaining(extensions.chaining)
 

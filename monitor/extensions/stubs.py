@@ -41,8 +41,11 @@ KEPT = 1024  # templates that functions have made, kept assembled
 class OwnStubs:
     """Stubs by survey entry, and those of the block that is being translated."""
 
-    def __init__(self, stubs: Mapping[str, StubMaker]) -> None:
-        """BadStub for a name or a template that cannot be one."""
+    def __init__(
+        self, stubs: Mapping[str, StubMaker], ask: Callable[..., Any] = call
+    ) -> None:
+        """BadStub for a name or a template that cannot be one. `ask` calls a function of theirs."""
+        self._ask = ask
         if not isinstance(stubs, Mapping):
             raise BadStub("of your own", repr(stubs), "stubs are a dictionary, by name")
         self.entries: dict[int, StubMaker] = {}
@@ -94,7 +97,7 @@ class OwnStubs:
         maker: Any = self.entries[item[2]]
         if not callable(maker):
             return None if OPERAND_SIZE in split(raw)[0] else self._templates[problem.name]
-        text = call(maker, problem)
+        text = self._ask(maker, problem)
         if text is None:
             return None
         if not isinstance(text, str):
