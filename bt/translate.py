@@ -509,7 +509,7 @@ class Translator:
             behind = item[0] + item[1] & 0xFFFFFFFF
             out.begin(behind, entry=False)
             out.slot(Exit(CHAIN, behind), counts=False)
-        return row.ends or found.transfers
+        return row.ends
 
     # --- control transfers --------------------------------------------------------------
 

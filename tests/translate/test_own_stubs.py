@@ -17,6 +17,7 @@ import pytest
 from kernel_lab import CODE, Kernel, descriptor, fault_task, make
 from patience import PATIENCE
 
+from bt.stubs import TEMPLATES
 from bt.table import TABLE
 from bt.translate import policies
 from monitor import Machine
@@ -468,6 +469,12 @@ def test_a_far_transfer_may_look_its_target_up() -> None:
     stubs = {"jmp far": far, "ret far": far_return}
     assert same(kernel, stubs) == {"emulate": 20 * 2}
     assert exits(kernel, {}) == {"emulate": 20 * 4}
+    lookups = []
+    for chosen in (stubs, {}):
+        machine = maker(kernel, chosen)("translate")
+        machine.run(max_instructions=300_000, timeout=PATIENCE)
+        lookups.append(machine.statistics()["tc"]["lookups"])
+    assert lookups[0] - lookups[1] == 20 * 2
 
 
 def test_an_instruction_that_ends_a_block_goes_on_behind_its_stub() -> None:
@@ -504,6 +511,27 @@ def test_flags_have_none_where_iopl_is_not_0() -> None:
     kernel = Kernel("cli\n pushfd\n popfd\n smsw eax\n int 0x31", flags=0x3002)
     same(kernel, dict.fromkeys(("cli", "pushf", "popf", "smsw"), note))
     assert asked == {"smsw"}
+
+
+def test_the_same_place_where_iopl_is_0_and_where_not() -> None:
+    """What stands for one translation of it stands for no other."""
+    kernel = Kernel("""
+        mov  esi, DATA
+        call look
+        push 0x3002
+        popfd
+        call look
+        push 2
+        popfd
+        call look
+        int  0x31
+    look:
+        pushfd
+        pop  dword ptr [esi]
+        add  esi, 4
+        ret
+    """)
+    same(kernel, {"pushf": TEMPLATES["pushf"]})
 
 
 def test_user_code_has_none() -> None:
@@ -597,14 +625,17 @@ def test_many_long_stubs_in_a_block() -> None:
 
 
 def test_room_for_them_when_the_cache_is_full() -> None:
-    """Blocks of nothing else, until the cache starts anew."""
+    """Blocks of nothing else, until the cache starts anew; no block is too long for what is left."""
     long = "nop\n" * 400 + "mov eax, dword ptr gs:[CR0] | done"
-    code = "".join(f"smsw eax\n jmp part_{n}\npart_{n}:\n" for n in range(300))
+    code = "".join("smsw eax\n" * 40 + f" jmp part_{n}\npart_{n}:\n" for n in range(8))
     machine = maker(Kernel(repeated(code, 2)), {"smsw": long})("translate")
     cache = machine.processor.cache  # type: ignore[attr-defined]
     cache.size = 3 * 0x4000
+    used: list[int] = []
+    machine.on_exit.append(lambda event: used.append(cache.used))
     outcome = machine.run(max_instructions=100_000, timeout=PATIENCE)
     assert outcome.kind == "exit" and cache.flushes > 0
+    assert max(used) <= cache.size
 
 
 LINES = (
