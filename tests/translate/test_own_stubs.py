@@ -156,6 +156,10 @@ def problems(code: str | bytes, name: str) -> list[Problem]:
     ("push es\n pop es", "pop es", ["es"], "ecx eax esi"),
     ("mov ecx, ds\n lar eax, ecx", "lar", ["eax", "cx"], "esi"),
     ("rdtsc", "rdtsc", [], "ecx eax esi"),
+    ("verr word ptr [esi]", "verr", ["word ptr [esi]"], "ecx eax"),
+    ("mov eax, ds\n verw ax", "verw", ["ax"], "ecx esi"),
+    ("invlpg [esi + 1]", "invlpg", ["[esi + 0x1]"], "ecx eax"),
+    (".byte 0xc4, 0x06", "les", ["eax", "[esi]"], "ecx"),
     ("jmp far 0x8:0x10000\n", "jmp far", ["0x8:0x10000"], "ecx eax esi"),
 ])  # fmt: skip
 def test_operands(code: str, name: str, operands: list[str], spare: str) -> None:
@@ -350,6 +354,23 @@ def test_a_stub_may_leave_everything_to_the_monitor() -> None:
               "int3", "int1", "hlt", "ltr", "invd", "ud2", "wrmsr", "rdpmc", "push gs", "pop gs",
               "push ds"}  # fmt: skip
     assert asked >= set(entries()) - seldom
+
+
+def test_whichever_register_is_reserved() -> None:
+    """A guest that uses GS has FS reserved, and the stubs are made for it."""
+    kernel = Kernel(READS.replace("smsw eax\n", "smsw eax\n    mov edx, gs:[0x9000]\n"))
+    assert same(kernel, READERS) == {}
+    machine = maker(kernel, READERS)("translate")
+    machine.run(max_instructions=300_000, timeout=PATIENCE)
+    assert machine.statistics()["tc"]["reserved_kernel"] == "fs"
+
+
+def test_they_are_shown_with_the_names_of_slots() -> None:
+    machine = maker(Kernel(READS), READERS)("translate")
+    machine.run(max_instructions=300_000, timeout=PATIENCE)
+    text = str(machine.watch.tc())
+    for slot in ("CR0", "GDTR_LIMIT", "IDTR_BASE", "TR_SELECTOR", "SAVE_EAX"):
+        assert f"gs:[{slot}]" in text
 
 
 # --- what a stub may do -------------------------------------------------------------------
@@ -625,7 +646,7 @@ def test_many_long_stubs_in_a_block() -> None:
 
 
 def test_room_for_them_when_the_cache_is_full() -> None:
-    """Blocks of nothing else, until the cache starts anew; no block is too long for what is left."""
+    """Blocks of nothing else, until the cache starts anew; none is too long for what is left."""
     long = "nop\n" * 400 + "mov eax, dword ptr gs:[CR0] | done"
     code = "".join("smsw eax\n" * 40 + f" jmp part_{n}\npart_{n}:\n" for n in range(8))
     machine = maker(Kernel(repeated(code, 2)), {"smsw": long})("translate")
