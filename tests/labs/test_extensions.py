@@ -268,6 +268,7 @@ def test_a_template_is_made_for_the_register_that_is_reserved() -> None:
     "mov dword ptr gs:[VSYS], 0 | done",
     "jmp on\nexit\non: mov dword ptr gs:[VSYS], 0 | done",
     "jmp slow\nslow:\nexit",
+    "pushfd\ncmp dword ptr gs:[CR0], 5\npopfd\nmov dword ptr gs:[VSYS + 0], 0 | done",
     "jc slow\nmov dword ptr gs:[VSYS], 0 | done\n  slow:\nexit",
 ])  # fmt: skip
 def test_ways_to_write_a_stub(template: str) -> None:
