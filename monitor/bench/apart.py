@@ -1,11 +1,12 @@
 """What an operation costs, told apart: its first pass, what happens once, and a steady pass.
 
-An operation's loop runs for 1, for R and for 2 R passes, and so does the loop with nothing in it,
-which is subtracted.
+An operation's loop runs for one pass, for R, and for half as many, and so does the loop with nothing
+in it, which is subtracted.
 
     first    what the loop of one pass costs: all is cold, and translated on the way
-    steady   what the second R passes cost, each: nothing is done for the first time any more
-    once     what the first R passes cost beyond R steady ones: translation, chaining, shadow fills
+    steady   what the second half of the R passes costs, each: nothing is done for the first time
+             any more
+    once     what R passes cost beyond R steady ones: translation, chaining, shadow fills
 
 Of each there are the counts, and cycles by what they are spent on.
 """
@@ -72,21 +73,28 @@ class Cost(Figure):
 
     first: Share  #: the first pass
     steady: Share  #: a pass when nothing is done for the first time any more
-    once: Share  #: all that the first R passes cost beyond that
+    once: Share  #: all that R passes cost beyond that
     steady_ratio: Fraction | None  #: a steady pass over the bare machine's
+
+
+def lengths(passes: int) -> list[int]:
+    """How often the loops run, in passes: a steady pass is the difference of the last two.
+
+    >>> lengths(2000), lengths(3), lengths(1)
+    ([1, 1000, 2000], [1, 3], [1, 2])
+    """
+    last = max(passes, 2)
+    return sorted({1, last // 2, last})
 
 
 @dataclass(frozen=True)
 class Loops:
-    """An operation's rows and those of the loop that is subtracted, by the number of passes."""
+    """An operation's rows and those of the loop that is subtracted, by the number of passes.
+    `passes` is R."""
 
     full: ByPasses
     empty: ByPasses
-
-    @property
-    def passes(self) -> int:
-        """R."""
-        return max(self.full) // 2
+    passes: int
 
     @property
     def ended_well(self) -> bool:
@@ -103,8 +111,8 @@ class Loops:
         return Fraction(self._sum(1, read))
 
     def steady(self, read: Read) -> Fraction:
-        passes = self.passes
-        return Fraction(self._sum(2 * passes, read) - self._sum(passes, read), passes)
+        *_, half, last = lengths(self.passes)
+        return Fraction(self._sum(last, read) - self._sum(half, read), last - half)
 
     def once(self, read: Read) -> Fraction:
         return self._sum(self.passes, read) - self.passes * self.steady(read)

@@ -45,7 +45,7 @@ def costs(
     * `operations`: assembly text by name. The loop goes on at its end.
     * `loop`: KERNEL runs it in ring 0, USER in ring 3.
     * `setups`: "bare", "trap", "translate", "translate -TECHNIQUE ..."; EVERY has all of them.
-    * `rounds`: passes through the loop. It runs for 1, for `rounds` and for twice as many.
+    * `rounds`: passes through the loop. It runs for `rounds`, for half as many, and for one.
     * `model`: a cost model, by its name or its .toml file.
     * `seconds`, `instructions`: limits, of real time for the whole call, and of guest instructions
       for one run. One pass may take 100,000 instructions.

@@ -49,8 +49,8 @@ class OwnOperation:
         """The addresses that a look at it needs; the same for any number of passes."""
         found = self.assembly(1)
         at, known = found.symbols, found.constants
-        return Places(at["own_pass"], at["operation"], at["behind"], at["stray"],
-                      at["divide_error"], at["page_fault"], known["PASSES_LEFT"])  # fmt: skip
+        return Places(at["operation"], at["behind"], at["stray"], at["divide_error"],
+                      at["page_fault"], known["PASSES_LEFT"])  # fmt: skip
 
     def assembly(self, passes: int) -> Assembly:
         """The guest with its symbols. Raises UserError."""
@@ -75,10 +75,9 @@ class OwnOperation:
 
 @dataclass(frozen=True)
 class Places:
-    """Linear addresses: where a pass begins, the operation, and what lies behind it; where faults
-    without a handler lead, and those with one; the loop's counter."""
+    """Linear addresses: the operation, and what lies behind it; where faults without handlers lead,
+    and those with one; the loop's counter."""
 
-    own_pass: int
     operation: int
     behind: int
     stray: int

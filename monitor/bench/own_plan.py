@@ -1,4 +1,4 @@
-"""Runs operations of one's own: each loop for 1, R and 2 R passes (apart.py), in every setup.
+"""Runs operations of one's own: each loop for several numbers of passes (apart.py), in every setup.
 
 Nothing runs without end. Before anything is measured each operation is looked at (own_trial.py), a
 run has at most so many instructions, and all of it at most so many seconds. What is wrong with an
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from monitor.bench import own_trial
-from monitor.bench.apart import Cost, Loops, cost
+from monitor.bench.apart import Cost, Loops, cost, lengths
 from monitor.bench.model import Model
 from monitor.bench.own_loop import OwnOperation
 from monitor.bench.profile import MORE, Profile, Rounds, UnevenError, rounds_of
@@ -79,7 +79,7 @@ class OwnPlan:
     @property
     def lengths(self) -> list[int]:
         """Numbers of passes."""
-        return sorted({1, self.passes, 2 * self.passes})
+        return lengths(self.passes)
 
     @property
     def size(self) -> int:
@@ -110,7 +110,8 @@ class OwnPlan:
             table.setdefault((row.workload, row.setup), {}).setdefault(row.rounds, []).append(row)
 
         def loops(operation: OwnOperation, setup: Setup) -> Loops:
-            return Loops(table[operation.name, setup], table[operation.empty.name, setup])
+            return Loops(table[operation.name, setup], table[operation.empty.name, setup],
+                         self.passes)  # fmt: skip
 
         found: dict[tuple[str, Setup], Cost | None] = {}
         for operation in self.operations:

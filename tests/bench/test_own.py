@@ -154,7 +154,7 @@ def test_every_setup_is_that_of_the_nanobenchmarks() -> None:
 
 def test_progress_can_be_followed() -> None:
     told: list[tuple[int, int]] = []
-    costs({"nop": "nop"}, rounds=2, progress=lambda done, size: told.append((done, size)))
+    costs({"nop": "nop"}, rounds=4, progress=lambda done, size: told.append((done, size)))
     assert told == [(done, 12) for done in range(13)]  # two loops, two setups, three lengths
 
 

@@ -93,7 +93,7 @@ def test_wrong_answers_that_lead_it_astray_end_the_row_soon(tmp_path: Path) -> N
 
 
 def test_what_cannot_be_measured_is_a_row_that_says_so(tmp_path: Path) -> None:
-    later = "inc dword ptr [esi]\ncmp dword ptr [esi], 6\njnz .on\nnop\n.on:\n"
+    later = "inc dword ptr [esi]\ncmp dword ptr [esi], 5\njnz .on\nnop\n.on:\n"
     [differs] = rows(read(tmp_path, OWN, later))
     assert (differs["ended"], differs["ok"]) == ("refused", 0)
     assert "its passes differ" in differs["detail"]

@@ -16,9 +16,10 @@ body:
     xor  ebx, ebx
     xor  edx, edx
     xor  ebp, ebp
-    .align 16
 own_pass:
     mov  ecx, dword ptr ss:[PASSES_LEFT]
+    jmp  operation                  ; so that a block of the translator's begins there
+    .align 16
 operation:
     .include "operation.asm"
 behind:

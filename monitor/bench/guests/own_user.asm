@@ -28,6 +28,8 @@ body:
 user_loop:
 own_pass:
     mov  ecx, dword ptr ss:[PASSES_LEFT]
+    jmp  operation                  ; so that a block of the translator's begins there
+    .align 16
 operation:
     .include "operation.asm"
 behind:
