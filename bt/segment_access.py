@@ -204,8 +204,11 @@ def registers_used(row: Instruction, reg: int) -> set[int]:
     return used
 
 
-def bounds_of(row: Instruction, size: int) -> int:
-    """The slot with the bounds for this access; `size`: the instruction's operand size."""
+def access_of(row: Instruction, size: int) -> tuple[int, bool]:
+    """How many bytes its memory operand has, and whether it is written.
+
+    For bodies of READ and WRITTEN; `size`: the instruction's operand size.
+    """
     letter = next(text[1:] for text in row.operands.split(",") if text[:1] in "EMO")
     width = BYTES.get(letter, size)
     writes = row.body in WRITTEN
@@ -213,6 +216,12 @@ def bounds_of(row: Instruction, size: int) -> int:
         writes = False
     if row.body == "bt_ei" and row.args[0] == 0:
         writes = False
+    return width, writes
+
+
+def bounds_of(row: Instruction, size: int) -> int:
+    """The slot with the bounds for this access; `size`: the instruction's operand size."""
+    width, writes = access_of(row, size)
     return (WRITE_BOUNDS if writes else READ_BOUNDS) + 8 * (width.bit_length() - 1)
 
 

@@ -48,6 +48,10 @@ CONTROLS = 0x38  # CR0 (1 unused) CR2 CR3 CR4
 SEGMENT_SHIFT = 0x4C
 READ_BOUNDS = 0x50
 WRITE_BOUNDS = 0x70
+GDTR = 0x90  # limit, base
+IDTR = 0x98
+OWN = 0x100  # of stubs that are not ours; the processor leaves it alone
+OWN_BYTES = 0x100
 # The virtual IF: bit 9, the others mean nothing. Alone in its page: read-only while an interrupt
 # waits for IF.
 VSYS = 0x1000

@@ -25,6 +25,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Collection
 from operator import or_
+from typing import NamedTuple, Protocol
 
 from bt.cache import (
     BEGINS,
@@ -44,6 +45,7 @@ from bt.segment_access import NO_ACCESS, address_code, operand_of, take_apart, t
 from bt.stubs import (
     CONTROLS,
     LDTR_SELECTOR,
+    MARKER,
     SELECTORS,
     TR_SELECTOR,
     Stub,
@@ -69,6 +71,9 @@ ECX = 1
 X87_ENVIRONMENT = (0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4)
 
 FLAG_BODIES = ("pushf", "popf")
+OWN = "own"  # the policy of what somebody else's stubs stand for
+BRANCHES = ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e")
+COPY = "copy"  # the policy of what runs as it is
 STUBBED = ("port", "flags", "push_seg", "mov_es", "read_system")  # policies without an exit
 OPENS_WINDOW = ("sti", "popf")  # what may set IF
 
@@ -94,7 +99,7 @@ CONTEXTS = (
 def policy_of(row: Instruction, user: bool) -> str:
     """How an instruction is translated: the name of a method of Translator, less `_do_`."""
     body = row.body
-    if body in ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e"):
+    if body in BRANCHES:
         return body
     if body in ("cpuid", "rdpmc", "bound", "ud2", "int1"):
         return "emulate"
@@ -127,6 +132,32 @@ def policies(user: bool) -> dict[int, tuple[str, Instruction]]:
     return found
 
 
+class OwnStub(NamedTuple):
+    """A stub that takes the place of the translator's, for one instruction."""
+
+    stub: Stub
+    transfers: bool = False  # its last line is an indirect branch; else it falls through
+
+
+class OwnStubs(Protocol):
+    """Where stubs come from that are not the translator's own."""
+
+    @property
+    def entries(self) -> Collection[int]:
+        """Survey entries of the instructions that they may stand for, in kernel code."""
+
+    def prepare(
+        self, code: bytes, surveyed: list[Surveyed], context: Context, reserved: str
+    ) -> list[Surveyed]:
+        """Find the stubs of a block before anything of it is emitted; what to translate of it.
+
+        Less than was surveyed where a block would grow too long. `reserved`: the register's name.
+        """
+
+    def at(self, eip: int) -> OwnStub | None:
+        """That of the instruction at `eip` in the block that was prepared; None: it has none."""
+
+
 class Translator:
     """Writes translations into a cache. One per virtual CPU."""
 
@@ -147,7 +178,7 @@ class Translator:
         self.policies = (policies(False), policies(True))
         self._plain = tuple(_plain_entries(table) for table in self.policies)
         self.count_entries = False  # shall the engine count how often instructions are begun?
-        self.flag_stub: Callable[[str, str], Stub] = stub  # those of CLI, STI, PUSHF and POPF
+        self.own: OwnStubs | None = None
         # By context.user: most kernels use FS, if any, and most user code GS.
         self.choices = (Choice(GS), Choice(FS))
         self.trace = False  # shall the engine note what instructions are begun?
@@ -155,6 +186,17 @@ class Translator:
         self.returns: set[int] = set()  # where translated calls come back to
         self.instructions = 0  # guest instructions translated
         self.reset()
+
+    def use_own(self, own: OwnStubs) -> None:
+        """Let somebody else's stubs stand for instructions of the kernel. Before any is translated.
+
+        What they do not stand for after all is translated as ever.
+        """
+        self.own = own
+        kernel, user = self.policies
+        theirs = {entry: (OWN, kernel[entry][1]) for entry in own.entries}
+        self.policies = (kernel | theirs, user)
+        self._plain = (self._plain[False] - theirs.keys(), self._plain[True])
 
     def reset(self) -> None:
         """Start an empty cache: only the places where lookups that fail end up."""
@@ -190,6 +232,10 @@ class Translator:
         `whole`: the last one never falls through.
         """
         eip = surveyed[0][0]
+        if self.own is not None:
+            known = len(surveyed)
+            surveyed = self.own.prepare(code, surveyed, context, self.reserved(context).name)
+            whole = whole and len(surveyed) == known
         out = Output(self.cache, eip, context.number)
         wanted = eip in self.returns and "lookup" not in self.without
         landing = self._landing(out, context, False) if wanted else None
@@ -349,7 +395,7 @@ class Translator:
             return False
         if policy == "flags" and context.stubs and item[5] == 4:
             self._note(row)
-            flag_stub = self.flag_stub(row.body, self.reserved(context).name)
+            flag_stub = stub(row.body, self.reserved(context).name)
             out.stub(flag_stub, Exit(EMULATE, item[0]), mark=STUB_DONE)
             if row.body == "sti":
                 self.cache.after_sti.add(out.here)
@@ -361,8 +407,10 @@ class Translator:
             done = self._read(out, SELECTORS + 4 * (item[3] >> 3 & 7), item, context)
         elif policy == "read_system":
             done = self._read_system(out, item, row, memory, context)
-        elif policy in _BRANCHES:
+        elif policy in BRANCHES:
             return bool(getattr(self, f"_do_{policy}")(out, item, raw, row, context))
+        elif policy == OWN:
+            return self._do_own(out, item, raw, row, context)
         if done:
             self._note(row)
             return False
@@ -440,6 +488,28 @@ class Translator:
             return False
         slot = {"smsw": CONTROLS, "str_e": TR_SELECTOR, "sldt": LDTR_SELECTOR}[row.body]
         return self._read(out, slot, item, context)
+
+    def _do_own(
+        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
+    ) -> bool:
+        """Somebody else's stub, if there is one for this instruction and stubs are not left out.
+
+        MARKER stands for itself: it may be a number that they have chosen.
+        """
+        found = self.own.at(item[0]) if self.own is not None else None
+        usual = policy_of(row, context.user)
+        if found is None or "stubs" in self.without or self._ablated(usual, row):
+            return self._one(out, item, raw, (usual, row), context)
+        self.patches[row.mnemonic] += 1
+        mark = LOOKED_UP if found.transfers else STUB_DONE
+        out.stub(found.stub, Exit(EMULATE, item[0]), immediate=MARKER, mark=mark)
+        if row.body == "sti":
+            self.cache.after_sti.add(out.here)
+        if row.ends and not found.transfers:
+            behind = item[0] + item[1] & 0xFFFFFFFF
+            out.begin(behind, entry=False)
+            out.slot(Exit(CHAIN, behind), counts=False)
+        return row.ends
 
     # --- control transfers --------------------------------------------------------------
 
@@ -565,6 +635,3 @@ def _plain_entries(policies: dict[int, tuple[str, Instruction]]) -> frozenset[in
         for entry, (policy, row) in policies.items()
         if policy == "copy" and entry not in X87_ENVIRONMENT and row.body not in FLAG_BODIES
     )
-
-
-_BRANCHES = ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e")

@@ -9,11 +9,16 @@ exits is its own affair.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from bt.contract import FrameTable
 from bt.engine import Interp
 from bt.interp.state import VEC_NMI
 from monitor.events import ExitEvent, Listener
+from monitor.extensions.calling import call
+
+Result = TypeVar("Result")
 
 
 class Processor(ABC):
@@ -100,6 +105,10 @@ class Processor(ABC):
     @abstractmethod
     def sync(self) -> None:
         """Make `ideal` hold the guest's registers, for whoever wants to look at or change them."""
+
+    def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        """What an extension's function answers; a run's time limit holds in it (watchdog.py)."""
+        return call(function, *args)
 
     def restarted(self) -> None:
         """The embedder changed the architectural state in `ideal`."""

@@ -75,6 +75,10 @@ def _memory(board: Board, found: Locals) -> str:
     return f"an access to a device's memory at {found.get('address', 0):#010x}"
 
 
+def _name(function: object) -> str:
+    return str(getattr(function, "__name__", function))
+
+
 #: The calls out, by the code of the function that makes them: whose it is, and how to name it.
 CALLS: dict[CodeType, Callable[[Board, Locals], str]] = {
     Board.read_port.__code__: _port("IN from"),
@@ -88,6 +92,7 @@ CALLS: dict[CodeType, Callable[[Board, Locals], str]] = {
     GuestCalls.serve.__code__: lambda board, found: "a guest call",
     GuestCalls.resume.__code__: lambda board, found: "a guest call",
     Hooks.call.__code__: lambda board, found: "a hook",
+    Processor.ask.__code__: lambda board, found: f"the extension {_name(found.get('function'))}",
     Processor.tell.__code__: lambda board, found: f"a listener of {found.get('reason', 'exits')!r}",
 }
 

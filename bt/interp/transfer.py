@@ -189,13 +189,15 @@ PAGE_CONTROLS = 0x38
 PAGE_SHIFT = 0x4C
 PAGE_READ_BOUNDS = 0x50
 PAGE_WRITE_BOUNDS = 0x70
+PAGE_GDTR = 0x90
+PAGE_IDTR = 0x98
 PAGE_LIMIT = 0x81FFF
 PAGE_RIGHTS = 0xC0F3  # present, DPL 3, writable data, accessed
 
 
 @func
 def fill_vcpu_page(c: Cpu, src: Cpu, page: u32) -> i32:
-    """What stubs read: virtual IF, selectors, control registers."""
+    """What stubs read: virtual IF, selectors, control registers, where the tables are."""
     host = c.mem.host + page
     st32(c, host + PAGE_VSYS, src.eflags & IF)
     for seg in range(6):
@@ -206,6 +208,10 @@ def fill_vcpu_page(c: Cpu, src: Cpu, page: u32) -> i32:
     st32(c, host + PAGE_CONTROLS + 8, src.cr2)
     st32(c, host + PAGE_CONTROLS + 12, src.cr3)
     st32(c, host + PAGE_CONTROLS + 16, src.cr4)
+    st32(c, host + PAGE_GDTR, src.gdtr_limit)
+    st32(c, host + PAGE_GDTR + 4, src.gdtr_base)
+    st32(c, host + PAGE_IDTR, src.idtr_limit)
+    st32(c, host + PAGE_IDTR + 4, src.idtr_base)
     return 0
 
 

@@ -7,14 +7,30 @@ no timers, so that it is the same run. `execute` measures, and `engine_instructi
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from monitor.bench.engine_count import everything_counts
-from monitor.bench.rows import Counts, Setup, Workload
+from monitor.bench.rows import TRANSLATE, Counts, Setup, Workload
+from monitor.extensions import Extensions
 from monitor.machine import Machine
 
 TIME_LIMIT = 600.0
+
+_extensions: ContextVar[Extensions | None] = ContextVar("extensions", default=None)
+
+
+@contextmanager
+def extended(extensions: Extensions | None) -> Iterator[None]:
+    """Translating machines that are made inside have these extensions."""
+    token = _extensions.set(extensions)
+    try:
+        yield
+    finally:
+        _extensions.reset(token)
+
 
 
 def execute(
@@ -49,7 +65,9 @@ def engine_instructions(
 def make(setup: Setup, memory_mb: int) -> Machine:
     """A machine whose turns are always as long, so that nothing depends on the host's speed: where
     the engine's instructions are counted, a turn may end inside a stub (engine_count.py)."""
-    machine = Machine(memory_mb=memory_mb, mode=setup.mode, without=setup.without)
+    extensions = _extensions.get() if setup.mode == TRANSLATE.mode else None
+    machine = Machine(memory_mb=memory_mb, mode=setup.mode, without=setup.without,
+                      extensions=extensions)  # fmt: skip
     machine.loop.steady = True
     return machine
 

@@ -8,7 +8,7 @@
 | field | mode | takes the place of |
 | --- | --- | --- |
 | `handler` | trap | the emulation of what raised #GP (handler.py says what it is given) |
-| `stubs` | translate | the templates of CLI, STI, PUSHF and POPF (stubs.py) |
+| `stubs` | translate | the stub, or the exit, of any problem instruction (stubs.py) |
 | `fill`, `table_written` | translate | the walk behind a shadow page fault (fill.py) |
 | `chaining` | translate | linking and unlinking of direct branches (chaining.py) |
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from monitor.extensions.chaining import TranslatedCode
     from monitor.extensions.fill import Fault, GuestTables, Shadow
     from monitor.extensions.handler import VirtualCpu
+    from monitor.extensions.problem import Problem
 
 MODES = {"handler": "trap", "stubs": "translate", "fill": "translate",
          "table_written": "translate", "chaining": "translate"}  # fmt: skip
@@ -40,8 +41,8 @@ class Extensions:
 
     #: Mode trap: emulates what raised #GP.
     handler: Callable[[VirtualCpu], bool] | None = None
-    #: Mode translate: templates by name, of cli, sti, pushf and popf.
-    stubs: Mapping[str, str] | None = None
+    #: Mode translate: by the instruction's name a template, or a function that makes one.
+    stubs: Mapping[str, str | Callable[[Problem], str | None]] | None = None
     #: Mode translate: decides about a shadow page fault.
     fill: Callable[[Fault, GuestTables, Shadow], bool] | None = None
     #: With `fill`: is told of traced entries that the guest has written.

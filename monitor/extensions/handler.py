@@ -22,7 +22,7 @@ from collections.abc import Callable
 from bt.engine import Ram
 from bt.interp.state import CS, EXIT_HALT, EXIT_NONE, IF, IOPL, VEC_GP
 from monitor.board import Board
-from monitor.extensions.calling import ExtensionFailed, call, nonsense
+from monitor.extensions.calling import ExtensionFailed, nonsense
 from monitor.memory import PAGE, GuestMemory
 from monitor.trapping import TrappingProcessor
 
@@ -217,7 +217,7 @@ class HandledProcessor(TrappingProcessor):
         enabled = cpu.interrupt_flag
         self._handling = True
         try:
-            emulated = call(self._handler, cpu)
+            emulated = self.ask(self._handler, cpu)
         finally:
             self._handling = False
         if emulated is True:

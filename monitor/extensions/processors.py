@@ -47,9 +47,9 @@ class ExtendedProcessor(ChainingProcessor):
         self._extensions = extensions
         super().__init__(ram, memory, board, engine, without)
         if extensions.stubs is not None:
-            from monitor.extensions.stubs import flag_stubs
+            from monitor.extensions.stubs import OwnStubs
 
-            self.translator.flag_stub = flag_stubs(extensions.stubs)
+            self.translator.use_own(OwnStubs(extensions.stubs, self.ask))
         if extensions.chaining is not None:
             self.use_chaining(extensions.chaining)
 

@@ -1,140 +1,109 @@
-"""The extension point of CLI, STI, PUSHF and POPF: other templates for their stubs.
+"""The extension point of problem instructions: other stubs for any of them.
 
-    Extensions(stubs={"cli": "    mov dword ptr gs:[VSYS], 0    | done"})
+    Extensions(stubs={"cli": "mov dword ptr gs:[VSYS], 0 | done",     # a template
+                      "smsw": smsw})                                  # what makes one, or None
 
-The notation is that of bt/stubs.py, which says what the tags after the bar and the slots mean. A
-template may be `exit` alone; one that is not given stays the monitor's. They stand in translated
-kernel code where IOPL is 0, and the operand size 32 bits.
+A name is the manual's mnemonic (names.py). A template (template.py) stands for every form of the
+instruction without an operand-size prefix. A function is called with a Problem (problem.py) for
+each place that is translated, and answers with a template, or None to leave the instruction to the
+monitor; its answer has to depend on nothing else, since the same place may be translated again.
 
-A template is refused here if it cannot be one: what does not assemble, jumps backwards (a stub that
-never ends would stop the machine for good), or leaves the stub by any other way than `exit`. What
-it does to the guest is for others to find out.
+Stubs stand in translated kernel code; those of PUSHF, POPF, CLI and STI only while IOPL is 0. An
+instruction with LOCK, and one whose memory operand is in CS, FS or GS, has none.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import keystone
+from bt.lengths import OPERAND_SIZE
+from bt.output import Surveyed
+from bt.segment_access import split
+from bt.stubs import Stub, assembled
+from bt.table import Instruction
+from bt.translate import Context, OwnStub, policies
+from monitor.extensions import names
+from monitor.extensions.calling import call, nonsense
+from monitor.extensions.problem import Problem, take_apart
+from monitor.extensions.template import BadStub, Template, checked
 
-from bt.stubs import LONG_JUMPS, SHORT_JUMPS, Stub, assembled, stub
-from monitor.errors import UserError
+__all__ = ["BadStub", "OwnStubs", "StubMaker"]
 
-NAMES = ("cli", "sti", "pushf", "popf")
-TAGS = ("done", "eax", "ecx")
-LEAVING = ("call", "ret", "retf", "iret", "iretd", "int", "int3", "into", "hlt", "syscall",
-           "sysenter", "sysexit", "ud2")  # fmt: skip
-WRITTEN_AS = "gs"  # the reserved segment register, whichever it is (bt/reserved.py)
-JUMPS = frozenset((*SHORT_JUMPS, *LONG_JUMPS))
-SHORT_ONLY = JUMPS - LONG_JUMPS.keys()
+StubMaker = str | Callable[[Problem], str | None]
 
-
-class BadStub(UserError):
-    """A template that cannot be used. `line`: the text of the line at fault, or the template's
-    first one."""
-
-    def __init__(self, name: str, line: str, why: str) -> None:
-        super().__init__(f"stub {name}, `{line}`: {why}")
-        self.line = line
-        self.why = why
+BLOCK_BYTES = 2048  # of one's own stubs in a block: it has that much room besides (bt/translate.py)
+FLAGS = ("cli", "sti", "pushf", "popf")  # bodies
+KEPT = 1024  # templates that functions have made, kept assembled
 
 
-def flag_stubs(templates: Mapping[str, str]) -> Callable[[str, str], Stub]:
-    """What finds a stub by name and reserved segment register. BadStub."""
-    own = {}
-    for name, text in templates.items():
-        if name not in NAMES:
-            raise BadStub(str(name), str(name), f"there are stubs for {', '.join(NAMES)}")
-        own[name] = _checked(name, text)
+class OwnStubs:
+    """Stubs by survey entry, and those of the block that is being translated."""
 
-    def find(name: str, reserved: str) -> Stub:
-        return assembled(own[name], reserved) if name in own else stub(name, reserved)
+    def __init__(
+        self, stubs: Mapping[str, StubMaker], ask: Callable[..., Any] = call
+    ) -> None:
+        """BadStub for a name or a template that cannot be one. `ask` calls a function of theirs."""
+        self._ask = ask
+        if not isinstance(stubs, Mapping):
+            raise BadStub("of your own", repr(stubs), "stubs are a dictionary, by name")
+        self.entries: dict[int, StubMaker] = {}
+        self._templates: dict[str, Template] = {}
+        for name, maker in stubs.items():
+            known = str(name).lower()
+            if known not in names.entries():
+                raise BadStub(str(name), str(name), names.refusal(known))
+            if not callable(maker):
+                self._templates[known] = checked(str(name), maker)
+            self.entries |= dict.fromkeys(names.entries()[known], maker)
+        self._here: dict[int, OwnStub] = {}
+        self._checked = functools.lru_cache(KEPT)(checked)
+        self._assembled = functools.lru_cache(2 * KEPT)(assembled.__wrapped__)
 
-    return find
+    def prepare(
+        self, code: bytes, surveyed: list[Surveyed], context: Context, reserved: str
+    ) -> list[Surveyed]:
+        """See bt/translate.py. ExtensionFailed for a function that fails or answers nonsense."""
+        self._here.clear()
+        if context.user:
+            return surveyed
+        first, size = surveyed[0][0], 0
+        for index, item in enumerate(surveyed):
+            if item[2] not in self.entries:
+                continue
+            offset = item[0] - first & 0xFFFFFFFF
+            template = self._template(item, code[offset : offset + item[1]], context)
+            if template is None:
+                continue
+            stub: Stub = self._assembled(template.text, reserved)
+            size += sum(len(run.code) for run in (*stub.hot, *stub.slow))
+            if size > BLOCK_BYTES:
+                return surveyed[:index]
+            self._here[item[0]] = OwnStub(stub, template.transfers)
+        return surveyed
 
+    def at(self, eip: int) -> OwnStub | None:
+        """See bt/translate.py."""
+        return self._here.get(eip)
 
-def _checked(name: str, text: str) -> str:
-    """A template that can be assembled, whichever segment register is reserved."""
-    if not isinstance(text, str):
-        raise BadStub(name, repr(text), "a template is a string")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise BadStub(name, "", "the template is empty; `exit` leaves it to the monitor")
-    _check_lines(name, lines)
-    _check(name, lines)
-    template = _with_line_ends(text)
-    try:
-        assembled(template, WRITTEN_AS)
-    except (keystone.KsError, ValueError, OverflowError) as error:
-        raise BadStub(name, lines[0], f"cannot be assembled: {error}") from None
-    return template
-
-
-def _with_line_ends(text: str) -> str:
-    """Every line where `slow:` is looked for, at the margin."""
-    return "\n".join(
-        line.strip() if line.strip() == "slow:" else line for line in text.splitlines()
-    ) + "\n"
-
-
-def _check(name: str, lines: list[str]) -> None:
-    """What concerns the template as a whole."""
-    if not any("done" in _tags(line) or _code(line) == "exit" for line in lines):
-        why = "no line is marked `done`, and none is `exit`: the guest's instruction never ends"
-        raise BadStub(name, lines[0], why)
-    seen: set[str] = set()
-    labels = {label for line in lines if (label := _label(line))}
-    for line in lines:
-        if label := _label(line):
-            seen.add(label)
-        goal = _code(line).partition(" ")[2].strip()
-        if _code(line).partition(" ")[0] in JUMPS and goal in seen:
-            raise BadStub(name, line, "jumps backwards: a stub must come to its end")
-        if _code(line).partition(" ")[0] in JUMPS and goal not in labels:
-            raise BadStub(name, line, f"there is no label {goal} behind it")
-
-
-def _check_lines(name: str, lines: list[str]) -> None:
-    """What concerns single lines."""
-    for line in lines:
-        verb = _code(line).partition(" ")[0]
-        for tag in _tags(line):
-            if tag not in TAGS:
-                raise BadStub(name, line, f"unknown tag {tag!r}; there are {', '.join(TAGS)}")
-        if "|" in line and not _tags(line):
-            raise BadStub(name, line, f"a tag is missing; there are {', '.join(TAGS)}")
-        if not _code(line) and line != "slow:":
-            raise BadStub(name, line, "an instruction is missing; a label goes before one")
-        if ";" in line:
-            raise BadStub(name, line, "one instruction a line, and no comments")
-        if verb in SHORT_ONLY and _code(line).endswith(" slow"):
-            raise BadStub(name, line, f"{verb} reaches no further than the stub; jump over a jmp")
-        if line == "slow:" or _code(line) == "exit" or verb in JUMPS:
-            continue
-        if verb in LEAVING or verb.startswith(("j", "loop")):
-            allowed = ", ".join(sorted(JUMPS))
-            raise BadStub(name, line, f"{verb} is no way out of a stub; use exit, or {allowed}")
-        _try(name, line)
-
-
-def _try(name: str, line: str) -> None:
-    """Assemble one line by itself, to know which one is wrong."""
-    try:
-        assembled(f"    {_code(line)}\n", WRITTEN_AS)
-    except (keystone.KsError, ValueError) as error:
-        raise BadStub(name, line, f"cannot be assembled: {error}") from None
-
-
-def _label(line: str) -> str:
-    label, colon, _ = line.partition("|")[0].partition(":")
-    return label.strip() if colon and label.strip().isidentifier() else ""
-
-
-def _code(line: str) -> str:
-    """The instruction of a line, without label and tags."""
-    code = line.partition("|")[0].strip()
-    return code.partition(":")[2].strip() if _label(line) else code
-
-
-def _tags(line: str) -> list[str]:
-    return [tag.strip() for tag in line.partition("|")[2].split(",") if tag.strip()]
+    def _template(self, item: Surveyed, raw: bytes, context: Context) -> Template | None:
+        row: Instruction = policies(False)[item[2]][1]
+        if row.body in FLAGS and not context.stubs:
+            return None
+        problem = take_apart(item, raw, row)
+        if problem is None:
+            return None
+        maker: Any = self.entries[item[2]]
+        if not callable(maker):
+            return None if OPERAND_SIZE in split(raw)[0] else self._templates[problem.name]
+        text = self._ask(maker, problem)
+        if text is None:
+            return None
+        if not isinstance(text, str):
+            asked = f"{problem.name} at {problem.eip:#x}"
+            nonsense(maker, f"returned {text!r} for {asked}: a template, or None (not mine)")
+        try:
+            return self._checked(problem.name, text)
+        except BadStub as error:
+            nonsense(maker, f"at {problem.eip:#x}: {error}")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from monitor.events import ExitEvent
 from monitor.extensions import Extensions
-from monitor.extensions.stubs import BadStub, flag_stubs
+from monitor.extensions.stubs import BadStub, OwnStubs
 from monitor.guests.small_kernel import DIRTY, PRESENT, USER, WRITE, Kernel, fault_task
 from monitor.labs.cases import Case, Failed
 from monitor.labs.running import CLOSE, alike, kernel_maker, run_alone
@@ -50,7 +50,7 @@ def stubs_of(submission: Submission) -> dict[str, str]:
     if not isinstance(stubs, dict):
         raise Refused(f"{submission.path.name}: STUBS is a dictionary of templates by name")
     try:
-        flag_stubs(stubs)
+        OwnStubs(stubs)
     except BadStub as error:
         raise Refused(f"{submission.path.name}:{_line_of(submission, error)}: {error}") from None
     return stubs

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import capstone
 
 from bt import stubs
+from monitor.extensions.slots import SLOTS
 
 SLOT = r"\b({}):\[(e[a-z]{{2}}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]"
-SELECTOR_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 
 
 class Line(NamedTuple):
@@ -51,12 +51,11 @@ def _slot(match: re.Match[str]) -> str:
 def slot_names() -> dict[int, str]:
     """Offsets in the vCPU pages (bt/stubs.py) by name."""
     names = {getattr(stubs, name): name for name in stubs.SLOTS}
-    names |= {stubs.SELECTORS + 4 * i: f"{name}_SELECTOR" for i, name in enumerate(SELECTOR_NAMES)}
-    names |= {stubs.LDTR_SELECTOR: "LDTR_SELECTOR", stubs.TR_SELECTOR: "TR_SELECTOR"}
+    names |= {slot.offset: name for name, slot in SLOTS.items()}
     for i in range(4):
         names[stubs.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
         names[stubs.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
-    return names | {stubs.CONTROLS + 4 * i: f"CR{i}" for i in range(5)}
+    return names
 
 
 @functools.cache

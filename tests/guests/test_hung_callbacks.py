@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import pytest
 from patience import PATIENCE
@@ -25,6 +26,7 @@ from bt.assembler import assemble
 from bt.interp.state import CS
 from monitor import Machine, Outcome, watchdog
 from monitor.events import ExitEvent
+from monitor.extensions import Extensions
 
 MODES = ("bare", "trap", "translate")
 AT = 0x10000
@@ -304,6 +306,31 @@ def test_a_listener(mode: str) -> None:
     assert outcome.kind == "timeout" and "a listener of 'interrupt 0x20'" in outcome.detail
     machine.on_exit.clear()
     assert machine.run().kind == "stuck" and machine.registers["ebx"] == 0x600D
+
+
+def hangs_once(answer: object) -> Callable[..., Any]:
+    asked: list[object] = []
+
+    def extension(*args: object) -> object:
+        asked.append(args)
+        if len(asked) == 1:
+            time_is_over()
+            loops()
+        return answer
+
+    return extension
+
+
+@pytest.mark.parametrize(("kind", "extensions"), [
+    ("trap", Extensions(handler=hangs_once(False))),
+    ("translate", Extensions(stubs={"cpuid": hangs_once("cpuid | done")})),
+], ids=["handler", "stub"])  # fmt: skip
+def test_an_extension(kind: str, extensions: Extensions) -> None:
+    machine = Machine(memory_mb=1, mode=kind, extensions=extensions)
+    machine.load_flat(assemble("xor eax, eax; cpuid; cli; inc ecx; hlt", AT), AT, esp=0x9000)
+    outcome = machine.run(timeout=LIMIT)
+    assert outcome.kind == "timeout" and "the extension extension" in outcome.detail
+    assert machine.run().kind == "stuck" and machine.instructions == 5
 
 
 def test_a_host_application_that_serves_a_guest_call(mode: str) -> None:

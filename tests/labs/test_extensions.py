@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from bt.stubs import assembled
 from monitor import Machine
 from monitor.errors import UserError
 from monitor.extensions import Extensions
-from monitor.extensions.stubs import BadStub, flag_stubs
+from monitor.extensions.stubs import BadStub, OwnStubs
+from monitor.extensions.template import checked
 from monitor.guests.small_kernel import Kernel, make
 from monitor.outcome import Outcome
 
@@ -183,12 +185,13 @@ def test_an_exit_that_is_none_ends_the_machine() -> None:
 
 
 @pytest.mark.parametrize(("name", "template", "message"), [
-    ("hlt", "exit", "there are stubs for cli, sti, pushf, popf"),
+    ("clii", "exit", "did you mean cli?"),
+    ("nop", "exit", "there can be none: it is innocuous"),
     ("cli", 7, "a template is a string"),
     ("cli", "", "the template is empty"),
     ("cli", "mov eax, 0", "no line is marked `done`"),
     ("cli", "mov eax ebx | done", "cannot be assembled"),
-    ("cli", "nop | doen", "unknown tag 'doen'; there are done, eax, ecx"),
+    ("cli", "nop | doen", "unknown tag 'doen'; there are done, eax, ecx, esi"),
     ("cli", "nop |\nnop | done", "a tag is missing"),
     ("cli", "again: nop\njnz again\nnop | done", "jumps backwards"),
     ("cli", "jnz there\nnop | done", "there is no label there behind it"),
@@ -198,20 +201,66 @@ def test_an_exit_that_is_none_ends_the_machine() -> None:
     ("cli", "ret\nnop | done", "ret is no way out of a stub"),
     ("cli", "jmp eax\nnop | done", "there is no label eax behind it"),
     ("cli", "jo on\non: nop | done", "jo is no way out of a stub"),
+    ("cli", "exit\nnop", "the last line is `done`, exit, lookup or jmp slow"),
+    ("cli", "nop | done\nnop | done", "only the last line before `slow:` may be `done`"),
+    ("cli", "nop | done\nslow:\nnop | done\nexit", "only the last line before `slow:`"),
+    ("cli", "lookup\nnop | done", "only the last line before `slow:` may be lookup"),
+    ("cli", "nop | done\nslow:\nnop", "behind `slow:`, exit is last"),
+    ("cli", "nop | done\nslow:", "behind `slow:`, exit is last"),
+    ("cli", "slow:\nexit", "there is nothing before it"),
+    ("cli", "jc slow\nnop | done\nslow:\njc slow\nexit", "no jumps and labels behind `slow:`"),
+    ("cli", "jc there\nnop | done\nslow:\nthere: exit", "no jumps and labels behind `slow:`"),
+    ("cli", "jc slow\nslow: nop | done", "no label may be called slow"),
+    ("cli", "jmp MISS\nnop | done", "MISS is for the monitor's own stubs"),
+    ("cli", "on: jc on\nnop | done", "jumps backwards"),
+    ("cli", "jc on\non: nop\non: nop | done", "there are two labels on"),
+    ("cli", "jc on | done", "a jump cannot be `done`"),
+    ("cli", "exit | done", "exit is an end by itself"),
+    ("cli", "GUEST | done", "GUEST is for the monitor's own stubs"),
+    ("cli", "mov eax, IMMEDIATE | done", "IMMEDIATE is for the monitor's own stubs"),
+    ("cli", ".byte 0x90 | done", "no comments and no directives"),
+    ("cli", "nop # nothing | done", "no comments and no directives"),
+    ("cli", "cli | done", "in ring 3, CLI traps or shows the engine's own state"),
+    ("cli", "sgdt [esp] | done", "in ring 3, SGDT traps"),
+    ("cli", "mov ds, eax | done", "in ring 3, MOV traps"),
+    ("cli", "insb | done", "in ring 3, INSB traps"),
+    ("cli", "in al, dx\nnop | done", "a port access ends a stub: mark it `done`"),
+    ("cli", "fld1 | done", "the x87 unit remembers"),
+    ("cli", "rep stosb | done", "REP may leave in the middle"),
+    ("cli", "movaps xmm0, xmm1 | done", "this processor has no such instruction"),
+    ("cli", "hlt | done", "hlt is no way out of a stub"),
+    ("cli", "int 0x80 | done", "int is no way out of a stub"),
+    ("cli", "vmcall | done", "vmcall is no way out of a stub"),
+    ("cli", "mov eax, cs:[eax] | done", "no cs: and fs: in a stub"),
+    ("cli", "mov eax, fs:[eax] | done", "no cs: and fs: in a stub"),
+    ("cli", "mov eax, gs:[eax] | done", "there is no slot eax"),
+    ("cli", "mov eax, gs:[eax*4] | done", "gs: is for the slots of the vCPU page"),
+    ("cli", "mov eax, gs:[VSYS + eax] | done", "eax: a number goes there"),
+    ("cli", "mov eax, gs:[0x2000] | done", "there is no slot 0x2000"),
+    ("cli", "mov eax, gs:[NEAR_LANDINGS] | done", "there is no slot NEAR_LANDINGS"),
+    ("cli", "mov dword ptr gs:[OWN + 256], eax | done", "the slot OWN has 256 bytes"),
+    ("cli", "mov dword ptr gs:[OWN + 253], eax | done", "the slot OWN has 256 bytes"),
+    ("cli", "cmpxchg8b qword ptr gs:[VSYS] | done", "the slot VSYS has 4 bytes"),
+    ("cli", "mov dword ptr gs:[CR0], eax | done", "the slot CR0 is for reading"),
+    ("cli", "pop dword ptr gs:[IDTR_BASE] | done", "the slot IDTR_BASE is for reading"),
+    ("cli", "bts dword ptr gs:[OWN], eax | done", "by name, in moves and arithmetic"),
+    ("cli", "movsd es:[edi], gs:[esi] | done", "slot"),
+    ("cli", "fld dword ptr gs:[OWN] | done", "x87"),
+    ("cli", "jc on\n" + "mov eax, 1\n" * 30 + "on: nop | done", "more than 127 bytes"),
+    ("cli", "mov eax, 1\n" * 110 + "nop | done", "a stub has at most 512"),
 ])  # fmt: skip
 def test_a_template_that_cannot_be_one_is_refused(
     name: str, template: Any, message: str
 ) -> None:
     with pytest.raises(BadStub, match="stub ") as caught:
-        flag_stubs({name: template})
+        OwnStubs({name: template})
     assert message in str(caught.value)
 
 
 def test_a_template_is_made_for_the_register_that_is_reserved() -> None:
-    find = flag_stubs({"cli": "mov dword ptr gs:[VSYS], 0 | done"})
-    codes = [find(name, reserved).hot[0].code for name in ("cli", "sti")
-             for reserved in ("gs", "fs")]  # fmt: skip
-    assert [code[0] for code in codes] == [0x65, 0x64, 0x65, 0x64]
+    template = checked("cli", "mov dword ptr gs:[VSYS], 0 | done")
+    codes = [assembled(template.text, reserved).hot[0].code for reserved in ("gs", "fs")]
+    assert [code[0] for code in codes] == [0x65, 0x64]
 
 
 @pytest.mark.parametrize("template", [
@@ -219,6 +268,7 @@ def test_a_template_is_made_for_the_register_that_is_reserved() -> None:
     "mov dword ptr gs:[VSYS], 0 | done",
     "jmp on\nexit\non: mov dword ptr gs:[VSYS], 0 | done",
     "jmp slow\nslow:\nexit",
+    "pushfd\ncmp dword ptr gs:[CR0], 5\npopfd\nmov dword ptr gs:[VSYS + 0], 0 | done",
     "jc slow\nmov dword ptr gs:[VSYS], 0 | done\n  slow:\nexit",
 ])  # fmt: skip
 def test_ways_to_write_a_stub(template: str) -> None:
