@@ -245,12 +245,6 @@ def busy_after_failed_switch(case: Case) -> set[str]:
     return {name for name in found if case.pair(name)[0] ^ case.pair(name)[1] == BUSY}
 
 
-def ports_of_no_elements(case: Case) -> set[str]:
-    """REP INS and OUTS with a count of 0: we do nothing, Bochs asks for the permission."""
-    refused = case.bochs.vector == GP and case.ours.vector != GP
-    return set(case.names) if refused and "string_port" in case.story else set()
-
-
 def alignment_of_tables(case: Case) -> set[str]:
     """SGDT and SIDT: we ask for 4 bytes of alignment, Bochs for that of each half."""
     stored = " table" in case.story
@@ -356,12 +350,6 @@ RULES = (
         "returned to its state prior to the execution of the instruction that initiated the "
         "task switch.",
         busy_after_failed_switch,
-    ),
-    Rule(
-        "SDM vol. 2, REP",
-        "WHILE CountReg != 0 DO Service pending interrupts (if any); Execute associated "
-        "string instruction",
-        ports_of_no_elements,
     ),
     Rule(
         "SDM vol. 3, table 6-7",
