@@ -20,6 +20,7 @@ DF, DB, TS, NP, SS, GP, PF, AC = 8, 1, 10, 11, 12, 13, 14, 17
 TASK_FAULTS = (DF, TS, NP, SS, GP, PF, at.SHUTDOWN)
 EFLAGS_TF, EFLAGS_VM, EFLAGS_VIF, EFLAGS_VIP = 0x100, 0x20000, 0x80000, 0x100000
 CR0_TS, CR4_VME, DR6_BS, DR6_BT = 8, 1, 0x4000, 0x8000
+PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 ACCESSED_SEGMENT, ACCESSED_PAGE, BUSY, RF = 0x100, 0x20, 0x200, 0x10000
 
 
@@ -47,10 +48,28 @@ class Case:
         assert isinstance(other, int)
         return one, other
 
-    def word(self, place: int) -> int:
-        """A doubleword of our arena at the end."""
+    def word(self, place: int, record: Record | None = None) -> int:
+        """A doubleword of an arena at the end, of ours if nothing else is said."""
         before = int.from_bytes(self.world.arena[place : place + 4], "little")
-        return self.ours.memory.get(place, before)
+        return (record or self.ours).memory.get(place, before)
+
+    def faulting_code(self) -> bytes:
+        """What stands where the fault happened that ended the world in both, with an error code.
+
+        Empty if both frames, of 32 bits, do not have the same place in them.
+        """
+        frames = []
+        for record in (self.ours, self.bochs):
+            top = record.registers["esp"]
+            assert isinstance(top, int)
+            if not 0 < top <= at.ARENA_SIZE - 16:
+                return b""
+            frames.append([self.word(top + offset, record) for offset in (4, 8, 12)])
+        eip, cs, eflags = frames[0]
+        if frames[0] != frames[1]:
+            return b""
+        place = eip + 16 * (cs & 0xFFFF) if eflags & EFLAGS_VM else eip  # no code has another base
+        return bytes(self.world.arena[place : place + 15])
 
     def register(self, name: str) -> tuple[int, int]:
         """A register's values in both records."""
@@ -211,6 +230,15 @@ def either_operand(case: Case) -> set[str]:
     return found if "string" in case.story or one >> 2 == other >> 2 else set()
 
 
+def either_operand_of_cmps(case: Case) -> set[str]:
+    """Both operands of CMPS fault, each in a way of its own: we read ES:EDI first, Bochs DS:ESI."""
+    code = case.faulting_code().lstrip(PREFIXES)
+    faults = {case.ours.vector, case.bochs.vector}
+    if code[:1] not in (b"\xa6", b"\xa7") or len(faults) != 2 or not faults <= {SS, GP, PF, AC}:
+        return set()
+    return case.names & {"vector", "cr2", f"[{case.ours.registers['esp']:04x}]"}
+
+
 def breakpoint_not_enabled(case: Case) -> set[str]:
     """A breakpoint matches that is not enabled: one of us sets its bit in DR6."""
     if "dr6" not in case.names or not case.same_end:
@@ -325,6 +353,13 @@ RULES = (
         "The processor loads the CR2 register with the 32-bit linear address that generated "
         "the exception.",
         either_operand,
+    ),
+    Rule(
+        "SDM vol. 3, 6.9",
+        "While priority among these classes listed in Table 6-2 is consistent throughout the "
+        "architecture, exceptions within each class are implementation-dependent and may vary from "
+        "processor to processor.",
+        either_operand_of_cmps,
     ),
     Rule(
         "SDM vol. 3, 17.2.3",
