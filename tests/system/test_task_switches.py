@@ -16,6 +16,7 @@ from system_lab import (
     DATA0,
     DATA1,
     DATA3,
+    DATA16,
     DB,
     DS,
     EAX,
@@ -283,6 +284,25 @@ def test_error_code_comes_before_the_waiting_interrupt(lab: Lab) -> None:
     stop = lab.run(b"\xb8\x70\x00\x00\x00\x8e\xd8")  # MOV DS, 70h: not present
     assert (stop.vector, stop.frame[:3]) == (GP, [0, THERE, CODE3])
     assert (stop.frame[4], lab.peek(STACK3 - 4)) == (STACK3 - 4, 0x70)
+
+
+def test_a_debug_handler_that_is_interrupted_has_been_entered(lab: Lab) -> None:
+    """SDM vol. 3, 17.2.4, GD: cleared "upon entering to the debug exception handler"."""
+    task_that_is_interrupted(lab)
+    lab.idt(DB, gate(5, TWO_TSS, 0))
+    stop = lab.run("mov eax, 0x2400; mov dr7, eax; .byte 0xf1")
+    assert (stop.vector, stop.frame[:3]) == (GP, [0, THERE, CODE3])
+    assert lab.cpu.debug_register(7) == 0x400
+
+
+def test_the_error_code_of_a_16_bit_task_is_a_word(lab: Lab) -> None:
+    task = (THERE & 0xFFFF, 2, 1, 2, 3, 4, 0x7000, 6, 7, 8, DATA0, CODE0, DATA16, DATA0, 0)
+    lab.word(TSS_16 + 14, *task)
+    lab.idt(NP, gate(5, TSS16_SEL, 0))
+    lab.memory[THERE & 0xFFFF] = 0xF4
+    lab.run(b"\xb8\x70\x00\x00\x00\x8e\xd8")
+    assert (lab.cpu.eip, lab.reg(ESP) & 0xFFFF) == ((THERE & 0xFFFF) + 1, 0x6FFE)
+    assert lab.peek(0x6FFE, 2) == 0x70
 
 
 def test_a_double_fault_task_may_be_interrupted(lab: Lab) -> None:
