@@ -159,3 +159,13 @@ def test_runaways_are_left_out() -> None:
     records, runaways = run_bare(template(), [endless.pack(template()), *packed(range(3, 4))])
     assert 0 in runaways
     assert len(list(parse(records))) == 2
+
+
+def test_exceptions_without_end_are_left_out() -> None:
+    """A handler that faults at its first instruction, on a stack where there is no memory."""
+    endless = one_instruction(b"\xbc\0\0\0\x80\x0f\x0b")  # MOV ESP, 80000000h; UD2
+    endless.put(START_FRAME, struct.pack("<3I", 0x4000, at.KCODE, 2))
+    endless.put(the.IDT + 8 * UD, the.gate(0xE, at.KCODE, 0x4005))
+    records, runaways = run_bare(template(), [endless.pack(template()), *packed(range(3, 4))])
+    assert runaways == {0}
+    assert len(list(parse(records))) == 2
