@@ -19,6 +19,7 @@ from tests.bochs.world import World
 DF, DB, TS, NP, SS, GP, PF, AC = 8, 1, 10, 11, 12, 13, 14, 17
 TASK_FAULTS = (DF, TS, NP, SS, GP, PF, at.SHUTDOWN)
 EFLAGS_TF, EFLAGS_VM, EFLAGS_VIF, EFLAGS_VIP = 0x100, 0x20000, 0x80000, 0x100000
+EFLAGS_IOPL = 0x3000
 CR0_TS, CR4_VME, DR6_BS, DR6_BT = 8, 1, 0x4000, 0x8000
 PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 ACCESSED_SEGMENT, ACCESSED_PAGE, BUSY, RF = 0x100, 0x20, 0x200, 0x10000
@@ -280,13 +281,15 @@ def alignment_of_tables(case: Case) -> set[str]:
 
 
 def pending_interrupt_without_vme(case: Case) -> set[str]:
-    """Bochs raises #GP for VIF and VIP where they are not in force: by PVI in 8086 mode."""
+    """Bochs raises #GP for VIF and VIP where they are not in force: by PVI, or at IOPL 3."""
     both = EFLAGS_VIF | EFLAGS_VIP
-    if case.bochs.vector not in (GP, at.SHUTDOWN) or case.world.state["cr4"] & CR4_VME:
+    if case.bochs.vector not in (GP, at.SHUTDOWN):
         return set()
     eflags = case.ours.registers["eflags"]
     assert isinstance(eflags, int)
     images = [eflags, *(word for word in case.bochs.memory.values() if word & EFLAGS_VM)]
+    if case.world.state["cr4"] & CR4_VME:
+        images = [image for image in images if image & EFLAGS_IOPL == EFLAGS_IOPL]
     return set(case.names) if any(image & both == both for image in images) else set()
 
 
