@@ -57,7 +57,7 @@ from bt.interp.state import (
     Cpu,
     Op,
 )
-from bt.interp.tasks import TASK_CALL, TASK_JMP, available_tss, task_switch
+from bt.interp.tasks import NO_ERROR_CODE, TASK_CALL, TASK_JMP, available_tss, task_switch
 
 
 @func
@@ -177,7 +177,7 @@ def far_protected(c: Cpu, selector: u32, offset: u32, call: u32, size: u32) -> i
     if kind == TYPE_TSS16 or kind == TYPE_TSS32:
         if available_tss(c, selector) < 0:
             return -1
-        return task_switch(c, selector, source, get_eflags(c))
+        return task_switch(c, selector, source, get_eflags(c), NO_ERROR_CODE)
     if kind != TYPE_CALL16 and kind != TYPE_CALL32 and kind != TYPE_TASK_GATE:
         return selector_error(c, VEC_GP, selector)
     if hi & DESC_P == 0:
@@ -186,7 +186,7 @@ def far_protected(c: Cpu, selector: u32, offset: u32, call: u32, size: u32) -> i
         return through_call_gate(c, lo, hi, call)
     if available_tss(c, lo >> 16) < 0:
         return -1
-    return task_switch(c, lo >> 16, source, get_eflags(c))
+    return task_switch(c, lo >> 16, source, get_eflags(c), NO_ERROR_CODE)
 
 
 @func

@@ -11,7 +11,8 @@ A 32-bit gate from ring 3 builds this frame on the ring 0 stack:
 c.eip is the return address when deliver() is called: the instruction for a fault, the next one
 for a trap or INT n. Nothing has changed if it returns -1 (memory below the stack excepted), with
 the new exception in c.fault_*. It returns LATE (-2) for an exception that already belongs to the
-task a task gate led to. EXT, bit 0 of error codes that name a selector, is set while anything
+task a task gate led to, and ARRIVED (-3) for one that comes after all of the delivery, before that
+task's first instruction. EXT, bit 0 of error codes that name a selector, is set while anything
 but INT n, INT3 and INTO is delivered.
 """
 
@@ -50,7 +51,6 @@ from bt.interp.gate_frames import (
 )
 from bt.interp.memory import ea, fault, load, raise_error, raise_plain, sup_read
 from bt.interp.segments import load_real_segment, set_cpl, set_null_segment, set_segment
-from bt.interp.stack import push
 from bt.interp.state import (
     AC,
     CR4_VME,
@@ -71,7 +71,6 @@ from bt.interp.state import (
     ST_FAULT,
     ST_LOOKUP,
     TF,
-    TR,
     VEC_BP,
     VEC_BR,
     VEC_DB,
@@ -87,7 +86,7 @@ from bt.interp.state import (
     Cpu,
     Op,
 )
-from bt.interp.tasks import LATE, TASK_INT, available_tss, task_switch
+from bt.interp.tasks import ARRIVED, TASK_INT, available_tss, task_switch
 from bt.interp.virtual_if import int_8086, redirected
 
 # What is delivered (`kind`)
@@ -96,6 +95,9 @@ EVENT_EXCEPTION = 1
 EVENT_INT_N = 2  # INT n: the gate's DPL is checked
 EVENT_TRAP = 3  # INT3, INTO: likewise
 EVENT_INT1 = 4
+
+#: Exceptions in a row without an instruction. Each has to find another task that is not busy.
+ENDLESS = 256
 
 
 @func
@@ -204,13 +206,7 @@ def enter_task_gate(c: Cpu, selector: u32, image: u32, error: i64) -> i64:
     """Through a task gate: a task switch; the error code goes on the new task's stack."""
     if available_tss(c, selector) < 0:
         return -1
-    status = task_switch(c, selector, TASK_INT, image)
-    trapped: u32 = 1 if status == LATE and c.fault_vector == VEC_DB else 0  # by the task's T bit
-    if status < 0 and not trapped:
-        return status
-    if error >= 0 and push(c, 4 if c.seg_attr[TR] & 8 else 2, error & M32) < 0:
-        return LATE
-    return status
+    return task_switch(c, selector, TASK_INT, image, error)
 
 
 @func
@@ -242,7 +238,7 @@ def deliver_protected(c: Cpu, vector: u32, error: i64, kind: u32) -> i64:
 
 @func
 def deliver(c: Cpu, vector: u32, error: u32, has_error: u32, kind: u32) -> i64:
-    """Vector an event (EVENT_x) to its handler: 0, -1 (nothing changed) or LATE."""
+    """Vector an event (EVENT_x) to its handler: 0, -1 (nothing changed), LATE or ARRIVED."""
     status: i64 = 0
     c.ext = 0 if kind == EVENT_INT_N or kind == EVENT_TRAP else 1
     if real_mode(c):
@@ -255,7 +251,8 @@ def deliver(c: Cpu, vector: u32, error: u32, has_error: u32, kind: u32) -> i64:
         c.shadow_at = M64
         c.ss_loaded_at = M64
         c.rep_at = M64
-    if status == 0 and vector == VEC_DB and kind != EVENT_INT_N:
+    arrived: u32 = 1 if status == 0 or status == ARRIVED else 0
+    if arrived and vector == VEC_DB and kind != EVENT_INT_N:
         c.dr[7] &= ~DR7_GD & M32
     return status
 
@@ -280,16 +277,25 @@ def becomes_double(first: u32, second: u32) -> u32:
 
 @func
 def raise_exception(c: Cpu) -> i64:
-    """Deliver the exception in c.fault_*: 0, or -1 with EXIT_SHUTDOWN after a triple fault."""
-    while True:
+    """Deliver the exception in c.fault_*: 0, or -1 with EXIT_SHUTDOWN after a triple fault.
+
+    Or when it never ends, as for a task with T set that handles #DB and is never busy, because its
+    descriptor is in ROM: a processor would do nothing else until its reset.
+    """
+    for _ in range(ENDLESS):
         vector = c.fault_vector
-        if deliver(c, vector, c.fault_error, c.fault_has_error, EVENT_EXCEPTION) == 0:
+        status = deliver(c, vector, c.fault_error, c.fault_has_error, EVENT_EXCEPTION)
+        if status == 0:
             return 0
+        if status == ARRIVED:
+            continue  # delivered; the next one is the handler's own
         if vector == VEC_DF and exception_class(c.fault_vector) != 0:
             c.exit_reason = EXIT_SHUTDOWN
             return -1
         if becomes_double(vector, c.fault_vector):
             raise_error(c, VEC_DF, 0)
+    c.exit_reason = EXIT_SHUTDOWN
+    return -1
 
 
 @func

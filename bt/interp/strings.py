@@ -528,6 +528,9 @@ def string(c: Cpu, op: Op, kind: u32) -> i32:
     if op.rep == 0:
         return fault(c, op) if string_step(c, op, kind) < 0 else io_done(c, op)
     turns = rep_turns(c, op)
+    if (kind == INS or kind == OUTS) and turns == 0:  # processors ask all the same
+        if io_allowed(c, c.regs[EDX] & M16, op.size) < 0:
+            return fault(c, op)
     more: u32 = rep_left(c, op)
     while turns != 0:
         done: u32 = string_run(c, op, kind, turns)

@@ -10,9 +10,11 @@ three bits (table 7-2):
 | CALL/INT | set          | stays set    | set            | kept             | old TR    |
 | IRET     | stays set    | cleared      | from its TSS   | cleared          | kept      |
 
-task_switch() returns 0; -1 when it failed before anything changed; and LATE (-2) when the
-exception belongs to the new task: its selectors are bad, or its T bit asks for #DB. In that case
-the switch has happened and c.eip is already the new task's.
+task_switch() returns 0; -1 when it failed before anything changed; LATE (-2) when the exception
+belongs to the new task: its selectors are bad, or its stack has no room for the error code; and
+ARRIVED (-3) when the switch is complete, error code included, and the new task has an exception of
+its own before its first instruction: its T bit asks for #DB, or a virtual interrupt waits. In the
+last two cases c.eip is already the new task's.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from bt.interp.segments import (
     set_cpl,
     set_segment,
 )
+from bt.interp.stack import push
 from bt.interp.state import (
     ATTR_UNUSABLE,
     CR0_PG,
@@ -75,6 +78,8 @@ TASK_INT = 2
 TASK_IRET = 3
 
 LATE = -2
+ARRIVED = -3
+NO_ERROR_CODE = -1
 
 # Slots of c.tss_image: dwords of the 32-bit TSS, whose order the 16-bit one is brought into
 IMAGE_CR3 = 7
@@ -273,10 +278,21 @@ def enter_task(c: Cpu, wide: u32, nested: u32) -> i32:
 
 
 @func
-def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32) -> i64:
+def before_first_instruction(c: Cpu) -> i64:
+    """The new task's T bit and its waiting interrupt, in the order of table 6-2: 0 or ARRIVED."""
+    if c.seg_attr[TR] & 8 and c.tss_image[IMAGE_TRAP] & 1:
+        c.dr[6] |= DR6_BT | DR6_FIXED
+        raise_plain(c, VEC_DB)
+        return ARRIVED
+    return ARRIVED if interrupt_waits(c) < 0 else 0
+
+
+@func
+def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32, error: i64) -> i64:
     """Switch to the task whose (checked) TSS descriptor is in c.desc_lo, c.desc_hi.
 
-    c.eip is the old task's return address, eflags the image to save for it.
+    c.eip is the old task's return address, eflags the image to save for it. `error` goes on the
+    new task's stack, unless it is NO_ERROR_CODE.
     """
     lo: u32 = c.desc_lo
     hi: u32 = c.desc_hi
@@ -295,13 +311,11 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32) -> i64:
     c.seg_limit[TR] = desc_limit(lo, hi)
     c.seg_attr[TR] = desc_attr(hi) | BUSY
     enter_task(c, wide, 1 if source == TASK_CALL or source == TASK_INT else 0)
-    if load_task_segments(c) < 0 or interrupt_waits(c) < 0:
+    if load_task_segments(c) < 0:
         return LATE
-    if wide and c.tss_image[IMAGE_TRAP] & 1:
-        c.dr[6] |= DR6_BT | DR6_FIXED
-        raise_plain(c, VEC_DB)
+    if error >= 0 and push(c, 4 if wide else 2, error & M32) < 0:
         return LATE
-    return 0
+    return before_first_instruction(c)
 
 
 @func
@@ -338,4 +352,4 @@ def task_return(c: Cpu, eflags: u32) -> i64:
         return selector_error(c, VEC_TS, selector)
     if c.desc_hi & DESC_P == 0:
         return selector_error(c, VEC_NP, selector)
-    return task_switch(c, selector, TASK_IRET, eflags & ~NT & M32)
+    return task_switch(c, selector, TASK_IRET, eflags & ~NT & M32, NO_ERROR_CODE)

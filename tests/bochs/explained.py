@@ -19,7 +19,9 @@ from tests.bochs.world import World
 DF, DB, TS, NP, SS, GP, PF, AC = 8, 1, 10, 11, 12, 13, 14, 17
 TASK_FAULTS = (DF, TS, NP, SS, GP, PF, at.SHUTDOWN)
 EFLAGS_TF, EFLAGS_VM, EFLAGS_VIF, EFLAGS_VIP = 0x100, 0x20000, 0x80000, 0x100000
+EFLAGS_IOPL = 0x3000
 CR0_TS, CR4_VME, DR6_BS, DR6_BT = 8, 1, 0x4000, 0x8000
+PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 ACCESSED_SEGMENT, ACCESSED_PAGE, BUSY, RF = 0x100, 0x20, 0x200, 0x10000
 
 
@@ -47,10 +49,28 @@ class Case:
         assert isinstance(other, int)
         return one, other
 
-    def word(self, place: int) -> int:
-        """A doubleword of our arena at the end."""
+    def word(self, place: int, record: Record | None = None) -> int:
+        """A doubleword of an arena at the end, of ours if nothing else is said."""
         before = int.from_bytes(self.world.arena[place : place + 4], "little")
-        return self.ours.memory.get(place, before)
+        return (record or self.ours).memory.get(place, before)
+
+    def faulting_code(self) -> bytes:
+        """What stands where the fault happened that ended the world in both, with an error code.
+
+        Empty if both frames, of 32 bits, do not have the same place in them.
+        """
+        frames = []
+        for record in (self.ours, self.bochs):
+            top = record.registers["esp"]
+            assert isinstance(top, int)
+            if not 0 < top <= at.ARENA_SIZE - 16:
+                return b""
+            frames.append([self.word(top + offset, record) for offset in (4, 8, 12)])
+        eip, cs, eflags = frames[0]
+        if frames[0] != frames[1]:
+            return b""
+        place = eip + 16 * (cs & 0xFFFF) if eflags & EFLAGS_VM else eip  # no code has another base
+        return bytes(self.world.arena[place : place + 15])
 
     def register(self, name: str) -> tuple[int, int]:
         """A register's values in both records."""
@@ -211,6 +231,15 @@ def either_operand(case: Case) -> set[str]:
     return found if "string" in case.story or one >> 2 == other >> 2 else set()
 
 
+def either_operand_of_cmps(case: Case) -> set[str]:
+    """Both operands of CMPS fault, each in a way of its own: we read ES:EDI first, Bochs DS:ESI."""
+    code = case.faulting_code().lstrip(PREFIXES)
+    faults = {case.ours.vector, case.bochs.vector}
+    if code[:1] not in (b"\xa6", b"\xa7") or len(faults) != 2 or not faults <= {SS, GP, PF, AC}:
+        return set()
+    return case.names & {"vector", "cr2", f"[{case.ours.registers['esp']:04x}]"}
+
+
 def breakpoint_not_enabled(case: Case) -> set[str]:
     """A breakpoint matches that is not enabled: one of us sets its bit in DR6."""
     if "dr6" not in case.names or not case.same_end:
@@ -245,12 +274,6 @@ def busy_after_failed_switch(case: Case) -> set[str]:
     return {name for name in found if case.pair(name)[0] ^ case.pair(name)[1] == BUSY}
 
 
-def ports_of_no_elements(case: Case) -> set[str]:
-    """REP INS and OUTS with a count of 0: we do nothing, Bochs asks for the permission."""
-    refused = case.bochs.vector == GP and case.ours.vector != GP
-    return set(case.names) if refused and "string_port" in case.story else set()
-
-
 def alignment_of_tables(case: Case) -> set[str]:
     """SGDT and SIDT: we ask for 4 bytes of alignment, Bochs for that of each half."""
     stored = " table" in case.story
@@ -258,13 +281,15 @@ def alignment_of_tables(case: Case) -> set[str]:
 
 
 def pending_interrupt_without_vme(case: Case) -> set[str]:
-    """Bochs raises #GP for VIF and VIP where they are not in force: by PVI in 8086 mode."""
+    """Bochs raises #GP for VIF and VIP where they are not in force: by PVI, or at IOPL 3."""
     both = EFLAGS_VIF | EFLAGS_VIP
-    if case.bochs.vector not in (GP, at.SHUTDOWN) or case.world.state["cr4"] & CR4_VME:
+    if case.bochs.vector not in (GP, at.SHUTDOWN):
         return set()
     eflags = case.ours.registers["eflags"]
     assert isinstance(eflags, int)
     images = [eflags, *(word for word in case.bochs.memory.values() if word & EFLAGS_VM)]
+    if case.world.state["cr4"] & CR4_VME:
+        images = [image for image in images if image & EFLAGS_IOPL == EFLAGS_IOPL]
     return set(case.names) if any(image & both == both for image in images) else set()
 
 
@@ -333,6 +358,13 @@ RULES = (
         either_operand,
     ),
     Rule(
+        "SDM vol. 3, 6.9",
+        "While priority among these classes listed in Table 6-2 is consistent throughout the "
+        "architecture, exceptions within each class are implementation-dependent and may vary from "
+        "processor to processor.",
+        either_operand_of_cmps,
+    ),
+    Rule(
         "SDM vol. 3, 17.2.3",
         "They may or may not be set if the breakpoint is not enabled by the Ln or the Gn "
         "flags in register DR7.",
@@ -356,12 +388,6 @@ RULES = (
         "returned to its state prior to the execution of the instruction that initiated the "
         "task switch.",
         busy_after_failed_switch,
-    ),
-    Rule(
-        "SDM vol. 2, REP",
-        "WHILE CountReg != 0 DO Service pending interrupts (if any); Execute associated "
-        "string instruction",
-        ports_of_no_elements,
     ),
     Rule(
         "SDM vol. 3, table 6-7",

@@ -15,6 +15,9 @@ from tests.bochs.world import batch
 MEMORY = at.MEMORY_MB << 20
 #: Instructions of a world, its start and its end included; one that takes more is a runaway.
 WORLD_BUDGET = 2_000
+#: How often the interpreter may ask for the loop in a world: amid a long REP, or when exceptions
+#: follow each other without an instruction. A world that does nothing else is a runaway, too.
+PAUSES = 64
 KERNEL_BUDGET = 1_000_000
 
 
@@ -62,6 +65,7 @@ class Bench:
         self.cpu = Interp(self.ram, self.board)
         self.board.cpu = self.cpu
         self.runaways: set[int] = set()
+        self._pauses = 0
         self._before = b""  # the kernel as it was when the world started
         _restart(self.cpu)
 
@@ -78,8 +82,8 @@ class Bench:
                 self._before = bytes(self.memory[at.KERNEL : at.KERNEL_END])
 
     def _leave_world(self, reason: int) -> None:
-        """The world is over: caught by the kernel, shut down, or a runaway."""
-        if reason not in (EXIT_IO, EXIT_SHUTDOWN) or self._kernel_is_damaged():
+        """The world is over: caught by the kernel, shut down, or a runaway. Or it pauses."""
+        if self._runs_away(reason):
             self.runaways.add(self.board.done)
             self.memory[at.KERNEL : at.KERNEL_END] = self._before
             self.ram.forget_blocks()
@@ -87,6 +91,14 @@ class Bench:
         if reason == EXIT_SHUTDOWN:
             self.board.said = 0
             _restart(self.cpu)
+
+    def _runs_away(self, reason: int) -> bool:
+        paused = reason == EXIT_IO and self.board.said == at.PORT_START
+        self._pauses = self._pauses + 1 if paused else 0
+        if self._pauses > PAUSES:
+            self._pauses = 0
+            return True
+        return reason not in (EXIT_IO, EXIT_SHUTDOWN) or self._kernel_is_damaged()
 
     def _kernel_is_damaged(self) -> bool:
         """Has the world written to the kernel, or to its low part?"""

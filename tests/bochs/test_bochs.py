@@ -7,21 +7,31 @@ More worlds: `python -m tests.bochs.compare SEED COUNT`.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from tests.bochs import layout as at
-from tests.bochs.bochs import MISSING, available
+from tests.bochs import objects as the
+from tests.bochs.bochs import MISSING, available, bochs_records
 from tests.bochs.compare import both, compare, report
-from tests.bochs.explained import RULES, Case, explain
-from tests.bochs.generate import world
+from tests.bochs.explained import AC, GP, PF, RULES, Case, explain
+from tests.bochs.generate import START_FRAME, world
 from tests.bochs.objects import template
 from tests.bochs.ours import run_bare, run_machine
 from tests.bochs.record import parse
+from tests.bochs.world import World
 
 SEED = "ci"
+UD = 6
+#: AM is set; everything else of the processor's state is plain.
+START = {
+    "cr0": 0x40031, "cr3": the.DIRECTORY, "cr4": 0, "dr7": 0, "ldtr": 0, "tr": the.TASK,
+    "gdtr": the.GDT << 16 | the.GDT_LIMIT, "idtr": the.IDT << 16 | the.IDT_LIMIT,
+    **dict.fromkeys(("ds", "es", "fs", "gs"), the.data_selector(3)),
+}  # fmt: skip
 needs_bochs = pytest.mark.skipif(not available(), reason=MISSING)
 
 
@@ -65,6 +75,50 @@ def test_a_difference_is_found() -> None:
         assert explain(case)[1], "explained away"
 
 
+def one_instruction(code: bytes, **state: int) -> World:
+    """A world of ring 3 that executes this, with alignment checks and a DS as all have it."""
+    made = World(bytearray(template()), world(SEED, 0).state | START | state)
+    flat = the.data_selector(3)
+    made.put(START_FRAME, struct.pack("<5I", 0x4000, the.CODE32 + 27, 0x40002, 0x3A00, flat))
+    made.put(0x4000, code)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("code", "vector", "explained"),
+    [
+        (b"\xa7", AC, True),
+        (b"\xf2\x66\xa7", AC, True),
+        (b"\xa7", PF, True),
+        (b"\xa7", UD, False),
+        (b"\xa5", GP, False),  # MOVS: all read before they write
+        (b"\x90\xa7", AC, False),
+    ],
+)
+def test_either_operand_of_cmps_may_fault(code: bytes, vector: int, explained: bool) -> None:
+    """ES is null, and ESI not aligned; what is not said of CMPS is found."""
+    made = one_instruction(code, es=0, esi=0x5001, edi=0x5000)
+    [ours] = parse(run_bare(template(), [made.pack(template())])[0])
+    theirs = replace(ours, registers=ours.registers | {"vector": vector})
+    if code[0] == 0x90:  # they stopped one instruction before
+        top = ours.registers["esp"]
+        assert isinstance(top, int)
+        theirs = replace(theirs, memory=theirs.memory | {top + 4: 0x4000})
+    case = Case(made, ours, theirs)
+    assert case.names >= {"vector"}
+    needed, left = explain(case)
+    assert ("either_operand_of_cmps" in needed, "vector" not in left) == (explained, explained)
+
+
+@needs_bochs
+def test_cmps_reads_es_first_here_and_ds_first_there() -> None:
+    made = one_instruction(b"\xa7", es=0, esi=0x5001, edi=0x5000).pack(template())
+    [ours] = parse(run_bare(template(), [made])[0])
+    [theirs] = bochs_records(template(), [made])
+    assert theirs is not None
+    assert (ours.vector, theirs.vector) == (GP, AC)
+
+
 def test_worlds_are_repeatable_and_of_many_kinds() -> None:
     """They end in many ways, and most of them by themselves."""
     records, runaways = run_bare(template(), packed(range(120)))
@@ -104,4 +158,14 @@ def test_runaways_are_left_out() -> None:
     endless.state["dr7"] = 0
     records, runaways = run_bare(template(), [endless.pack(template()), *packed(range(3, 4))])
     assert 0 in runaways
+    assert len(list(parse(records))) == 2
+
+
+def test_exceptions_without_end_are_left_out() -> None:
+    """A handler that faults at its first instruction, on a stack where there is no memory."""
+    endless = one_instruction(b"\xbc\0\0\0\x80\x0f\x0b")  # MOV ESP, 80000000h; UD2
+    endless.put(START_FRAME, struct.pack("<3I", 0x4000, at.KCODE, 2))
+    endless.put(the.IDT + 8 * UD, the.gate(0xE, at.KCODE, 0x4005))
+    records, runaways = run_bare(template(), [endless.pack(template()), *packed(range(3, 4))])
+    assert runaways == {0}
     assert len(list(parse(records))) == 2

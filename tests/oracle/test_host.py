@@ -74,6 +74,8 @@ def test_memory_and_stack(cpu: HostCpu) -> None:
         ("f0 01 d8", Fault(6, 0, None), 0),
         ("f4", Fault(13, 0, None), 0),
         ("cd 21", Fault(13, 0x21 * 8 + 2, None), 0),
+        ("f3 6c", Fault(13, 0, None), 0),  # REP INSB and OUTSD with ECX = 0
+        ("f3 6f", Fault(13, 0, None), 0),
         ("a1 00 00 00 30", Fault(14, 4, 0x3000_0000), 0),
         ("a3 00 00 00 30", Fault(14, 6, 0x3000_0000), 0),
         ("a3 00 30 00 20", Fault(14, 7, at.READ_ONLY_PAGE), 0),

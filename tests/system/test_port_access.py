@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from system_lab import CODE, DATA, DATA0, EAX, EDX, EXIT_IO, GP, STACK0, TR, TSS_MAIN, Lab
+from system_lab import (
+    CODE,
+    DATA,
+    DATA0,
+    DS,
+    EAX,
+    ECX,
+    EDX,
+    ES,
+    EXIT_IO,
+    GP,
+    STACK0,
+    TR,
+    TSS_MAIN,
+    UD,
+    Lab,
+)
 
 BITMAP = TSS_MAIN + 104
 
@@ -97,6 +113,32 @@ def test_ins_and_outs_ask_too(lab: Lab) -> None:
         lab.cpu.set_reg(7, DATA)
         stop = lab.ring(3).run(code)
         assert (stop.vector, stop.error) == (GP, 0)
+
+
+@pytest.mark.parametrize("code", ["rep insb", "rep insd", "rep outsb", "rep outsd"])
+@pytest.mark.parametrize(("denied", "vector"), [((0x60,), GP), ((), UD)])
+@pytest.mark.parametrize("mode", ["ring 3", "v86"])
+def test_rep_ins_and_outs_of_nothing_ask_too(
+    lab: Lab, mode: str, code: str, denied: tuple[int, ...], vector: int
+) -> None:
+    """Processors do before they look at the count (tests/oracle/test_host.py asks the host's).
+
+    Nothing else happens: the memory operand would fault.
+    """
+    deny(lab, *denied)
+    if mode == "v86":
+        lab.v86()
+    else:
+        lab.ring(3)
+    for seg in (ES, DS):
+        lab.cpu.set_segment(seg, 0, 0, 0, 0xF0)
+    lab.cpu.set_reg(EDX, 0x60)
+    lab.cpu.set_reg(ECX, 0x10000 if mode == "v86" else 0)  # CX is what counts there
+    registers = lab.regs()
+    stop = lab.run(code, bits=16 if mode == "v86" else 32)
+    assert stop.vector == vector
+    assert lab.ports.seen == []
+    assert lab.regs()[:4] + lab.regs()[5:] == registers[:4] + registers[5:]
 
 
 def test_callback_sees_where_and_when(lab: Lab) -> None:

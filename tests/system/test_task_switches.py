@@ -16,16 +16,19 @@ from system_lab import (
     DATA0,
     DATA1,
     DATA3,
+    DATA16,
     DB,
     DS,
     EAX,
     EBX,
     ESP,
+    EXIT_SHUTDOWN,
     FLAG_IF,
     FLAG_NT,
     FLAG_RF,
     FLAG_VM,
     GDT,
+    GDT_LIMIT,
     GP,
     LDT,
     LDT_SEL,
@@ -44,6 +47,7 @@ from system_lab import (
     TWO_TSS,
     UD,
     Lab,
+    Ports,
     descriptor,
     gate,
 )
@@ -234,6 +238,17 @@ def test_error_code_comes_before_the_debug_trap(lab: Lab) -> None:
     assert stop.frame[3] == 0x100
 
 
+def test_an_error_code_without_room_leaves_no_trace_of_the_debug_trap(lab: Lab) -> None:
+    """SDM vol. 3, 17.2.3, BT: "the debug exception was generated due to a task switch"."""
+    lab.describe(0xC8, descriptor(0, 0xFFF, 0x40F2))
+    task_two(lab, trap=1, cs=CODE3, ss=0xCB, ds=0, es=0)
+    lab.dword(TSS_TWO + 4, 0x8000, DATA0)
+    lab.idt(GP, gate(5, TWO_TSS, 0))
+    stop = lab.run(b"\xb8\x00\x01\x00\x00\x8e\xd8")
+    assert (stop.vector, stop.frame[1]) == (8, THERE)
+    assert lab.cpu.debug_register(6) & 0x8000 == 0
+
+
 def test_data_segments_are_loaded_from_ds_on(lab: Lab) -> None:
     """Table 7-1, in the order of the P6 family: "DS, ES, FS, and GS segment selector is valid"."""
     task_two(lab, ds=0x1F8, es=0x1F0)
@@ -250,6 +265,88 @@ def test_a_task_with_vif_and_vip_set_faults_at_once(lab: Lab, cr4: int, vector: 
     lab.memory[THERE] = 0x90
     stop = lab.run(far(JMP, TWO_TSS), budget=2)
     assert stop.vector == vector
+
+
+VIF_AND_VIP, PVI = 0x180000, 2
+
+
+def task_that_is_interrupted(lab: Lab, **changes: int) -> None:
+    """A ring 3 task whose virtual interrupts are enabled while one waits."""
+    lab.cpu.cr4 = PVI
+    task_two(lab, eflags=VIF_AND_VIP | 2, cs=CODE3, ss=DATA3, ds=0, es=0, esp=STACK3, **changes)
+    lab.dword(TSS_TWO + 4, 0x8000, DATA0)
+
+
+def test_error_code_comes_before_the_waiting_interrupt(lab: Lab) -> None:
+    """#NP was delivered by then: what the waiting interrupt raises makes no double fault of it."""
+    task_that_is_interrupted(lab)
+    lab.idt(NP, gate(5, TWO_TSS, 0))
+    stop = lab.run(b"\xb8\x70\x00\x00\x00\x8e\xd8")  # MOV DS, 70h: not present
+    assert (stop.vector, stop.frame[:3]) == (GP, [0, THERE, CODE3])
+    assert (stop.frame[4], lab.peek(STACK3 - 4)) == (STACK3 - 4, 0x70)
+
+
+def test_a_debug_handler_that_is_interrupted_has_been_entered(lab: Lab) -> None:
+    """SDM vol. 3, 17.2.4, GD: cleared "upon entering to the debug exception handler"."""
+    task_that_is_interrupted(lab)
+    lab.idt(DB, gate(5, TWO_TSS, 0))
+    stop = lab.run("mov eax, 0x2400; mov dr7, eax; .byte 0xf1")
+    assert (stop.vector, stop.frame[:3]) == (GP, [0, THERE, CODE3])
+    assert lab.cpu.debug_register(7) == 0x400
+
+
+def test_the_error_code_of_a_16_bit_task_is_a_word(lab: Lab) -> None:
+    task = (THERE & 0xFFFF, 2, 1, 2, 3, 4, 0x7000, 6, 7, 8, DATA0, CODE0, DATA16, DATA0, 0)
+    lab.word(TSS_16 + 14, *task)
+    lab.idt(NP, gate(5, TSS16_SEL, 0))
+    lab.memory[THERE & 0xFFFF] = 0xF4
+    lab.run(b"\xb8\x70\x00\x00\x00\x8e\xd8")
+    assert (lab.cpu.eip, lab.reg(ESP) & 0xFFFF) == ((THERE & 0xFFFF) + 1, 0x6FFE)
+    assert lab.peek(0x6FFE, 2) == 0x70
+
+
+def test_a_double_fault_task_may_be_interrupted(lab: Lab) -> None:
+    """No shutdown: #DF has been delivered when VIF and VIP are looked at."""
+    task_that_is_interrupted(lab)
+    lab.idt(8, gate(5, TWO_TSS, 0))
+    lab.describe(0xC8, descriptor(0, 0xFFF, 0x4092))
+    lab.load(SS, 0xC8)
+    lab.cpu.set_reg(ESP, 0x5000)
+    stop = lab.run("push eax")
+    assert (stop.vector, stop.frame[:3]) == (GP, [0, THERE, CODE3])
+    assert lab.peek(STACK3 - 4) == 0
+
+
+def test_the_debug_trap_comes_before_the_waiting_interrupt(lab: Lab) -> None:
+    """SDM vol. 3, table 6-2: "Trap on Task Switch" has priority over what an instruction raises."""
+    task_that_is_interrupted(lab, trap=1)
+    stop = lab.run(far(JMP, TWO_TSS))
+    assert (stop.vector, stop.frame[:3]) == (DB, [THERE, CODE3, VIF_AND_VIP | 2])
+    assert lab.cpu.debug_register(6) & 0x8000
+
+
+class Rom(Ports):
+    """What lies beyond the RAM: the GDT as it was, and nobody can mark a task in it as busy."""
+
+    tables = b""
+
+    def read_memory(self, address: int, size: int) -> int:
+        return int.from_bytes(self.tables[address - Lab.SIZE :][:size], "little")
+
+
+@pytest.mark.parametrize("changes", [{"trap": 1}, {"eflags": VIF_AND_VIP | 2}])
+def test_a_handler_that_always_raises_its_own_exception_shuts_down(changes: dict[str, int]) -> None:
+    """SDM vol. 3, 17.3.1.5: "Failure to observe this rule will put the processor in a loop"."""
+    lab = Lab()
+    lab.cpu.cr4 = PVI
+    task_two(lab, **{"cs": CODE3, "ss": DATA3, "ds": 0, "es": 0, "esp": STACK3, **changes})
+    lab.idt(DB, gate(5, TWO_TSS, 0))
+    lab.idt(GP, gate(5, TWO_TSS, 0))
+    rom = Rom(lab.cpu)
+    rom.tables = bytes(lab.memory[GDT : GDT + GDT_LIMIT + 1])
+    lab.cpu.bus = rom
+    lab.cpu.gdtr_base = Lab.SIZE
+    assert lab.run("int 0xfe").reason == EXIT_SHUTDOWN
 
 
 @pytest.mark.parametrize("opcode", [JMP, CALL])
