@@ -6,6 +6,7 @@ Tests marked `slow` are left out where the interpreter is uncompiled.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import time
 
@@ -27,6 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in slow:
         item.add_marker(pytest.mark.skip(reason=TOO_LONG))
 
+
+# Tests shall not depend on the width of somebody's terminal; xdist tells its workers.
+os.environ.pop("COLUMNS", None)
 
 # A shell's background job ignores Ctrl-C, one under nohup SIGHUP; and so would what tests start and
 # then interrupt.

@@ -36,7 +36,6 @@ PACKAGES = ("bt", "monitor", "devices")
 FENCE = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-VERSION = re.compile(r"Matplotlib v[\d.]+")
 TEXT = re.compile(r"<text [^>]*>([^<]*)<")
 CODE = re.compile(r"`([^`\n]+)`")
 FILE_NAME = re.compile(
@@ -169,19 +168,15 @@ def test_python_examples_run(
 
 
 def same_picture(one: str, other: str) -> bool:
-    """To the byte if the same matplotlib drew both, else in what is written in them."""
-    if VERSION.findall(one) == VERSION.findall(other):
-        return one == other
-    return TEXT.findall(one) == TEXT.findall(other)
+    """In what is written in them: where lines run to the last digit depends on the host's fonts."""
+    return bool(TEXT.findall(one)) and TEXT.findall(one) == TEXT.findall(other)
 
 
-def test_a_picture_is_compared_to_the_byte_or_by_its_words() -> None:
-    drawn = "<svg><title>Matplotlib v3.1</title><path d='M 0 0'/><text x='1'>62</text></svg>"
-    assert same_picture(drawn, drawn)
-    assert not same_picture(drawn, drawn.replace("M 0 0", "M 0 1"))
-    later = drawn.replace("v3.1", "v3.2")
-    assert same_picture(drawn, later.replace("M 0 0", "M 0 1"))
-    assert not same_picture(drawn, later.replace("62", "63"))
+def test_a_picture_is_compared_by_its_words() -> None:
+    drawn = "<svg><path d='M 0 0'/><text x='1'>62</text></svg>"
+    assert same_picture(drawn, drawn.replace("M 0 0", "M 0 1"))
+    assert not same_picture(drawn, drawn.replace("62", "63"))
+    assert not same_picture("<svg/>", "<svg/>")
 
 
 def test_there_are_examples() -> None:

@@ -24,9 +24,9 @@ memory = 2
 """
 FLAT = "--flat guest.bin@0x100000 --memory 2"
 COMMANDS = {
-    "run": f"run {FLAT} --serial null",
-    "run trap": f"run {FLAT} --serial null --mode trap",
-    "run vmx": f"run machine.vmx {FLAT} --serial null",
+    "run": f"run --report {FLAT} --serial null",
+    "run trap": f"run --report {FLAT} --serial null --mode trap",
+    "run vmx": f"run --report machine.vmx {FLAT} --serial null",
     "demo": "demo",
     "scan": "scan guest.bin",
     "virtualizability": "virtualizability --no-host --only POPF --only 'PUSH DS' --only SMSW",
@@ -44,6 +44,7 @@ COMMANDS = {
     "lab": "lab list",
     "lab grade": "lab grade --check-host",
 }
+NO_DATA = {"help", "completion"}  # verbs that print texts for people or a shell
 SLOW = {"mmu paging", "bench talk", "bench ablations", "virtualizability",
         "virtualizability all"}  # fmt: skip
 

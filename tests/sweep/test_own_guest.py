@@ -82,7 +82,7 @@ def test_the_summary_compares_steady_passes(tmp_path: Path) -> None:
     found = read(tmp_path, GRID + OWN + "only = ['popf']\n")
     shown = table(found, dict(enumerate(rows(found))))
     column = next(one for one in shown.columns if one.header == "steady ratio")
-    assert list(column.cells) == ["1.00", "0.15", "0.52", "37.11"]  # of 27: 4, 14, 1002
+    assert list(map(str, column.cells)) == ["1.00", "0.15", "0.52", "37.11"]  # of 27: 4, 14, 1002
 
 
 def test_wrong_answers_that_lead_it_astray_end_the_row_soon(tmp_path: Path) -> None:
