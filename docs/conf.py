@@ -64,6 +64,9 @@ nitpick_ignore_regex += [
     ("py:class", r"monitor\.(board\.Board|processor\.Processor|watchpoint\.Watchpoints)"),
 ]
 
+#: A table of rich's, which says itself how it becomes narrow.
+nitpick_ignore_regex += [("py:class", r"monitor\.whole_table\.Table")]
+
 #: Fields that a dataclass inherits are shown as they are written.
 nitpick_ignore_regex += [("py:class", "Fraction")]
 

@@ -42,7 +42,7 @@ def load(
     `selectors` of code and data; `table`: base and limit of a GDT that the loader need not write.
     """
     if real_mode and (selectors or table):
-        raise UserError("real mode has no descriptor table: leave out selectors and gdt")
+        raise UserError("real mode has no descriptor table; leave out selectors and gdt")
     chosen = check_registers(registers or {}, GENERAL + SEGMENTS if real_mode else GENERAL)
     for name, value in (("eip", eip), ("esp", esp)):
         if value is not None:

@@ -49,7 +49,7 @@ def checked(selectors: tuple[int, int] | None) -> tuple[int, int]:
                 f"to {LAST_SELECTOR:#x}; other ones need a table of your own (gdt=)"
             )
     if code == data:
-        raise UserError(f"selector {code:#x}: code and data need one each")
+        raise UserError(f"selector {code:#x} is given twice; code and data need one each")
     return code, data
 
 

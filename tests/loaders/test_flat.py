@@ -45,6 +45,16 @@ def test_real_mode_with_a_chosen_segment() -> None:
     assert (start.code_selector, start.data_selector, start.eip) == (0x7C0, 0x7C0, 0)
 
 
+def test_selectors_of_the_flat_table() -> None:
+    start = flat.load(FakeMemory(), CODE, 0x100000, selectors=(0x10, 0x18))
+    assert (start.code_selector, start.data_selector) == (0x10, 0x18)
+    for pair in ((0, 8), (8, 0), (9, 16), (8, 8), (8, 0xFFF8 + 8), (-8, 8)):
+        assert "selector" in refused(flat.load, FakeMemory(), CODE, 0x100000, selectors=pair)
+    for options in ({"selectors": (8, 16)}, {"table": (0x1000, 0xFF)}):
+        words = refused(flat.load, FakeMemory(), CODE, 0x7C00, real_mode=True, **options)
+        assert "real mode has no descriptor table" in words
+
+
 def test_refusals(tmp_path: Path) -> None:
     memory = FakeMemory()
     assert "at least" in refused(flat.load, memory, CODE, 4 << 20)

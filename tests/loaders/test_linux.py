@@ -103,6 +103,13 @@ def test_defaults_of_an_old_protocol() -> None:
     assert header.code_size == len(CODE)
 
 
+@pytest.mark.parametrize(("version", "entry32"), [(0x0201, False), (0x0202, True)])
+def test_the_32_bit_entry_came_with_the_pointer_to_the_command_line(
+    version: int, entry32: bool
+) -> None:
+    assert parse(Image("k", bzimage(CODE, version=version))).entry32 is entry32
+
+
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [

@@ -268,6 +268,14 @@ def test_an_nmi_comes_first_and_wakes_a_halted_guest(bench: Bench) -> None:
     assert bench.run().kind == "instructions"
     assert (bench.cpu.nmis, bench.cpu.delivered, bench.loop.halted) == (1, [0x20], False)
     assert bench.cpu.told == ["NMI at 0x1234", "interrupt 0x20 at 0x1234"]
+    assert bench.loop.interrupts == 2
+
+
+def test_an_nmi_alone_wakes_a_halted_guest(bench: Bench) -> None:
+    bench.cpu.ideal.nmi_pending = 1
+    bench.loop.halted = True
+    assert bench.run().kind == "instructions"
+    assert (bench.cpu.nmis, bench.loop.halted, bench.loop.interrupts) == (1, False, 1)
 
 
 def test_an_nmi_waits_for_the_end_of_a_shadow(bench: Bench) -> None:

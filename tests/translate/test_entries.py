@@ -7,7 +7,7 @@ import capstone
 import pytest
 from listing import BASE, ORIGIN, Listing
 
-from bt.cache import TranslatedBlock
+from bt.cache import EMULATE, TranslatedBlock
 from bt.output import NOP
 from bt.translate import CONTEXTS
 
@@ -74,6 +74,23 @@ def test_a_block_ends_where_another_begins() -> None:
     assert [link.at for link in first.incoming] == [again.start + 2]
     listing.cache.unchain(first)
     assert disassembled(listing, again.start + 2)[0] == "int3"
+
+
+@pytest.mark.parametrize(("prefix", "leaves"), [("", False), ("3e", False), ("2e", True)])
+def test_an_indirect_branch_through_cs_is_emulated(prefix: str, leaves: bool) -> None:
+    """In the engine CS is flat: the whole hidden region could be read through it."""
+    listing = Listing(KERNEL, bytes.fromhex(prefix + "ff2500001000"))  # jmp [0x100000]
+    exit_ = listing.cache.exits.get(listing.block.start)
+    assert (exit_ is not None and exit_.kind == EMULATE) is leaves
+
+
+@pytest.mark.parametrize(("left", "length"), [(3, 6), (4, 2)])
+def test_a_few_instructions_are_rather_translated_twice(left: int, length: int) -> None:
+    """Than jumped to, where another block has them already."""
+    code = bytes.fromhex("4041") + bytes.fromhex("424344c3")[4 - left :]  # inc eax ...; ret
+    listing = Listing(KERNEL, code, translated=False)
+    listing.translate_from(2)
+    assert listing.translate_from(0).length == min(length, len(code))
 
 
 @pytest.mark.parametrize("room", range(1, 64))
