@@ -15,7 +15,15 @@ HANDLERS = ("divide_error", "page_fault", "system_call")
 
 def workload(name: str, rounds: int, **parts: str) -> Workload:
     """A guest out of nano.asm: `loop` and `operation` name the files that stand for those."""
-    assembly = _assembled(rounds, tuple(sorted(parts.items())))
+    return _workload(name, rounds, _assembled(rounds, tuple(sorted(parts.items()))))
+
+
+def written(name: str, rounds: int, operation: str, *, loop: str) -> Workload:
+    """The same around an operation given as assembly text, which uses ECX as it finds it."""
+    return _workload(name, rounds, assembled(rounds, (("loop", loop),), operation))
+
+
+def _workload(name: str, rounds: int, assembly: Assembly) -> Workload:
     handlers = tuple(assembly.symbols[label] for label in HANDLERS)
     return Workload(name, assembly.image, rounds, assembly.symbols["body"], handlers)
 
