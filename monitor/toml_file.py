@@ -24,7 +24,8 @@ def read(path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the {what} {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"cannot read the {what} {path}: {why}; check the path") from error
 
 
 def parse(text: str, where: str) -> dict[str, Any]:

@@ -150,10 +150,10 @@ def _measure_suite(suite: Suite, out: Path | None, shown: bool) -> Results:
             rows.append(row)
             progress.advance()
     results = suite.results(rows)
+    if out is not None:  # first: whoever reads the table may go away
+        _write(results, out)
     if shown:
         _show(results)
-    if out is not None:
-        _write(results, out)
     return results
 
 

@@ -44,9 +44,11 @@ class Connection:
             raise Gone
         for event in self._decoder.feed(received):
             if isinstance(event, Nack):
-                self._write(self._last)
+                if self.acknowledge:  # gdb sends one all the same when it has waited for 2 s
+                    self._write(self._last)
             elif isinstance(event, Broken):
-                self._write(b"-")
+                if self.acknowledge:
+                    self._write(b"-")
             elif not isinstance(event, Ack):
                 if isinstance(event, Packet | TooLong) and self.acknowledge:
                     self._write(b"+")

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich import box
 
+from monitor.bench.tables import WRONG
 from monitor.sweep.grid import Point
 from monitor.sweep.guests import OwnImage
 from monitor.sweep.own import STEADY
@@ -103,6 +104,8 @@ def _cells(
 ) -> list[str]:
     point, row = line.point, line.rows[0]
     setup = " ".join((point.mode, *(f"-{name}" for name in point.without)))
+    if any(one.get("wrong") for one in line.rows):  # its figures are of another program
+        setup += WRONG
     columns = ("instructions", "exits", CYCLES + model, MONITOR_CYCLES + model)
     return [
         point.guest,

@@ -73,6 +73,18 @@ def test_without_acknowledgements() -> None:
         assert run.end().status == 7
 
 
+@pytest.mark.parametrize("asked", [b"-", b"$?#00"])
+def test_nothing_is_sent_again_without_acknowledgements(asked: bytes) -> None:
+    """gdb asks when it has waited for two seconds; a second answer would be the next command's."""
+    with running(machine()) as run:
+        client = run.connect()
+        assert client.ask(b"QStartNoAckMode") == b"OK"
+        current = client.ask(b"qC")
+        client.link.sendall(asked)
+        assert client.ask(b"?") not in (current, b"")
+        assert client.ask(b"qC") == current
+
+
 def test_a_packet_is_sent_again_when_asked_for() -> None:
     with running(machine()) as run:
         client = run.connect()

@@ -177,7 +177,10 @@ class Device:
     name = "loops"
     def port_widths(self, offset): return (1,)
     def read_port(self, offset, size):
-        watchdog._patrol._watches[-1].due = 0
+        patrol = watchdog._patrol
+        with patrol._change:
+            patrol._watches[-1].due = 0
+            patrol._change.notify()
         while True: pass
     def write_port(self, offset, size, value): pass
 

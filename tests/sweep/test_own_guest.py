@@ -82,6 +82,8 @@ def test_the_summary_compares_steady_passes(tmp_path: Path) -> None:
     found = read(tmp_path, GRID + OWN + "only = ['popf']\n")
     shown = table(found, dict(enumerate(rows(found))))
     column = next(one for one in shown.columns if one.header == "steady ratio")
+    setups = next(one for one in shown.columns if one.header == "setup")
+    assert [str(cell).endswith("(wrong)") for cell in setups.cells] == [False, True, False, False]
     assert list(map(str, column.cells)) == ["1.00", "0.15", "0.52", "37.11"]  # of 27: 4, 14, 1002
 
 
