@@ -84,6 +84,8 @@ def describe(error: BaseException, path: Path) -> str:
         return str(error) if isinstance(error, TimeIsUp) else f"the monitor stopped with {text}"
     if isinstance(error, NotImplementedError):
         return f"{where}: not written yet" + (f" ({error})" if str(error) else "")
+    if isinstance(error, ModuleNotFoundError):
+        text += "; a submission is one file: what lies beside it is not there when it is checked"
     return f"{where}: {text}"
 
 

@@ -270,6 +270,18 @@ def test_the_process_is_told_whether_to_go_on_and_has_the_time_for_it(
     assert (float(command[command.index("--seconds") + 1]) > longest) == run_all
 
 
+def test_what_lies_beside_a_submission_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in grading, wherever `vp lab check` is called."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def classify(evidence):\n    return 'innocuous'\n")
+    (tmp_path / "lab1.py").write_text("from mine import classify\n")
+    report = check_in_process(1, Path("lab1.py"))
+    assert report.score == 0
+    assert "No module named 'mine'; a submission is one file" in report.results[0].feedback
+
+
 @pytest.mark.parametrize("number", [lab.number for lab in all_labs()])
 def test_the_skeleton_names_the_handout_that_lies_beside_it(number: int, tmp_path: Path) -> None:
     assert main(["lab", "start", str(number), str(tmp_path)]) == 0
