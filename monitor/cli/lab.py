@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.cli import lab_grade
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.progress import bar
 from monitor.errors import UserError
 from monitor.whole_file import write_whole
 
@@ -117,8 +118,14 @@ def _check(args: argparse.Namespace) -> int:
     from monitor.labs.process import check_in_process
 
     path = args.file if args.file is not None else Path(find_lab(args.number).file_name)
+    names = [case.name for case in find_lab(args.number).cases()]
     with JsonOutput(args.json) as json:
-        report = check_in_process(args.number, path, run_all=args.all)
+        with bar("checking", len(names)) as shown:
+
+            def on_test(test: int) -> None:
+                shown.reach(test, names[test] if test < len(names) else None)
+
+            report = check_in_process(args.number, path, run_all=args.all, on_test=on_test)
         json.write(lambda: asdict(report))
         if not json.alone:
             _show(report)

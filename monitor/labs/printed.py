@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 LINES = 20  # of a test that are kept
@@ -41,13 +42,19 @@ class Marks:
 class Sorter:
     """Takes the marks out of a stream again; keeps little of it, however long it is."""
 
-    def __init__(self, token: str, plain: int = 0) -> None:
-        """`plain`: so many bytes of the beginning are kept as they were printed."""
+    def __init__(
+        self, token: str, plain: int = 0, on_test: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`plain`: so many bytes of the beginning are kept as they were printed.
+
+        `on_test` is called with the number of each test that begins, as its mark is met.
+        """
         self.plain = bytearray()
         self._most = plain
         self._start = _start(token)
+        self._on_test = on_test
         self._rest = b""
-        self._test, self._case = 0, ""
+        self._test, self._case, self._begun = 0, "", False
         self._kept: dict[int, list[tuple[str, str]]] = {}
         self._seen: Counter[int] = Counter()
 
@@ -91,6 +98,9 @@ class Sorter:
         if found:
             test, _, case = mark.partition(b" ")
             if test.isdigit() and len(test) <= DIGITS:
+                if int(test) != self._test or not self._begun:
+                    self._on_test(int(test))
+                self._begun = True
                 self._test, self._case = int(test), case.decode(errors="replace")[:WIDTH]
 
     def _keep(self, line: bytes) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -31,9 +32,17 @@ LEFT_OVER = 1.0  # seconds for what it has printed, after its end
 
 
 def check_in_process(
-    number: int, path: Path, seconds: float | None = None, *, run_all: bool = False
+    number: int,
+    path: Path,
+    seconds: float | None = None,
+    *,
+    run_all: bool = False,
+    on_test: Callable[[int], None] = lambda _: None,
 ) -> LabReport:
     """The report of a worker. UserError: no such lab, no such file.
+
+    `on_test` is called with the number of each test that begins, counted from 0; a submission can
+    make it hear numbers of its own.
 
     `run_all`: go on after a test that timed out. `seconds`: for all tests together.
     """
@@ -43,7 +52,7 @@ def check_in_process(
         longest = (len(lab.cases()) + 1) * (PATIENCE * LIMIT + GRACE)
         seconds = longest if run_all else SECONDS
     token = secrets.token_hex(16)
-    printed = Sorter(token)
+    printed = Sorter(token, on_test=on_test)
     with tempfile.TemporaryFile() as report:  # no pipe, which is full at 64 KiB
         command = [sys.executable, "-u", "-m", "monitor.labs.worker", str(number), str(path),
                    "--report-fd", str(report.fileno()), "--seconds", str(seconds),

@@ -14,7 +14,8 @@ from patience import PATIENCE
 from bt.engine import BUILD
 from monitor.cli import main
 from monitor.cli.lab_grade import CPU, CPU_UNCOMPILED
-from monitor.labs import PARTS, all_labs, check, process
+from monitor.cli.progress import Bar
+from monitor.labs import FOLDER, PARTS, all_labs, check, find_lab, process
 from monitor.labs.cases import Case, Failed, at, programs
 from monitor.labs.check import IMPORT, Check
 from monitor.labs.process import check_in_process
@@ -268,6 +269,20 @@ def test_the_process_is_told_whether_to_go_on_and_has_the_time_for_it(
     [lab] = [lab for lab in all_labs() if lab.number == 2]
     longest = len(lab.cases()) * check.PATIENCE * check.LIMIT
     assert (float(command[command.index("--seconds") + 1]) > longest) == run_all
+
+
+def test_each_test_is_told_as_it_begins() -> None:
+    lab = find_lab(1)
+    seen: list[int] = []
+    report = check_in_process(1, FOLDER / "solutions" / "lab1.py", on_test=seen.append)
+    assert report.full and seen == list(range(len(lab.cases())))
+
+
+def test_the_command_shows_which_test_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[float, str | None]] = []
+    monkeypatch.setattr(Bar, "reach", lambda _bar, done, doing=None: told.append((done, doing)))
+    assert main(["lab", "check", "1", str(FOLDER / "lab1" / "lab1.py")]) == 1  # the skeleton
+    assert told == [(place, case.name) for place, case in enumerate(find_lab(1).cases())]
 
 
 def test_what_lies_beside_a_submission_is_not_there(
