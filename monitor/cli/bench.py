@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING
 
 from monitor.cli import bench_own
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.pieces import plain_console, positive
+from monitor.cli.pieces import plain_console
 from monitor.cli.progress import bar
+from monitor.cli.quantities import positive
 from monitor.errors import UserError
 
 if TYPE_CHECKING:

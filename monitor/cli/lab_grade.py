@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.pieces import positive
 from monitor.cli.progress import bar
-from monitor.cli.quantities import positive_size, whole_seconds
+from monitor.cli.quantities import positive, positive_size, whole_seconds
 from monitor.errors import UserError
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from contextlib import ExitStack
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console
+from monitor.cli.quantities import positive
 from monitor.cli.watching import (
     add_guest,
     file_argument,
-    positive,
     run_guest,
 )
 from monitor.config import MODES

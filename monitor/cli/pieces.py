@@ -1,10 +1,8 @@
-"""Pieces that verbs share: kinds of options (quantities.py), and a console for tables."""
+"""A console for tables, which verbs share."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from monitor.cli.quantities import positive as positive
 
 
 def plain_console(**options: Any) -> Any:

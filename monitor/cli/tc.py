@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console
+from monitor.cli.quantities import positive
 from monitor.cli.watching import (
     add_guest,
     address,
     file_argument,
-    positive,
     run_guest,
 )
 

@@ -17,8 +17,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.quantities import positive
 from monitor.cli.trace_json import JsonEvents
-from monitor.cli.watching import add_guest, file_argument, positive, run_guest
+from monitor.cli.watching import add_guest, file_argument, run_guest
 from monitor.config import MODES, parse_number
 from monitor.did_you_mean import choose
 from monitor.errors import UserError

@@ -17,7 +17,6 @@ from monitor import ending
 from monitor.ablations import ABLATIONS
 from monitor.cli.json_output import JsonOutput
 from monitor.cli.quantities import count, memory_size, seconds
-from monitor.cli.quantities import positive as positive
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.cli.run_log import add_log
 from monitor.config import (
