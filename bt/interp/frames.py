@@ -8,7 +8,8 @@ ENTER size, level builds the frame of a nested procedure. Level 2, 32 bits:
     sub esp, size
 
 All of them move registers only after the last access has succeeded, so a fault restarts them. What
-was written before the fault lies below the stack pointer and is written again.
+was written before the fault lies below the stack pointer and is written again. A display that
+overlaps the new frame is the exception, which `reach_frame` is for.
 """
 
 from __future__ import annotations
@@ -93,11 +94,49 @@ def build_frame(c: Cpu, size: u32, level: u32, room: u32) -> i64:
     return frame
 
 
+@inline
+def display_in_frame(c: Cpu, size: u32, level: u32) -> u32:
+    """Does ENTER read the display where it writes the frame?"""
+    if level < 2:
+        return 0
+    above: u32 = (c.regs[EBP] - c.regs[ESP] + (level + 1) * size) & c.sp_mask
+    return 1 if above != 0 and above < 2 * level * size else 0
+
+
+@func
+def reach_frame(c: Cpu, size: u32, level: u32, room: u32) -> i64:
+    """All accesses of ENTER, with nothing written: -1 if one of them faults.
+
+    A fault is mostly the business of somebody who brings the page and restarts the instruction: a
+    guest's pager, or the monitor, unseen. With a display that lies where the new frame goes, the
+    restart would read what the first attempt wrote. (Some processors do that. Where the two lie
+    apart, what has been written stays, as on all.)
+    """
+    hits = c.dr_hits
+    seen = c.wp_hit
+    found: i64 = 0
+    for i in range(level - 1):
+        if found >= 0:
+            found = load(c, SS, (c.regs[EBP] - (i + 1) * size) & c.sp_mask, size)
+    c.dr_hits = hits
+    c.wp_hit = seen
+    for k in range(level + 1):
+        if found >= 0:
+            found = probe_write(c, SS, stack_at(c, -(k + 1) * size & M32), size)
+    if found >= 0:
+        found = probe_write(c, SS, stack_at(c, -((level + 1) * size + room) & M32), size)
+    return found
+
+
 @func
 def enter(c: Cpu, op: Op) -> i32:
     """Make a stack frame; EBP changes in the operand size, ESP in the stack's."""
     esp = c.regs[ESP]
-    frame = build_frame(c, op.size, op.sel & 31, op.imm & M16)
+    level: u32 = op.sel & 31
+    if display_in_frame(c, op.size, level):
+        if reach_frame(c, op.size, level, op.imm & M16) < 0:
+            return fault(c, op)
+    frame = build_frame(c, op.size, level, op.imm & M16)
     if frame < 0:
         c.regs[ESP] = esp
         return fault(c, op)

@@ -262,3 +262,11 @@ def test_vme(name: str, pending: int, iopl: int, cr4: int) -> None:
 def code_hex(source: str) -> str:
     """16-bit code as hex digits."""
     return "".join(f"{int(byte, 16):02x}" for byte in code16(source)[6:].split(", "))
+
+
+@pytest.mark.parametrize("level", [2, 9, 31])
+@pytest.mark.parametrize("ring", [0, 3])
+def test_a_frame_whose_display_lies_in_it_is_built_once(ring: int, level: int) -> None:
+    """ENTER's last page is not in the shadow yet: the guest sees no second attempt."""
+    source = f"lea ebp, [esp - 2] \n enter 0x1800, {level} \n int 0x31"
+    agree(source, ring=ring, flags=0x202 if ring else 2, paging=True)
