@@ -16,7 +16,7 @@ from benchmarks.alternate import least
 from benchmarks.plan import Plan
 from benchmarks.report import Row, Section
 from monitor import Machine
-from monitor.capabilities import X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.vmware.exits import VmwareExit
 
 CALLS = 20_000  # in a slice

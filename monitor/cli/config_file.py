@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monitor.config import KINDS
-from monitor.did_you_mean import choose
-from monitor.errors import UserError
-from monitor.serial_config import SERIAL_PATHS
+from monitor.settings.config import KINDS
+from monitor.settings.did_you_mean import choose
+from monitor.settings.serial_config import SERIAL_PATHS
+from monitor.vmm.errors import UserError
 
 OPTION = "--config"
 TYPING, VMX = "type", "vmx"

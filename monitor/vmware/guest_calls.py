@@ -25,12 +25,12 @@ from bt.interp.state import (
     EXIT_SHUTDOWN,
     IOPL,
 )
-from monitor.board import Board
-from monitor.outcome import Outcome
-from monitor.processor import Processor
+from monitor.vmm.board import Board
+from monitor.vmm.errors import CallbackFailed
+from monitor.vmm.outcome import Outcome
+from monitor.vmm.processor import Processor
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.call import PORT, UNSUPPORTED, Call
-from monitor.vmware.callback import CallbackFailed
 from monitor.vmware.commands import Where
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.hypercalls import Hypercalls

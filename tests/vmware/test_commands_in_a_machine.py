@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machine_lab import DATA, GP, TSS_SELECTOR, MachineLab
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.commands import BY_NAME
 from monitor.vmware.host import RemovableDevice
 
