@@ -29,6 +29,10 @@ _BYTES_ONLY = (1,)
 # microsecond, which drivers count on when they write to port 80h for a pause.
 ISA_CYCLE_NS = 1000
 
+# And one to registers in memory: a read on PCI, eight clocks of 33 MHz with the address phase, the
+# turnaround and a few wait states. Writes are posted, but a buffer that is full drains no faster.
+MEMORY_CYCLE_NS = 240
+
 
 class BusError(Exception):
     """A machine that cannot be built as asked."""
@@ -165,6 +169,18 @@ class Bus:
         elif size > 1:
             for i in range(size):
                 self.write_memory(address + i, 1, value >> 8 * i & 0xFF)
+
+    def memory_time(self, address: int, size: int) -> int:
+        """Nanoseconds that an access takes: a bus cycle, or one for each byte it is split into.
+
+        0 where nobody answers.
+        """
+        found = self._find_memory(address)
+        if found is not None and address + size <= found.end:
+            return MEMORY_CYCLE_NS
+        if size == 1:
+            return 0
+        return sum(self.memory_time(address + i, 1) for i in range(size))
 
     def _find_memory(self, address: int) -> _MemoryRange | None:
         at = bisect_right(self._memory_starts, address) - 1

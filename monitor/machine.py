@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from bt.engine import BUILD, ENGINES, Ram
-from bt.interp.state import FRAME_MONITOR
 from monitor.embedding import watchdog
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
@@ -41,8 +40,9 @@ from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.loop import Limits, Loop
-from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory, by_page
+from monitor.vmm.memory import GuestMemory, by_page
 from monitor.vmm.outcome import Outcome
+from monitor.vmm.physical_map import PhysicalMap
 from monitor.vmm.processor import Processor
 from monitor.vmm.registers import read_registers, set_register
 from monitor.vmm.system_registers import system_registers
@@ -59,6 +59,7 @@ from monitor.watch import Watch
 from monitor.watch.where import describe
 
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
+DEVICE_BYTES = 32 << 20  # shadow RAM, frame buffers
 
 
 class Machine:
@@ -100,8 +101,12 @@ class Machine:
         self.without = tuple(sorted(set(without)))
         self.engine = "interp" if engine == "auto" else engine
         #: The guest's RAM; `memory.map()` is all of it as a numpy array.
-        self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
-        self.ram = self._physical_map()
+        self.memory = GuestMemory(
+            memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES, DEVICE_BYTES
+        )
+        self.ram = Ram(self.memory.buffer, len(self.memory.buffer))
+        #: What answers at which physical address (`monitor.vmm.physical_map`).
+        self.physical_map = PhysicalMap(self.memory, self.ram)
         self.clock_name = clock
         self._count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
@@ -111,8 +116,10 @@ class Machine:
         self.board.notice = self.processor.notice
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
-        self.board.bus.on_memory = self._device_memory
-        self._device_memory()
+        self.physical_map.on_changed = self.processor.map_changed
+        self.physical_map.on_written = self.processor.memory_changed
+        self.board.bus.on_memory = self._registers_changed
+        self._registers_changed()
         self.loop = Loop(self.board, self.processor, self.clock)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
@@ -124,9 +131,9 @@ class Machine:
         self._loaded = False
         self._waiting = Waiting(self.board, self.processor)
         #: ROMs (`monitor.embedding.roms`).
-        self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
+        self.roms = Roms(self.physical_map, self.board.bus)
         #: Devices of your own (`monitor.embedding.plugging`).
-        self.devices = Devices(self.board, self.processor, self.roms)
+        self.devices = Devices(self.board, self.physical_map)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
         #: Interrupt lines and NMI (`monitor.embedding.lines`).
@@ -151,17 +158,9 @@ class Machine:
         if clock not in CLOCKS:
             raise UserError(f"clock {clock!r}: choose {' or '.join(CLOCKS)}")
 
-    def _physical_map(self) -> Ram:
-        """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
-        ram = Ram(self.memory.buffer, self.memory.size + self.memory.extra)
-        ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
-        ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
-        return ram
-
-    def _device_memory(self) -> None:
-        """Tell it where the bus answers, and forget who was thought to be there."""
-        self.ram.set_devices(self.board.bus.memory_ranges())
-        self.processor.restarted()
+    def _registers_changed(self, *_: object) -> None:
+        """Devices have claimed or released ranges of memory."""
+        self.physical_map.set_registers(self.board.bus.memory_ranges())
 
     def _make_processor(self) -> Processor:
         if self.mode == "bare":
@@ -543,21 +542,15 @@ class Machine:
         return self.processor.count()
 
     def read_physical(self, address: int, size: int) -> bytes:
-        """Bytes of guest RAM; UserError where there is none."""
-        self._check_ram(address, size)
-        return self.memory.read(address, size)
+        """Bytes of guest RAM, ROM or a device's memory; UserError where there is none."""
+        return self.physical_map.read(address, size)
 
     def write_physical(self, address: int, data: bytes) -> None:
-        """Store bytes in guest RAM; UserError where there is none, and then nothing is stored."""
-        self._check_ram(address, len(data))
-        self.memory.write(address, data)
-        for at, n in by_page(address, len(data)):
-            self.processor.memory_changed(at, n)
+        """Store bytes in guest RAM, ROM or a device's memory.
 
-    def _check_ram(self, address: int, size: int) -> None:
-        for at, _ in by_page(address, size):
-            if not 0 <= at < self.memory.size or not self.processor.ram.is_ram(at):
-                raise UserError(f"there is no guest RAM at physical address {at:#010x}")
+        UserError where there is none, and then nothing is stored.
+        """
+        self.physical_map.write(address, data)
 
     def translate(self, linear: int) -> int:
         """The physical address behind a linear one; UserError where nothing is mapped."""
@@ -570,7 +563,7 @@ class Machine:
         """
         out = bytearray()
         for at, n in by_page(linear, size):
-            out += self.memory.read(self._physical(at), n)
+            out += self.physical_map.read(self._physical(at), n)
         return bytes(out)
 
     def write_memory(self, linear: int, data: bytes) -> None:
@@ -580,15 +573,16 @@ class Machine:
         among them is made anew.
         """
         places = [(self._physical(at), n) for at, n in by_page(linear, len(data))]
+        for physical, n in places:
+            self.physical_map.read(physical, n)  # is there memory?
         done = 0
         for physical, n in places:
-            self.memory.write(physical, data[done : done + n])
-            self.processor.memory_changed(physical, n)
+            self.physical_map.write(physical, data[done : done + n])
             done += n
 
     def _physical(self, linear: int) -> int:
         self.processor.sync()
-        physical = self.processor.ideal.peek_translation(linear)
+        physical = self.processor.ideal.peek_address(linear)
         if physical < 0:
             raise UserError(f"linear address {linear:#010x} is not mapped by the guest")
         return int(physical)

@@ -30,14 +30,17 @@ DEBUG = (0, 1, 2, 3, 6, 7)
 STACK = tuple(f"st{i}" for i in range(8))
 NAMES = (
     *("instructions", "eflags", "interrupt shadow", "halted", "interrupts taken"),
-    *("port reads", "port writes", "console bytes"),
+    *("port reads", "port writes", "memory reads", "memory writes", "console bytes"),
     *GENERAL,
     *(f"dr{i}" for i in DEBUG),
     *ATTRIBUTES,
     *(f"{segment} {part}" for segment in SEGMENTS for part in SEGMENT_PARTS),
     *STACK,
 )
-COUNTS = frozenset({"instructions", "interrupts taken", "port reads", "port writes"})
+COUNTS = frozenset(
+    {"instructions", "interrupts taken", "port reads", "port writes", "memory reads",
+     "memory writes"}
+)  # fmt: skip
 
 _attributes = attrgetter(*ATTRIBUTES)
 
@@ -58,6 +61,8 @@ def state_of(machine: Machine) -> tuple[Value, ...]:
         loop.interrupts,
         accesses["port_reads"],
         accesses["port_writes"],
+        accesses["memory_reads"],
+        accesses["memory_writes"],
         board.console.total,
         *(reg(0), reg(1), reg(2), reg(3), reg(4), reg(5), reg(6), reg(7)),
         *(debug(0), debug(1), debug(2), debug(3), debug(6), debug(7)),

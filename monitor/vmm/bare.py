@@ -35,6 +35,10 @@ class BareProcessor(Processor):
     def wait(self, ticks: int) -> None:
         self.cpu.wait(ticks)
 
+    def map_changed(self) -> None:
+        self.cpu.flush()
+        self.cpu.recheck = 1
+
     def set_intr(self, level: bool) -> None:
         self.cpu.intr = 1 if level else 0
 

@@ -41,7 +41,7 @@ TABLE_BYTES = VCPU_BYTES - VCPU_PAGES
 OPEN_BUS = TC_BYTES + VCPU_PAGES + CONTEXT_COUNT * TABLE_BYTES  # a page of ones
 HIDDEN_BYTES = OPEN_BUS + PAGE
 
-# Linear address, is it a write, at CPL 3? Physical address << 8 | PERM_*, or -1: a true fault.
+# Linear address, is it a write, at CPL 3? Place << 8 | PERM_*, or -1: a true fault.
 Walk = Callable[[int, bool, bool], int]
 
 FLIPS = 8  # changes between written and executed before a page stays both, and is audited
@@ -141,7 +141,7 @@ class ShadowMmu:
 
     def _map_open_bus(self, linear: int, pa: int, user: bool) -> bool:
         """Nobody answers there: let reads find a page of ones. Writes keep faulting."""
-        if self.has_device(pa & -PAGE, PAGE):
+        if self.has_device(pa & 0xFFFFF000, PAGE):
             return False
         space = self.user if user else self.kernel
         self.engine.map_page(space, linear & -PAGE, self.physical(OPEN_BUS), PERM_PRESENT)
@@ -170,7 +170,7 @@ class ShadowMmu:
         """Before a frame runs as user code: does it hold what may be a critical instruction?"""
         if frame in self._clean or frame in self._audited:
             return
-        page = self.memory.read(frame << 12, PAGE)
+        page = self._frames.bytes_at(frame << 12, PAGE)
         if self._flips.get(frame, 0) <= FLIPS and may_run_directly(page, native=False):
             self._clean.add(frame)
             self._forget_frame(frame)  # writable mappings of it must go

@@ -78,6 +78,7 @@ class VirtualProcessor(Processor):
         self._intr = False
         self._noticed = False
         self._in_engine = False  # translated code is running, which may use ports
+        self._map_changed = False  # and the shadows do not know yet
 
     def make_shadow(self) -> ShadowMmu:
         """Called once, while it is made."""
@@ -110,7 +111,10 @@ class VirtualProcessor(Processor):
         return self.total
 
     def io_count(self) -> int:
-        return int((self.engine if self._in_engine else self.ideal).io_icount)
+        if self._in_engine:
+            return int(self.engine.io_icount)
+        # A walk of the shadow's may end in a device, while no instruction runs.
+        return max(int(self.ideal.io_icount), self.total)
 
     def io_place(self) -> int:
         return int((self.engine if self._in_engine else self.ideal).eip)
@@ -168,6 +172,15 @@ class VirtualProcessor(Processor):
         super().restarted()
         self._follow_ideal()
 
+    def map_changed(self) -> None:
+        """The ideal processor forgets at once, the shadows as soon as the engine has left.
+
+        Nothing may be taken from under an engine that runs; it leaves right behind the access.
+        """
+        self.ideal.flush()
+        self._map_changed = True
+        self.notice()
+
     def set_breakpoints(self, stops: set[int]) -> None:
         if stops != self.stops:
             super().set_breakpoints(stops)
@@ -193,6 +206,9 @@ class VirtualProcessor(Processor):
         turns = 0
         while reason == EXIT_NONE:
             turns += 1
+            if self._map_changed:
+                self._map_changed = False
+                self._follow_ideal()
             if self.ideal.wp_hit:
                 return EXIT_WATCHPOINT
             if self._noticed or turns > MANY_TURNS:
@@ -278,7 +294,7 @@ class VirtualProcessor(Processor):
                 ideal.set_icount(self.total)
                 reason = ideal.step_past()
             else:
-                reason = ideal.run_at(self.total, budget)
+                reason = ideal.run_at(self.total, budget, max(0, self._end - self.total - budget))
         finally:  # a device's bug too comes out behind an instruction, which counts
             self.account("emulated", ideal.icount())
             news = ideal.take_news()

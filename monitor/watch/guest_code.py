@@ -7,10 +7,10 @@ written, and of an instruction's second page.
 
 from __future__ import annotations
 
-from bt.engine import Ram
 from bt.interp.paging import PTE_P, PTE_PS
 from bt.interp.state import TRACE_PAGING, TRACE_WIDE
-from monitor.vmm.memory import PAGE, GuestMemory
+from monitor.vmm.memory import PAGE
+from monitor.vmm.physical_map import PhysicalMap
 from monitor.watch.disassembly import Line, one
 
 LONGEST = 15
@@ -18,9 +18,8 @@ MOST_KEPT = 1 << 16
 
 
 class GuestCode:
-    def __init__(self, memory: GuestMemory, ram: Ram) -> None:
-        self._memory = memory
-        self._ram = ram
+    def __init__(self, physical_map: PhysicalMap) -> None:
+        self._map = physical_map
         self._pages: dict[tuple[int, int], int] = {}  # CR3 and linear page -> physical, or -1
         self._lines: dict[tuple[int, bytes, bool], Line] = {}
 
@@ -59,7 +58,7 @@ class GuestCode:
         page = self._pages.get(key)
         if page is None:
             page = self._pages[key] = self._page(linear, root)
-        return b"" if page < 0 else self._memory.read(page + linear % PAGE, size)
+        return b"" if page < 0 else self._map.read(page + linear % PAGE, size)
 
     def _page(self, linear: int, root: int) -> int:
         """Physical address of a linear page, by a walk without side effects."""
@@ -79,8 +78,8 @@ class GuestCode:
         """A paging entry; 0 if it is not present."""
         if not self._holds(address):
             return 0
-        entry = int.from_bytes(self._memory.read(address, 4), "little")
+        entry = int.from_bytes(self._map.read(address, 4), "little")
         return entry if entry & PTE_P else 0
 
     def _holds(self, address: int) -> bool:
-        return address + PAGE <= self._memory.size and self._ram.is_ram(address)
+        return self._map.place(address) >= 0

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bt.engine import Interp, Ram
+from bt.engine import Interp
 from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_P, PTE_PS, PTE_U, PTE_W
 from bt.interp.state import CR0_PG, CR0_WP, CR4_PGE, CR4_PSE
+from monitor.vmm.physical_map import PhysicalMap
 
 PAGES = 1 << 20
 TABLE = 1024
@@ -47,18 +48,18 @@ class GuestTables:
         return (self.bits & PTE_W) != 0
 
 
-def guest_tables(cpu: Interp, ram: Ram) -> GuestTables:
+def guest_tables(cpu: Interp, board: PhysicalMap) -> GuestTables:
     """Read the tables that CR3 names; without paging every page is its own frame."""
     if cpu.cr0 & CR0_PG == 0:
         identity = np.arange(PAGES, dtype=np.uint32)
         return GuestTables(identity, np.full(PAGES, PTE_P | PTE_W | PTE_U, np.uint32), False)
     frames, bits = np.zeros(PAGES, np.uint32), np.zeros(PAGES, np.uint32)
-    directory = _table(ram, cpu.cr3 & 0xFFFFF000)
+    directory = _table(board, cpu.cr3 & 0xFFFFF000)
     if directory is not None:
         large_pages = bool(cpu.cr4 & CR4_PSE)
         for number in np.flatnonzero(directory & PTE_P):
             part = slice(number * TABLE, (number + 1) * TABLE)
-            found = _region(ram, int(directory[number]), large_pages)
+            found = _region(board, int(directory[number]), large_pages)
             if found is not None:
                 frames[part], bits[part] = found
     if cpu.cr4 & CR4_PGE == 0:
@@ -71,7 +72,7 @@ def write_protects(cpu: Interp) -> bool:
     return bool(cpu.cr0 & CR0_WP)
 
 
-def _region(ram: Ram, entry: int, large_pages: bool) -> tuple[Array, Array] | None:
+def _region(board: PhysicalMap, entry: int, large_pages: bool) -> tuple[Array, Array] | None:
     """The 1024 pages of a page-directory entry."""
     if entry & PTE_PS and large_pages:
         if entry & RESERVED:
@@ -79,7 +80,7 @@ def _region(ram: Ram, entry: int, large_pages: bool) -> tuple[Array, Array] | No
         frames = (entry >> 12 & ~0x3FF) + np.arange(TABLE, dtype=np.uint32)
         kept = entry & (SOFT | PTE_A | PTE_D | PTE_G | PTE_PS)
         return frames, np.full(TABLE, kept, np.uint32)
-    table = _table(ram, entry & 0xFFFFF000)
+    table = _table(board, entry & 0xFFFFF000)
     if table is None:
         return None
     both = table & (np.uint32(entry & SOFT) | np.uint32(~SOFT & 0xFFFFFFFF))
@@ -88,7 +89,7 @@ def _region(ram: Ram, entry: int, large_pages: bool) -> tuple[Array, Array] | No
     return np.where(mapped, table >> 12, 0), np.where(mapped, bits, 0)
 
 
-def _table(ram: Ram, address: int) -> Array | None:
-    if not ram.is_ram(address):
+def _table(board: PhysicalMap, address: int) -> Array | None:
+    if board.place(address) < 0:
         return None
-    return np.frombuffer(ram.bytes_at(address, 4 * TABLE), np.dtype("<u4"))
+    return np.frombuffer(board.read(address, 4 * TABLE), np.dtype("<u4"))

@@ -69,7 +69,7 @@ class Trace:
         self._machine = machine
         self._processor = machine.processor
         self._sink = sink or self.events.append
-        self._code = GuestCode(machine.memory, machine.ram)
+        self._code = GuestCode(machine.physical_map)
         self._ended = False  # nothing runs that could be stopped
         self._last = (-1, -1)  # count and EIP of the last instruction
         self._next = -1  # EIP behind it
@@ -116,7 +116,8 @@ class Trace:
 
     def _access(self, kind: str, port: int, size: int, value: int) -> None:
         self._take()
-        data = {"port": port, "size": size, "value": value}
+        place = "address" if kind in ("read", "write") else "port"
+        data = {place: port, "size": size, "value": value}
         if kind == "hypercall":  # served when the processor has left run()
             count, eip = self._processor.count(), int(self._processor.ideal.eip)
         else:

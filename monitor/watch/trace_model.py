@@ -49,7 +49,7 @@ class Filter:
     kinds: Collection[str] = KINDS
     addresses: tuple[tuple[int, int], ...] = ()  #: [from, to) of EIP
     rings: Collection[int] = field(default_factory=frozenset)
-    #: Patterns for exits, interrupts and port accesses, with * and ?: "INT *", "in 0x3f?".
+    #: Patterns for exits, interrupts and accesses to devices, with * and ?: "INT *", "in 0x3f?".
     reasons: tuple[str, ...] = ()
 
     def lets(self, event: TraceEvent) -> bool:
@@ -75,5 +75,5 @@ def access_text(kind: str, port: int, size: int, value: int) -> str:
         return f"call {row.name if row else 'of an unknown command'} ({value})"
     if kind in ("rdpmc", "hypercall"):
         return f"{kind} {value:#x}"
-    arrow = "->" if kind == "in" else "<-"
+    arrow = "->" if kind in ("in", "read") else "<-"
     return f"{kind} {port:#x} {arrow} {value:#0{2 * size + 2}x}"

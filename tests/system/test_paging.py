@@ -30,6 +30,8 @@ from system_lab import (
     gate,
 )
 
+from bt.interp.state import MAP_MEMORY
+
 DIRECTORY, TABLE = 0x80000, 0x81000
 P, W, U, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 CR4_PSE = 0x10
@@ -375,7 +377,7 @@ def test_the_gate_and_the_window_are_behind_the_walk(paged: Lab) -> None:
     cpu = paged.cpu
     paged.dword(entry(0x50000), 0x150000 | P | W | U)
     paged.dword(entry(0x51000), 0xFFFF1000 | P | W | U)
-    paged.ram.set_window(0xFFFF0000, 0x20000)
+    paged.ram.map_frames(0xFFFF0, 16, 0x20, MAP_MEMORY)
     cpu.set_a20(False)
     assert cpu.peek_translation(0x50004) == 0x50004 == cpu.translation(0x50004) >> 8
     cpu.set_a20(True)
