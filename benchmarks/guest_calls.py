@@ -55,9 +55,9 @@ def _section(plan: Plan, mode: str) -> Section:
 def _switches(machine: Machine) -> float:
     """World switches for one call."""
     machine.run(max_instructions=1_000_000)  # past the start
-    before = machine.board.world_switches
+    before = machine.board.host.count
     machine.run(max_instructions=1_000 * ROUND)
-    return (machine.board.world_switches - before) / 1_000
+    return (machine.board.host.count - before) / 1_000
 
 
 def _machine(mode: str, call: int) -> Machine:
@@ -74,8 +74,8 @@ def _backdoor(mode: str, forward: tuple[str, ...] = ()) -> Machine:
 def _hypercall(mode: str, limit: float | None) -> Machine:
     machine = _machine(mode, HYPERCALL)
     machine.enable(X86_VMWARE_HYPERCALL)
-    machine.callback_seconds = limit
-    machine.on_hypercall = _answer
+    machine.vmware.callback_seconds = limit
+    machine.vmware.on_hypercall = _answer
     return machine
 
 
