@@ -21,6 +21,7 @@ import struct
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from wild_code import World, dword
 from wild_user import DATA, USER, USER_BYTES, USER_STACK, UserWorld
@@ -38,7 +39,7 @@ BUFFER_PAGES = 8
 BUFFERS = (0xE0000000, 0xE0004000, 0xA0000, 0xD8000, USER)  # where it may be; RAM lies over the last
 ROM = 0xC8000
 FRAMES = (  # worth mapping: what they hold differs, and in a moving world from time to time
-    *(REGISTERS // PAGE + page for page in (0, 0, 1, 2)),
+    *(REGISTERS // PAGE + page for page in (0, 0, 0, 0, 1, 1, 1, 2, 2)),
     *(BUFFERS[0] // PAGE + page for page in (0, 1, 4, 5)),
     *(0xA0, 0xC8, 0xC9, 0xD1, 0xD2, 0xD8, 0xDA, 0xF0),
 )
@@ -130,7 +131,7 @@ class Mover:
         self.buffer = machine.devices.make_memory(BUFFER_PAGES * PAGE, "buffer")
         self.salt = salt
         self.visitor = Probe("visitor", machine, journal, 0x1000, salt)
-        self.claim: object | None = None
+        self.claim: Any = None
         self.moves = 0
 
     def move(self, value: int) -> None:
@@ -147,10 +148,11 @@ class Mover:
             last = min(0x100000, first + (1 + (value >> 6 & 0xF)) * PAGE)
             self.map.shadow(range(first, last), bool(value & 0x400), bool(value & 0x800))
         elif kind == 3:
-            if bus.memory_in(GUEST, 0x1000):
-                bus.release_memory(GUEST)
+            if self.claim is None:
+                self.claim = bus.claim_memory(GUEST, 0x1000, self.visitor)
             else:
-                bus.claim_memory(GUEST, 0x1000, self.visitor)
+                self.claim.release()
+                self.claim = None
         elif kind == 4:
             if not self.map.shadowed(ROM)[0]:
                 self.machine.roms.add(ROM, struct.pack("<I", value) * 0x700)
@@ -204,7 +206,7 @@ class DeviceWorld(UserWorld):
         dice = self.dice
         entries = list(struct.unpack("<1024I", super().page_table()))
         data = range(DATA // PAGE, DATA // PAGE + 4)
-        for page in dice.sample(data, dice.choice((1, 1, 2, 3))):
+        for page in dice.sample(data, dice.choice((1, 2, 3, 4, 4))):
             entries[page] = self.random_page()
         if dice.random() < 0.1:
             entries[USER_STACK // PAGE] = self.random_page() | 7
