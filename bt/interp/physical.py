@@ -58,6 +58,7 @@ from bt.interp.state import (
     RUN_BLOCK,
     VEC_PF,
     Cpu,
+    Memory,
 )
 
 WATCH_RANGES = 64  # of traced bytes written that are told one by one
@@ -89,6 +90,25 @@ def is_memory(place: u64) -> u32:
 def nobody_answers(c: Cpu, pa: u32) -> u32:
     """Open bus: reads find all ones, as the pull-ups leave the data lines, and writes vanish."""
     return 1 if c.mem.open_bus and c.mem.frame_map[pa >> 12] & MAP_DEVICE == 0 else 0
+
+
+@func
+def change_map(m: Memory, first: u32, count: u32, place: u32, bits: u32) -> i32:
+    """From frame `first` on there are the frames of memory from `place` on, or what `bits` say."""
+    for i in range(count):
+        entry: u32 = bits
+        if bits & MAP_MEMORY:
+            entry |= ((place + i) << 12) & M32
+        m.frame_map[first + i] = entry
+    return 0
+
+
+@func
+def change_flags(m: Memory, first: u32, count: u32, mask: u32, flags: u32) -> i32:
+    """Of the frames of memory from `first` on, the flags in `mask`."""
+    for i in range(count):
+        m.frame_flags[first + i] = (m.frame_flags[first + i] & ~mask & 0xFF) | flags
+    return 0
 
 
 @func

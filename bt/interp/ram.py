@@ -22,10 +22,9 @@ from bt.interp.dialect import (
     keep,
     new_arena,
     state,
-    u32,
 )
 from bt.interp.paging import flush_space
-from bt.interp.physical import WATCH_RANGES
+from bt.interp.physical import WATCH_RANGES, change_flags, change_map
 from bt.interp.pure import (
     alloc_blocks,
     alloc_jumps,
@@ -101,8 +100,7 @@ class Ram:
     def set_frames(self, first: int, count: int, flags: int) -> None:
         """Say what frames of memory are: FRAME_RAM, which the guest has at the same physical
         address, FRAME_MONITOR, or 0: none, the bus shall be asked there."""
-        for frame in range(first, first + count):
-            self.memory.frame_flags[frame] = flags
+        change_flags(self.memory, first, count, 0xFF, flags)
         self.map_frames(first, count, first, MAP_MEMORY if flags & FRAME_RAM else 0)
 
     def map_frames(self, first: int, count: int, place: int, bits: int) -> None:
@@ -111,12 +109,7 @@ class Ram:
 
         Who calls this flushes the TLBs.
         """
-        m = self.memory
-        at: u32 = first
-        to: u32 = place
-        how: u32 = bits
-        for i in range(count):
-            m.frame_map[at + i] = (to + i) << 12 | how if how & MAP_MEMORY else how
+        change_map(self.memory, first, count, place, bits)
 
     def map_at(self, frame: int) -> int:
         """What was said last of a frame of physical addresses: its place << 12 | MAP_*."""
@@ -136,11 +129,7 @@ class Ram:
 
         Whoever sets one flushes the TLBs.
         """
-        for frame in range(first, first + count):
-            if on:
-                self.memory.frame_flags[frame] |= flags
-            else:
-                self.memory.frame_flags[frame] &= ~flags & 0xFF
+        change_flags(self.memory, first, count, flags, flags if on else 0)
 
     def written_frames(self, first: int, count: int) -> list[int]:
         """Which of these frames of memory were written since this was asked last, or since they

@@ -483,7 +483,6 @@ class Cpu:
     fetch_host: u64  # host address of the first byte of the instruction, 0: bytes in fetch_buf
     fetch_avail: u32  # bytes that may be read
     fetch_short: u32  # 1: the instruction needs more
-    fetch_outside: u32  # 1: some of the bytes in fetch_buf came from the bus
     run_length: u32  # bytes and end of the run just decoded (blocks.py)
     run_eip: u32
     straddles: u32  # 1: the block just found straddles pages
@@ -503,14 +502,10 @@ class Cpu:
     frame_user: u32  # ACC_USER if that stack belongs to CPL 3
     frame_error: u32  # selector for its #SS
     tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
-    running: u32  # RUN_*
-    meets_device: u32  # 1: the instruction was stopped before an access to a device: run it alone
-    for_itself: u32  # 1: the access under way is to code or to page tables, not an operand's
     io_icount: u64  # instructions completed before the access to a device under way
     io_left: u32  # how many of its block are still to come, paid for already
     io_begun: u32  # 1: the block begins one more, which ends in the next and is not paid for
     kept: i64  # budget kept aside while an instruction runs alone (run_alone)
-    spare: i64  # time behind the budget, which wait() may take
     nmi_pending: u32  # an edge of the NMI pin that was not delivered yet; the embedder's to look at
     nmi_blocked: u32  # from the delivery of an NMI until IRET
 
@@ -539,3 +534,10 @@ class Cpu:
     entry_counts: U64Ptr  # for each byte of it, how often the MARK_ENTRY there was met
     stubs_done: u64  # stubs completed
     lookups: u64  # indirect branches that looked their target up in a table of landings
+
+    # --- devices in memory (physical.py) ------------------------------------------------
+    running: u32  # RUN_*
+    meets_device: u32  # 1: the instruction was stopped before an access to a device: run it alone
+    for_itself: u32  # 1: the access under way is to code or to page tables, not an operand's
+    fetch_outside: u32  # 1: some of the bytes in fetch_buf came from the bus
+    spare: i64  # time behind the budget, which wait() may take

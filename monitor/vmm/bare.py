@@ -44,6 +44,7 @@ class BareProcessor(Processor):
 
     def set_a20(self, level: bool) -> None:
         self.cpu.set_a20(level)
+        self.cpu.recheck = 1  # the rest of the block may lie elsewhere by now
 
     def interruptible(self) -> bool:
         return bool(self.cpu.interruptible())

@@ -47,7 +47,9 @@ from bt.interp.state import (
     MAP_MEMORY,
 )
 from monitor.vmm.errors import UserError
-from monitor.vmm.memory import PAGE, GuestMemory
+from monitor.vmm.memory import PAGE, GuestMemory, by_page
+
+Bytes = npt.NDArray[np.uint8]
 
 TOP = 1 << 32
 HOLE = range(0xA0000, 0x100000)  # video memory and ROMs of a PC: no RAM
@@ -94,7 +96,7 @@ class DeviceMemory:
         self._windows: dict[int, tuple[int, int]] = {}  # first address: offset and size
 
     @property
-    def bytes(self) -> npt.NDArray[np.uint8]:
+    def bytes(self) -> Bytes:
         """All of it, no copy. After writing, say so: wrote()."""
         return self._owner.array(self.place, self.size)
 
@@ -164,7 +166,7 @@ class PhysicalMap:
         ram.set_flags(memory.size // PAGE, memory.extra // PAGE, FRAME_MONITOR, True)
         self._shadow_place = self._take(len(SHADOW), "shadow RAM")
         ram.bus_is_open(self._shadow_place - SHADOW.start)
-        self._draw(range(TOP))
+        self._draw(range(memory.size))
 
     # --- what is where ------------------------------------------------------------------
 
@@ -219,7 +221,7 @@ class PhysicalMap:
             if place < 0:
                 raise UserError(f"there is no guest RAM at physical address {at & M32:#010x}")
 
-    def array(self, place: int, size: int) -> npt.NDArray[np.uint8]:
+    def array(self, place: int, size: int) -> Bytes:
         """Bytes from a place on, no copy."""
         return np.frombuffer(self._memory.buffer, np.uint8, size, place)
 
@@ -229,7 +231,39 @@ class PhysicalMap:
             begin = max(at, place)
             self.on_written(begin, min(at + PAGE, place + size) - begin)
 
-    def hidden_memory(self) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+    # What DMA sees of it (devices/dma.py: PhysicalMemory)
+
+    def readable(self, address: int, size: int) -> Iterator[tuple[Bytes | None, int]]:
+        """A range in pieces, in order: an array over memory or None, and its bytes."""
+        for place, _, n in self.pieces(address, size):
+            yield (self.array(place, n) if place >= 0 else None), n
+
+    def writable(self, address: int, size: int) -> Iterator[tuple[Bytes | None, int]]:
+        """The same for writing: None for ROM, too."""
+        for place, n in self._written_pieces(address, size):
+            yield (self.array(place, n) if place >= 0 else None), n
+
+    def written(self, address: int, size: int) -> None:
+        """Somebody other than the processor has written at these physical addresses."""
+        for place, n in self._written_pieces(address, size):
+            if place >= 0:
+                self.wrote(place, n)
+
+    def _written_pieces(self, address: int, size: int) -> Iterator[tuple[int, int]]:
+        """Places that a write goes to, in order, or -1; and bytes."""
+        for place, at, n in self.pieces(address, size):
+            if place >= 0 and place not in HOLE and not self._in_shadow(place):
+                yield place, n
+                continue
+            for begin, part in by_page(at, n):  # ROM, shadow RAM, or nothing that can be read
+                page = begin // PAGE
+                shadow = self._shadow_place + begin - SHADOW.start
+                yield (shadow if page in self._shadow_writes else -1), part
+
+    def _in_shadow(self, place: int) -> bool:
+        return self._shadow_place <= place < self._shadow_place + len(SHADOW)
+
+    def hidden_memory(self) -> list[tuple[str, Bytes]]:
         """All memory of the guest's that lies behind its RAM, by name: what a copy of RAM lacks."""
         memories = [(memory.name, memory.bytes) for memory in self._memories]
         return [("shadow RAM", self.array(self._shadow_place, len(SHADOW))), *memories]
@@ -385,7 +419,7 @@ class PhysicalMap:
         return Region(0, TOP, Kind.OPEN_BUS, "open bus")
 
     def _draw(self, place: range) -> None:
-        """Tell the interpreter what answers in these pages: from the lowest layer to the highest."""
+        """Tell the interpreter what answers in these pages, from the lowest layer upwards."""
         ram = self._ram
         ram.map_frames(place.start // PAGE, len(place) // PAGE, 0, 0)
         for layer in reversed(self._layers(place)):

@@ -140,7 +140,8 @@ class VirtualProcessor(Processor):
 
     def set_a20(self, level: bool) -> None:
         self.ideal.set_a20(level)
-        self._follow_ideal()
+        self._map_changed = True
+        self.notice()
 
     def interruptible(self) -> bool:
         self.ideal.set_icount(self.total)

@@ -36,7 +36,7 @@ FIRST = range(REGISTERS + 0x10, REGISTERS + 0x1800)
 SECOND = range(REGISTERS + 0x1800, REGISTERS + 0x2FEE)
 GUEST = 0xD1004  # one that comes and goes, 0x1000 bytes: in parts of two pages
 BUFFER_PAGES = 8
-BUFFERS = (0xE0000000, 0xE0004000, 0xA0000, 0xD8000, USER)  # where it may be; RAM lies over the last
+BUFFERS = (0xE0000000, 0xE0004000, 0xA0000, 0xD8000, USER)  # where it may be; the last is RAM
 ROM = 0xC8000
 FRAMES = (  # worth mapping: what they hold differs, and in a moving world from time to time
     *(REGISTERS // PAGE + page for page in (0, 0, 0, 0, 1, 1, 1, 2, 2)),
@@ -51,7 +51,9 @@ TIMERS = 4
 class Probe:
     """A device of the world's; see above."""
 
-    def __init__(self, name: str, machine: Machine, journal: Journal, size: int, world: int) -> None:
+    def __init__(
+        self, name: str, machine: Machine, journal: Journal, size: int, world: int
+    ) -> None:
         self.name = name
         self.machine = machine
         self.journal = journal
@@ -149,8 +151,8 @@ class Mover:
             self.map.shadow(range(first, last), bool(value & 0x400), bool(value & 0x800))
         elif kind == 3:
             if self.claim is None:
-                self.claim = bus.claim_memory(GUEST, 0x1000, self.visitor)
-            else:
+                self.claim = bus.claim_memory(GUEST, 0x1000, self.visitor) or True
+            elif self.claim is not True:
                 self.claim.release()
                 self.claim = None
         elif kind == 4:
