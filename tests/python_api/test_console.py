@@ -11,7 +11,7 @@ from patience import PATIENCE
 from bt.assembler import assemble
 from monitor import Machine
 from monitor.host.console import LIMIT, Awaited, Console
-from monitor.host.typist import Line, Typist
+from monitor.host.typist import TypedLine, Typist
 from monitor.vmm.errors import UserError
 
 modes = pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
@@ -191,16 +191,16 @@ def test_a_machine_keeps_a_tail(mode: str) -> None:
 @modes
 def test_the_debug_console_keeps_a_tail_too(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
-    machine.debug_output.limit = 8
+    machine.debug_port.output.limit = 8
     machine.load_flat(assemble("mov ecx, 100; again: mov al, cl; out 0xe9, al; loop again; hlt"),
                       ORIGIN)  # fmt: skip
     machine.run(timeout=PATIENCE)
-    assert machine.debug_output.total == 100
+    assert machine.debug_port.output.total == 100
     assert 8 <= len(machine.debug_console) <= 16
     assert machine.debug_console.endswith(bytes((3, 2, 1)))
 
 
 def test_a_typist_keeps_no_more_than_its_cue() -> None:
-    typist = Typist([Line(b"x", b"a cue of some length"), Line(b"y")], lambda text: None)
+    typist = Typist([TypedLine(b"x", b"a cue of some length"), TypedLine(b"y")], lambda text: None)
     typist(b"z" * 100_000)
     assert len(typist._heard) == len(b"a cue of some length")
