@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import Copied, Events, HostClipboardFailed

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import Events, GuestInfoSet, kept
 

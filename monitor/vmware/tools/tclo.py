@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.channel import MAX_IN_SIZE
 from monitor.vmware.tools.events import Answered, Events, ToolsStarted, kept

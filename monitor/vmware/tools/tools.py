@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools import rpci, tclo
 from monitor.vmware.tools.channel import Endpoint
