@@ -40,6 +40,7 @@ from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.vmm.board import Board
 from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.vmm.dma import DeviceAccess
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.loop import Loop
@@ -149,6 +150,7 @@ class Machine:
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
         self.board.bus.on_memory = self._device_memory
+        self.board.bus.memory.behind = DeviceAccess(self.memory, self.ram, self.processor)
         self._device_memory()
 
     def _device_memory(self) -> None:
