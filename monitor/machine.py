@@ -11,7 +11,7 @@ monitor's (memory.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from monitor.embedding.debug import Debug
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
-from monitor.embedding.plugging import Devices
+from monitor.embedding.plugging import Devices, MakeDevice
 from monitor.embedding.processors import make_processor
 from monitor.embedding.roms import Roms
 from monitor.embedding.running import Running
@@ -45,8 +45,7 @@ from monitor.vmm.loop import Loop
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.outcome import Outcome
 from monitor.vmm.physical_map import PhysicalMap
-from monitor.vmm.registers import read_registers, set_register
-from monitor.vmm.system_registers import system_registers
+from monitor.vmm.registers import read_registers, set_register, system_registers
 from monitor.vmm.x87_image import SIZE as X87_SIZE
 from monitor.vmm.x87_image import x87_unit
 from monitor.vmware.guest_calls import GuestCalls
@@ -62,7 +61,9 @@ class Machine:
     """A virtual PC: made, loaded with a guest, run, looked at, run on.
 
     Its settings are those of `monitor.settings.machine.Settings`, which says what each is;
-    `extensions` are parts to use instead of the monitor's own (`monitor.extensions`).
+    `extensions` are parts to use instead of the monitor's own (`monitor.extensions`). `devices` are
+    devices of your own, beside the chips of the PC: classes, or functions that are given the bus
+    and make one, in a list or by name (`monitor.embedding.plugging`).
 
     UserError for settings that make no machine. All addresses are in bytes, 32 bits; *linear* ones
     go through the guest's page tables, *physical* ones are places in its RAM. A machine belongs to
@@ -78,6 +79,7 @@ class Machine:
         start_time: int = 0,
         without: Collection[str] = (),
         extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> None:
         settings = Settings(memory_mb, mode, engine, clock, start_time, without)
         if extensions is not None:
@@ -119,7 +121,7 @@ class Machine:
         self.debug = Debug(self._stopping, self.processor, lambda: self.registers, self.read_memory)
         #: ROMs (`monitor.embedding.roms`).
         self.roms = Roms(self.physical_map, self.board.bus)
-        #: Devices of your own (`monitor.embedding.plugging`).
+        #: All devices by name, and those of your own (`monitor.embedding.plugging`).
         self.devices = Devices(self.board, self.physical_map)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
@@ -131,13 +133,19 @@ class Machine:
         self.segments = Segments(self.processor)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
+        self.devices.add_all(devices)
 
     @classmethod
-    def of(cls, settings: Settings, extensions: Extensions | None = None) -> Machine:
+    def of(
+        cls,
+        settings: Settings,
+        extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    ) -> Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions,
+            settings.start_time, settings.without, extensions, devices,
         )  # fmt: skip
 
     def _connect(self, count: InstructionCounter) -> None:
@@ -149,6 +157,8 @@ class Machine:
         self.physical_map.on_changed = self.processor.map_changed
         self.physical_map.on_written = self.processor.memory_changed
         self.board.bus.on_memory = self._registers_changed
+        self.board.bus.on_make_memory = self.physical_map.make_memory
+        self.board.bus.memory.behind = self.physical_map
         self._registers_changed()
 
     def _registers_changed(self, *_: object) -> None:
@@ -404,7 +414,11 @@ class Machine:
 
     @property
     def system_registers(self) -> dict[str, int]:
-        """Descriptor tables, LDTR and TR, segment bases, debug registers, CPL, by name."""
+        """All of the processor's state beside `registers` and `x87`, by name.
+
+        Descriptor tables, LDTR and TR, bases, limits and rights of segments, debug registers, CPL,
+        model-specific registers, pins, and what holds between two instructions only.
+        """
         self.processor.sync()
         return system_registers(self.processor.ideal)
 

@@ -37,6 +37,7 @@ from bt.interp.smc import HASH_SIZE, code_hit, code_written, frames_purge, watch
 from bt.interp.state import (
     FRAME_AUDIT,
     FRAME_CLEAN,
+    FRAME_CODE,
     FRAME_RAM,
     MAP_MEMORY,
     OUTSIDE,
@@ -145,11 +146,16 @@ class Ram:
         return found
 
     def written(self, pa: int, size: int) -> None:
-        """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""
+        """RAM was changed behind the processors' back: drop blocks over those bytes."""
         m = self.memory
-        for at in range(pa, pa + size, 4):
-            if code_hit(m, at, 4 if at + 4 <= pa + size else pa + size - at):
-                code_written(m, at, 4)
+        end = pa + size
+        while pa < end:
+            stop = min(end, (pa | 0xFFF) + 1)
+            if m.frame_flags[pa >> 12] & FRAME_CODE:  # seldom: mostly it is a device's buffer
+                for at in range(pa, stop, 4):
+                    if code_hit(m, at, 4 if at + 4 <= stop else stop - at):
+                        code_written(m, at, 4)
+            pa = stop
 
     def watch(self, pa: int, size: int, on: bool) -> None:
         """Trace writes to these bytes (in one page), or stop tracing them."""

@@ -127,8 +127,12 @@ class Processor(ABC):
         """
 
     def memory_changed(self, physical: int, size: int) -> None:
-        """Somebody other than a processor changed memory, at this place."""
+        """Somebody other than a processor changed memory at this place, perhaps in an access.
+
+        Then run() comes back behind the instruction that does it.
+        """
         self.ram.written(physical, size)
+        self.notice()
 
     def set_breakpoints(self, stops: set[int]) -> None:
         """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""

@@ -1,4 +1,4 @@
-"""The virtual processor: the monitor's one loop (DESIGN: Bugnion et al. 2012, section 4).
+"""The virtual processor: the monitor's one loop (Bugnion et al. 2012, section 4).
 
     interrupt pending and virtual IF    back to the machine, which delivers it
     advance()                           by what the guest's posture asks for:
@@ -167,7 +167,8 @@ class VirtualProcessor(Processor):
         return int(reason)
 
     def sync(self) -> None:
-        """Between turns the ideal processor is always current."""
+        """Between turns the ideal processor is always current, but for the time."""
+        self.ideal.set_icount(self.total)
 
     def restarted(self) -> None:
         super().restarted()

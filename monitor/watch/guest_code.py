@@ -7,27 +7,28 @@ written, and of an instruction's second page.
 
 from __future__ import annotations
 
-from bt.interp.paging import PTE_P, PTE_PS
+from bt.engine import Interp, Ram
 from bt.interp.state import TRACE_PAGING, TRACE_WIDE
-from monitor.vmm.memory import PAGE
-from monitor.vmm.physical_map import PhysicalMap
-from monitor.watch.disassembly import Line, one
+from monitor.vmm.memory import PAGE, GuestMemory
+from monitor.watch.disassembly import CodeLine, one
 
 LONGEST = 15
 MOST_KEPT = 1 << 16
 
 
 class GuestCode:
-    def __init__(self, physical_map: PhysicalMap) -> None:
-        self._map = physical_map
+    def __init__(self, cpu: Interp, memory: GuestMemory, ram: Ram) -> None:
+        self._cpu = cpu
+        self._memory = memory
+        self._ram = ram
         self._pages: dict[tuple[int, int], int] = {}  # CR3 and linear page -> physical, or -1
-        self._lines: dict[tuple[int, bytes, bool], Line] = {}
+        self._lines: dict[tuple[int, bytes, bool], CodeLine] = {}
 
     def look_anew(self) -> None:
         """The page tables may have changed."""
         self._pages.clear()
 
-    def at(self, eip: int, root: int, known: bytes = b"") -> Line:
+    def at(self, eip: int, root: int, known: bytes = b"") -> CodeLine:
         """The instruction at EIP; `root` is a TRACE_* word (bt/interp/state.py).
 
         `known`: its bytes, which hold as far as its first page goes.
@@ -58,28 +59,14 @@ class GuestCode:
         page = self._pages.get(key)
         if page is None:
             page = self._pages[key] = self._page(linear, root)
-        return b"" if page < 0 else self._map.read(page + linear % PAGE, size)
+        return b"" if page < 0 else self._memory.bytes_at(page + linear % PAGE, size)
 
     def _page(self, linear: int, root: int) -> int:
-        """Physical address of a linear page, by a walk without side effects."""
-        page = linear & -PAGE
+        """The place of a linear page of memory, by a walk without side effects; or -1."""
+        page = int(self._cpu.place(linear & -PAGE))
         if root & TRACE_PAGING:
-            entry = self._entry((root & 0xFFFFF000) + (linear >> 22) * 4)
-            if entry & PTE_PS:
-                page = (entry & 0xFFC00000) + (linear & 0x3FF000)
-            else:
-                entry = entry and self._entry((entry & 0xFFFFF000) + (linear >> 12 & 0x3FF) * 4)
-                page = entry & 0xFFFFF000
-            if not entry:
-                return -1
+            page = int(self._cpu.peek_entry(linear, root & 0xFFFFF000)) & -PAGE
         return page if self._holds(page) else -1
 
-    def _entry(self, address: int) -> int:
-        """A paging entry; 0 if it is not present."""
-        if not self._holds(address):
-            return 0
-        entry = int.from_bytes(self._map.read(address, 4), "little")
-        return entry if entry & PTE_P else 0
-
-    def _holds(self, address: int) -> bool:
-        return self._map.place(address) >= 0
+    def _holds(self, place: int) -> bool:
+        return bool(self._ram.is_ram(place))

@@ -151,8 +151,8 @@ class Mover:
             self.map.shadow(range(first, last), bool(value & 0x400), bool(value & 0x800))
         elif kind == 3:
             if self.claim is None:
-                self.claim = bus.claim_memory(GUEST, 0x1000, self.visitor) or True
-            elif self.claim is not True:
+                self.claim = bus.claim_memory(GUEST, 0x1000, self.visitor)
+            else:
                 self.claim.release()
                 self.claim = None
         elif kind == 4:
