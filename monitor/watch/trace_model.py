@@ -17,7 +17,7 @@ INSTRUCTION = "instruction"  # the guest begins one
 BLOCK = "block"  # the guest has come here by other ways than from the instruction before
 EXIT = "exit"  # the engine left for the monitor
 INTERRUPT = "interrupt"  # an external interrupt is delivered
-DEVICE = "device"  # a port access, a call of VMware's backdoor, a hypercall
+DEVICE = "device"  # an access to a port or to registers in memory, a call of VMware's backdoor, a hypercall
 KINDS = (INSTRUCTION, BLOCK, EXIT, INTERRUPT, DEVICE)
 
 
@@ -30,7 +30,7 @@ class TraceEvent:
     eip: int  #: the guest's, linear
     ring: int  #: the guest's CPL
     text: str  #: disassembly, reason of the exit, vector of the interrupt, access
-    data: Mapping[str, int] = field(default_factory=dict)  #: DEVICE: port, size, value
+    data: Mapping[str, int] = field(default_factory=dict)  #: DEVICE: port or address, size, value
 
     def line(self) -> str:
         """As text."""

@@ -32,7 +32,7 @@ from system_lab import (
     gate,
 )
 
-from bt.interp.state import MAP_MEMORY
+from bt.interp.state import MAP_MEMORY, OUTSIDE
 
 DIRECTORY, TABLE = 0x80000, 0x81000
 P, W, U, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
@@ -389,7 +389,9 @@ def test_the_gate_and_the_window_are_behind_the_walk(paged: Lab) -> None:
     cpu.cr0 &= ~0x80000000
     cpu.flush()
     assert cpu.translation(0xFFFF0010) >> 8 == 0x20010 == cpu.peek_translation(0xFFFF0010)
-    assert cpu.translation(0xFFFEFFFF) >> 8 == 0xFFFEFFFF
+    outside = OUTSIDE | 0xFFFEFFFF  # no memory, but a device, or nobody
+    assert cpu.translation(0xFFFEFFFF) >> 8 == outside == cpu.peek_translation(0xFFFEFFFF)
+    assert cpu.peek_address(0xFFFF0010) == 0xFFFF0010 and cpu.place(0xFFFF0010) == 0x20010
 
 
 def expected(lab: Lab, root: int, la: int) -> int:
