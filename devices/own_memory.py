@@ -42,7 +42,7 @@ class OwnMemory(Protocol):
         ...
 
     def written_pages(self) -> list[int]:
-        """Offsets of the pages that the guest has written to since this was asked last."""
+        """Offsets of the pages that were written, by whoever, since this was asked last."""
         ...
 
     def wrote(self, offset: int, size: int) -> None:

@@ -136,7 +136,7 @@ class DeviceMemory:
             self.show(first)
 
     def written_pages(self) -> list[int]:
-        """Offsets of the pages that the guest has written to since this was asked last."""
+        """Offsets of the pages that were written, by whoever, since this was asked last."""
         return [page - self.place for page in self._owner.written_pages(self.place, self.size)]
 
     def wrote(self, offset: int, size: int) -> None:
@@ -227,6 +227,8 @@ class PhysicalMap:
 
     def wrote(self, place: int, size: int) -> None:
         """Somebody other than the processor has written there."""
+        first, end = place // PAGE, -(-(place + size) // PAGE)
+        self._ram.set_flags(first, end - first, FRAME_CLEAN, False)
         for at in range(place & -PAGE, place + size, PAGE):
             begin = max(at, place)
             self.on_written(begin, min(at + PAGE, place + size) - begin)
@@ -377,6 +379,51 @@ class PhysicalMap:
                     f"{what}: {name} is at {layer.first:#x} to {layer.end - 1:#x} already"
                 )
 
+    # --- saved ---------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that can change of the map but the registers, which are their devices', as JSON.
+
+        Bytes are not in it: see hidden_memory().
+        """
+        return {
+            "roms": [[rom.start, len(rom)] for rom in self._roms],
+            "firmware": len(self._firmware),
+            "shadow_reads": sorted(self._shadow_reads),
+            "shadow_writes": sorted(self._shadow_writes),
+            "windows": [
+                [memory.name, memory.size, [list(window) for window in memory.windows]]
+                for memory in self._memories
+            ],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the snapshot says. UserError: it is none of a machine with these devices.
+
+        The memory of devices has to be made before; bytes are the caller's to put back.
+        """
+        roms = [range(first, first + size) for first, size in state["roms"]]
+        firmware, windows = state["firmware"], state["windows"]
+        shadow = [set(state["shadow_reads"]), set(state["shadow_writes"])]
+        made = [(memory.name, memory.size) for memory in self._memories]
+        if [(name, size) for name, size, _ in windows] != made:
+            raise UserError(f"the devices of this machine have other memory: {made}")
+        places = [*roms, range(HOLE.stop - firmware, HOLE.stop)]
+        if any(r.start % PAGE or r.stop % PAGE or not _within(r, HOLE) for r in places):
+            raise UserError("there is a ROM where none can be")
+        if not (shadow[0] | shadow[1]) <= {at // PAGE for at in SHADOW[::PAGE]}:
+            raise UserError("there is shadow RAM where none can be")
+        for rom in self._roms:
+            self._ram.set_flags(rom.start // PAGE, len(rom) // PAGE, FRAME_RAM | FRAME_ROM, False)
+        self._roms = roms
+        self._firmware = range(TOP - firmware, TOP)
+        self._shadow_reads, self._shadow_writes = shadow
+        for memory, (_, _, parts) in zip(self._memories, windows, strict=True):
+            memory.hide()
+            for part in parts:
+                memory.show(*part)
+        self.changed(range(TOP))
+
     # --- drawing ------------------------------------------------------------------------
 
     def changed(self, place: range) -> None:
@@ -448,6 +495,11 @@ class PhysicalMap:
 def _pages(first: int, end: int) -> range:
     """Whole pages around a range."""
     return range(first & -PAGE, -(-end // PAGE) * PAGE)
+
+
+def _within(place: range, whole: range) -> bool:
+    """Does a range lie in another?"""
+    return whole.start <= place.start <= place.stop <= whole.stop
 
 
 def _cut(region: Region, first: int, end: int) -> Region:

@@ -17,7 +17,7 @@ INSTRUCTION = "instruction"  # the guest begins one
 BLOCK = "block"  # the guest has come here by other ways than from the instruction before
 EXIT = "exit"  # the engine left for the monitor
 INTERRUPT = "interrupt"  # an external interrupt is delivered
-DEVICE = "device"  # an access to a port or to registers in memory, a call of VMware's backdoor, a hypercall
+DEVICE = "device"  # a port or registers in memory, VMware's backdoor, a hypercall
 KINDS = (INSTRUCTION, BLOCK, EXIT, INTERRUPT, DEVICE)
 
 

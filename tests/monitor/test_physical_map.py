@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bt.assembler import assemble
+from devices.bus import Bus, BusError
 from monitor import Machine
 from monitor.lockstep.pair import Pair
 from monitor.vmm.errors import UserError
@@ -347,6 +349,34 @@ def test_dirty_pages_are_told(mode: str) -> None:
     assert pages == [[], [0, 2, 3], [], [0], [], [1, 2, 3]]
 
 
+def test_a_page_that_a_device_wrote_is_told_as_well() -> None:
+    machine = Machine(memory_mb=4)
+    with_buffer(machine, 0)
+    buffer = memory_of(machine)
+    buffer.wrote(PAGE, 1)
+    assert buffer.written_pages() == [PAGE]
+    machine.board.bus.memory.write(BUFFER + 2 * PAGE - 1, b"ab")
+    assert buffer.written_pages() == [PAGE, 2 * PAGE]
+    machine.write_physical(BUFFER, b"c")
+    assert buffer.written_pages() == [0]
+
+
+def test_a_device_has_memory_by_its_bus_and_takes_it_along() -> None:
+    class Screen:
+        name = "screen"
+
+        def __init__(self, bus: Bus) -> None:
+            self.picture = bus.make_memory("picture", PAGE)
+            self.picture.show(BUFFER)
+
+    machine = Machine(memory_mb=4, devices=[Screen])
+    assert machine.physical_map.at(BUFFER).name == "picture"
+    machine.devices.unplug("screen")
+    assert machine.physical_map.at(BUFFER).kind is Kind.OPEN_BUS
+    with pytest.raises(BusError, match="no memory on this board"):
+        Bus(machine.clock).make_memory("picture", PAGE)
+
+
 def test_two_windows_on_the_same_memory() -> None:
     def prepare(machine: Machine, _: int) -> None:
         with_buffer(machine, 0)
@@ -494,6 +524,37 @@ def test_all_of_shadow_ram_and_its_bytes() -> None:
     (name, memory), *_ = machine.physical_map.hidden_memory()
     assert name == "shadow RAM" and (memory == ord("x")).all()
     assert not machine.memory.map()[HOLE.start : HOLE.stop].any()
+
+
+def test_a_map_is_saved_and_put_back() -> None:
+    """In a machine of the same devices; the bytes apart."""
+    def make() -> Machine:
+        machine = Machine(memory_mb=4)
+        with_buffer(machine, 0)
+        return machine
+
+    machine = make()
+    machine.load_rom(b"\x11" * PAGE)
+    machine.roms.add(ROM, bytes(PAGE))
+    chipset(machine, 3)
+    memory_of(machine).show(0xA0000, PAGE, PAGE)
+    state = json.loads(json.dumps(machine.physical_map.snapshot()))
+    other = make()
+    other.roms.add(0xD0000, bytes(PAGE))
+    other.physical_map.restore(state)
+    assert regions(other) == regions(machine)
+    assert other.physical_map.snapshot() == state
+    other.physical_map.restore(make().physical_map.snapshot())
+    assert regions(other) == regions(make())
+
+    bad: list[dict[str, object]] = [
+        {"windows": []}, {"windows": [["other", 4 * PAGE, []]]}, {"firmware": 0x70000},
+        {"roms": [[0x9F000, PAGE]]}, {"roms": [[ROM + 1, PAGE]]}, {"shadow_reads": [0xBF]},
+        {"shadow_writes": [0x100]}, {"windows": [["device", 4 * PAGE, [[1, 0, PAGE]]]]},
+    ]  # fmt: skip
+    for change in bad:
+        with pytest.raises(UserError):
+            other.physical_map.restore({**state, **change})
 
 
 # --- registers that come and go -----------------------------------------------------------------

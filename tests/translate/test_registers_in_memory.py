@@ -86,16 +86,24 @@ def live(kernel: Kernel, mode: str, plug: Plug, chunk: int = MOST) -> tuple[Run,
     return look(machine, outcome), device
 
 
-def agree(source: str, plug: Plug = plain, chunks: tuple[int, ...] = (MOST, 3), **options: Any
-          ) -> tuple[Run, Device]:  # fmt: skip
-    """Bare and translated, whole and in pieces: the same, and the device saw the same."""
+def agree(
+    source: str,
+    plug: Plug = plain,
+    chunks: tuple[int, ...] = (MOST, 3),
+    trap: bool = False,
+    **options: Any,
+) -> tuple[Run, Device]:
+    """Bare and translated, whole and in pieces: the same, and the device saw the same.
+
+    `trap`: there is nothing in the program that goes wrong in mode trap.
+    """
     options.setdefault("pages", {at: at | PRESENT | WRITE | USER for at in (PLACE, PLACE + 0x1000)})
     if not options.setdefault("paging", True):
         options["pages"] = {}
     kernel = Kernel(source, **options)
     bare, device = live(kernel, "bare", plug)
     for chunk in chunks:
-        for mode in MODES:
+        for mode in ("bare", "trap", "translate") if trap else MODES:
             other, its = live(kernel, mode, plug, chunk)
             assert its.said == device.said, (mode, chunk)
             assert not differences(bare, other), (mode, chunk)
@@ -112,7 +120,7 @@ def test_two_looks_at_the_clock() -> None:
     """The first one after three instructions, the second five later; a block holds both."""
     look = f"mov eax, [{PLACE}]"
     source = f"nop \n nop \n nop \n {look} \n {NOPS[:-5]} {look} \n {NOPS} hlt"
-    for mode in MODES:
+    for mode in ("bare", "trap", "translate"):
         machine = Machine(memory_mb=4, mode=mode)
         said: list[int] = []
         count = machine.board.counter
@@ -215,7 +223,7 @@ ENDS = {
 def test_the_end_comes_right_behind_the_instruction(case: str, paging: bool) -> None:
     code = ENDS[case].replace("PLACE", hex(PLACE))
     source = f"jmp here \n here: {code} \n nop \n after: nop \n int 0x31"
-    run, device = agree(source, ending, paging=paging)
+    run, device = agree(source, ending, paging=paging, trap=True)
     assert run.outcome.kind == "exit"
     begun = device.said[-1][-3]
     assert isinstance(begun, int)
@@ -487,7 +495,7 @@ over:
     loop again
     int  0x31
     """
-    _, device = agree(source, Moving)
+    _, device = agree(source, Moving, trap=True)
     assert [entry[0] for entry in device.said].count("read") >= 3
 
 
@@ -509,5 +517,5 @@ def test_the_hole_is_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:
     int  0x31
     """
     for paging in (False, True):
-        run, _ = agree(source, hole, paging=paging)
+        run, _ = agree(source, hole, paging=paging, trap=True)
         assert [run.dword(DATA + at) for at in (0, 4, 8)] == [0x44332211, 0x2211FFFF, 0xFFFFFFFF]
