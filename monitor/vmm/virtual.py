@@ -140,8 +140,7 @@ class VirtualProcessor(Processor):
 
     def set_a20(self, level: bool) -> None:
         self.ideal.set_a20(level)
-        self._map_changed = True
-        self.notice()
+        self._follow_map()
 
     def interruptible(self) -> bool:
         self.ideal.set_icount(self.total)
@@ -180,8 +179,14 @@ class VirtualProcessor(Processor):
         Nothing may be taken from under an engine that runs; it leaves right behind the access.
         """
         self.ideal.flush()
-        self._map_changed = True
+        self._follow_map()
+
+    def _follow_map(self) -> None:
         self.notice()
+        if self._in_engine:
+            self._map_changed = True
+        else:
+            self._follow_ideal()
 
     def set_breakpoints(self, stops: set[int]) -> None:
         if stops != self.stops:
