@@ -23,7 +23,9 @@ from bt.interp.state import (
     POSTURE_USER_FLAGS,
     TRACE_CACHE,
 )
-from bt.stubs import (
+from bt.policy import CONTEXTS, Context
+from bt.translate import MAX_BLOCK_BYTES, Translator
+from bt.vcpu_page import (
     SPILLS,
     STI_BEFORE,
     TARGET,
@@ -32,7 +34,6 @@ from bt.stubs import (
     UNDO_TARGET_ECX,
     VCPU_PAGES,
 )
-from bt.translate import CONTEXTS, MAX_BLOCK_BYTES, Context, Translator
 from monitor.vmm.board import Board
 from monitor.vmm.code_pages import CodePages, Survey
 from monitor.vmm.memory import GuestMemory
@@ -109,10 +110,13 @@ class TranslatingProcessor(VirtualProcessor):
         self.pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
         self._interrupted: Interrupted | None = None
+        self._written: list[tuple[int, int]] = []  # by devices, while the engine ran
         self._traced: list[tuple[int, int, int, int, int]] = []  # taken when the cache was emptied
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
 
     def advance(self, posture: int, budget: int) -> int:
+        if self._written:
+            self._take_writes()
         how, context = decide(posture, self.rule)
         if how is How.TRANSLATED:
             return self._run_translated(budget, context)
@@ -348,7 +352,15 @@ class TranslatingProcessor(VirtualProcessor):
 
     def memory_changed(self, physical: int, size: int) -> None:
         super().memory_changed(physical, size)
-        self.drop(self.cache.overlapping(physical, size))
+        self._written.append((physical, size))
+        if not self._in_engine:  # else it may be in one of those blocks; it leaves at once
+            self._take_writes()
+
+    def _take_writes(self) -> None:
+        """What was made of bytes that somebody else wrote is dropped."""
+        written, self._written = self._written, []
+        for physical, size in written:
+            self.traced_write(physical, size)
 
     def mappings_changed(self, everything: bool) -> None:
         self.drop(self.code_pages.recheck(everything))
@@ -370,7 +382,7 @@ class TranslatingProcessor(VirtualProcessor):
         self.forget_translations()
 
     def traced_write(self, pa: int, size: int) -> None:
-        """The ideal processor wrote these bytes, or some of them."""
+        """The ideal processor or a device wrote these bytes, or some of them."""
         self.drop(self.cache.overlapping(pa, size))
 
     def block_here(self) -> TranslatedBlock | None:

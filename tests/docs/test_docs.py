@@ -21,8 +21,8 @@ from patience import PATIENCE
 
 from bt.contract import AddressSpace, Engine, FrameTable
 from bt.engine import Interp, Ram
-from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
+from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from monitor import Machine
 from monitor.cli import build_parser
 from monitor.vmm.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear
@@ -39,9 +39,9 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TEXT = re.compile(r"<text [^>]*>([^<]*)<")
 CODE = re.compile(r"`([^`\n]+)`")
 FILE_NAME = re.compile(
-    r"[\w./-]*\w\.(?:py|asm|md|cfg|toml|pyx)|(?:bt|monitor|devices|tests)/[\w/]*"
+    r"[\w./-]*\w\.(?:py|asm|md|cfg|toml|pyx|pxi)|(?:bt|monitor|devices|tests)/[\w/]*"
 )
-NOT_COMMITTED = {"_compiled.pyx", "bt/interp/_compiled.pyx"}
+NOT_COMMITTED = {"_compiled.pyx"}
 
 pages = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix().removeprefix("docs/")
