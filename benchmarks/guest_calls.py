@@ -55,9 +55,9 @@ def _section(plan: Plan, mode: str) -> Section:
 def _switches(machine: Machine) -> float:
     """World switches for one call."""
     machine.run(max_instructions=1_000_000)  # past the start
-    before = machine.board.world_switches
+    before = machine.board.host.count
     machine.run(max_instructions=1_000 * ROUND)
-    return (machine.board.world_switches - before) / 1_000
+    return (machine.board.host.count - before) / 1_000
 
 
 def _machine(mode: str, call: int) -> Machine:

@@ -31,6 +31,7 @@ from monitor.extensions import Extensions
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
 from monitor.host.console import Console
+from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
@@ -105,7 +106,12 @@ class Machine:
         self.clock_name = clock
         self._count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
-        self.board = Board(self.clock, self._count, self.memory.size, start_time)
+        #: The other end of COM1 (`monitor.host.serial_line`).
+        self.serial = SerialLine(on_news=lambda: self.board.notice())
+        self._debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.board = Board(
+            self.clock, self._count, self.memory.size, start_time, self.serial, self._debug_port
+        )
         self.processor = self._make_processor()
         self._count.processor = self.processor
         self.board.notice = self.processor.notice
@@ -122,7 +128,7 @@ class Machine:
         #: Linear addresses of the breakpoints that are set.
         self.breakpoints = self._stopping.breakpoints
         self._loaded = False
-        self._waiting = Waiting(self.board, self.processor)
+        self._waiting = Waiting(self.serial.output, self.processor)
         #: ROMs (`monitor.embedding.roms`).
         self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
         #: Devices of your own (`monitor.embedding.plugging`).
@@ -448,7 +454,7 @@ class Machine:
 
     def send(self, data: bytes | str) -> None:
         """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""
-        self.board.send(data.encode() if isinstance(data, str) else data)
+        self.serial.send(data.encode() if isinstance(data, str) else data)
 
     @property
     def input_waiting(self) -> int:
@@ -459,21 +465,21 @@ class Machine:
     def input_open(self) -> bool:
         """May another thread still send() while run() waits? If not, a guest that is halted with
         no timer set has come to its end, and run() returns with kind "stuck"."""
-        return self.board.input_open
+        return self.serial.input_open
 
     @input_open.setter
     def input_open(self, is_open: bool) -> None:
-        self.board.input_open = is_open
+        self.serial.input_open = is_open
 
     @property
     def output(self) -> Console:
         """The serial console's output: a bounded tail, the stream's length and digest."""
-        return self.board.console
+        return self.serial.output
 
     @property
     def debug_output(self) -> Console:
         """The same of what the guest wrote to port 0xE9."""
-        return self.board.debug_console
+        return self._debug_port.output
 
     @property
     def console(self) -> bytes:
@@ -481,17 +487,17 @@ class Machine:
 
         `machine.output.keep_all = True` keeps everything.
         """
-        return self.board.console.tail
+        return self.serial.output.tail
 
     @property
     def debug_console(self) -> bytes:
         """What the guest wrote to port 0xE9, as `console`."""
-        return self.board.debug_console.tail
+        return self._debug_port.output.tail
 
     @property
     def on_serial(self) -> list[Callable[[bytes], None]]:
         """Functions that are called with what the guest sends to its serial console."""
-        return self.board.on_serial
+        return self.serial.listeners
 
     # --- looking and changing -----------------------------------------------------------
 
@@ -655,7 +661,8 @@ class Machine:
             "mips": round(count / self.seconds / 1e6, 3) if self.seconds else 0.0,
             "interrupts": self.loop.interrupts,
             "devices": dict(self.board.accesses),
-            "world_switches": self.board.world_switches,
+            "world_switches": self.board.host.count,
+            "host_requests": self.board.host.statistics(),
             "decoder": self.ram.statistics(),
         }
         if self._guest_calls.on:

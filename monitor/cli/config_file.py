@@ -53,7 +53,7 @@ def settings(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict
     path: Path | None = given.config
     if path is None:
         return {}
-    from monitor import toml_file  # not above: `vp --help` must be instant
+    from monitor.settings import toml_file  # not above: `vp --help` must be instant
 
     where = str(path)
     data = toml_file.parse(toml_file.read(path, "configuration"), where)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.vmm.board import Board
+from monitor.host.console import Console
 from monitor.vmm.events import ExitEvent
 from monitor.vmm.outcome import Outcome
 from monitor.vmm.processor import Processor
@@ -19,8 +19,8 @@ Check = Callable[[], Outcome | None]
 class Waiting:
     """One machine's. The event's listener stays plugged in once one was waited for."""
 
-    def __init__(self, board: Board, processor: Processor) -> None:
-        self._board = board
+    def __init__(self, console: Console, processor: Processor) -> None:
+        self._console = console
         self._processor = processor
         self._awaited_event: str | None = None
         self._event: ExitEvent | None = None
@@ -51,7 +51,7 @@ class Waiting:
             self._processor.notice()
 
     def _text(self, until: str | bytes | None, since: int | str) -> Check | None:
-        console = self._board.console
+        console = self._console
         if until is None:
             console.forget_text()
             return None

@@ -58,7 +58,7 @@ def state_of(machine: Machine) -> tuple[Value, ...]:
         loop.interrupts,
         accesses["port_reads"],
         accesses["port_writes"],
-        board.console.total,
+        machine.output.total,
         *(reg(0), reg(1), reg(2), reg(3), reg(4), reg(5), reg(6), reg(7)),
         *(debug(0), debug(1), debug(2), debug(3), debug(6), debug(7)),
         *_attributes(cpu),

@@ -1,4 +1,4 @@
-"""The virtual PC's board: the chips on their bus, the serial console, and what the guest asked for.
+"""The virtual PC's board: the chips on their bus, their back ends, and what the guest asked for.
 
 The processor sees this object as its bus. An access may raise the interrupt line, move the next
 deadline, or end the machine; then the processor is told to leave its run loop after the
@@ -7,17 +7,16 @@ instruction (`recheck`), so that the machine looks at the news at that very inst
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.bus import Bus
 from devices.device import Device
 from devices.pc import Pc, build_pc
-from monitor.host.console import Console
+from monitor.vmm.back_ends import CharacterBackEnd
 from monitor.vmm.clock import Clock, InstructionCounter
 from monitor.vmm.outcome import Outcome
+from monitor.vmm.world_switch import WorldSwitch
 
 if TYPE_CHECKING:
     from bt.engine import Interp
@@ -42,18 +41,27 @@ command's number as value, "rdpmc" with the counter's, "hypercall" with EAX."""
 
 
 class Board:
-    """Bus, chips and console. `notice` is called when the processor must leave its loop."""
+    """Bus and chips. `notice` is called when the processor must leave its loop.
+
+    `serial` and `debug` are what COM1 and port 0xE9 lead to, in the host application's world.
+    """
 
     def __init__(
-        self, clock: Clock, counter: InstructionCounter, memory_bytes: int, start_time: int
+        self,
+        clock: Clock,
+        counter: InstructionCounter,
+        memory_bytes: int,
+        start_time: int,
+        serial: CharacterBackEnd,
+        debug: CharacterBackEnd,
     ) -> None:
         self.clock = clock
         self.counter = counter
         self.memory_bytes = memory_bytes
         self.bus = Bus(clock)
-        self.console = Console(on_found=lambda: self.notice())  # what the guest sent to COM1
-        self.debug_console = Console()
-        self.on_serial: list[Callable[[bytes], None]] = []
+        self.serial = serial
+        self.debug = debug
+        self.host = WorldSwitch()
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
         self.plugged: list[Device] = []  # devices of the embedder's that have more than registers
         self.ended: Outcome | None = None
@@ -62,11 +70,7 @@ class Board:
         self.on_a20: Callable[[bool], None] = _ignore
         self.guest_calls: GuestCallServer | None = None  # VMware's guest interfaces
         self.accesses = {"port_reads": 0, "port_writes": 0}
-        self.input_open = False  # may somebody still send() while the machine runs?
-        self.world_switches = 0  # requests handed to the host application: console output, input
         self._deadline: int | None = None
-        self._input: deque[bytes] = deque()
-        self._input_lock = threading.Lock()
         self.pc: Pc = build_pc(
             self.bus,
             memory_bytes=memory_bytes,
@@ -74,8 +78,8 @@ class Board:
             on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
-            on_serial=self._transmit,
-            on_debug=self.debug_console.write,
+            on_serial=lambda data: self.host.request("console output", serial.write, data),
+            on_debug=lambda data: self.host.request("debug output", debug.write, data),
         )
         self.bus.on_intr = self._interrupt_line
 
@@ -161,12 +165,6 @@ class Board:
             self.ended = outcome
         self.notice()
 
-    def _transmit(self, data: bytes) -> None:
-        self.world_switches += 1
-        self.console.write(data)
-        for listener in self.on_serial:
-            listener(bytes(data))
-
     # --- the machine's side -------------------------------------------------------------
 
     def next_deadline(self) -> int | None:
@@ -174,22 +172,15 @@ class Board:
         self._deadline = self.bus.next_deadline()
         return self._deadline
 
-    def send(self, data: bytes) -> None:
-        """Queue bytes for the serial console's input. Safe from any thread."""
-        with self._input_lock:
-            self._input.append(bytes(data))
-        self.notice()
-
     @property
     def input_waiting(self) -> int:
         """Bytes of input that the guest has not read. Safe from any thread, and then a guess."""
-        with self._input_lock:
-            return sum(map(len, self._input)) + len(self.pc.uart.waiting)
+        return self.serial.waiting + len(self.pc.uart.waiting)
 
     def can_interrupt(self) -> bool:
         """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
-        input_open = self.input_open  # before the queue: the last text is sent before it closes
-        if self._input or self.pc.can_interrupt(input_open):
+        input_open = self.serial.input_open  # first: the last text is sent before it closes
+        if self.serial.waiting or self.pc.can_interrupt(input_open):
             return True
         coming = (line for device in self.plugged for line in device.coming_irqs(input_open))
         return any(map(self.pc.pic.would_interrupt, coming))
@@ -203,13 +194,10 @@ class Board:
 
     def take_input(self) -> bool:
         """Hand queued input to the serial port; was there any?"""
-        with self._input_lock:
-            data = b"".join(self._input)
-            self._input.clear()
-        if data:
-            self.world_switches += 1
-            self.pc.uart.receive(data)
-        return bool(data)
+        if not self.serial.waiting:
+            return False
+        self.pc.uart.receive(self.host.request("console input", self.serial.take))
+        return True
 
 
 def _nothing() -> None:

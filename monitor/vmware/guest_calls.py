@@ -104,7 +104,9 @@ class GuestCalls:
 
     def serve(self) -> Outcome | None:
         """Serve the call that made the processor leave run(). Raises CallbackFailed."""
-        self.board.world_switches += 1
+        return self.board.host.request("guest call", self._serve)
+
+    def _serve(self) -> Outcome | None:
         call, self._call = self._call, None
         if call is None:
             self.board.tell("hypercall", 0, 4, self.processor.ideal.reg(EAX))

@@ -81,7 +81,7 @@ class Switches:
             now=board.clock.now,
             real_time=isinstance(board.clock, HostClock),
             notice=self.calls.processor.notice,
-            put_char=lambda code: board.debug_console.write(bytes((code,))),
+            put_char=lambda code: board.debug.write(bytes((code,))),
             power=self._power,
             restricted=lambda needs_privilege: self._configure(),
             descriptor_tables=self._descriptor_tables,
