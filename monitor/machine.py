@@ -39,6 +39,7 @@ from monitor.settings.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES,
 from monitor.vmm.bare import BareProcessor
 from monitor.vmm.board import Board
 from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.vmm.engine_needs import check_engine
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.loop import Limits, Loop
@@ -99,7 +100,7 @@ class Machine:
         self.mode = mode
         #: Techniques that are left out, in alphabetical order.
         self.without = tuple(sorted(set(without)))
-        self.engine = "interp" if engine == "auto" else engine
+        self.engine = _by_name(engine)
         #: The guest's RAM; `memory.map()` is all of it as a numpy array.
         self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
         self.ram = self._physical_map()
@@ -107,8 +108,8 @@ class Machine:
         self._count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
         #: The other end of COM1 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self.board.notice())
-        self._debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.serial = SerialLine(on_news=lambda: self._look_soon())
+        self._debug_port = SerialLine(on_news=lambda: self._look_soon())
         self.board = Board(
             self.clock, self._count, self.memory.size, start_time, self.serial, self._debug_port
         )
@@ -156,10 +157,12 @@ class Machine:
             raise UserError(f"engine {engine!r} is not in this version: choose {known} or auto")
         if clock not in CLOCKS:
             raise UserError(f"clock {clock!r}: choose {' or '.join(CLOCKS)}")
+        check_engine(_by_name(engine), ENGINES[_by_name(engine)].traits, mode, clock)
 
     def _physical_map(self) -> Ram:
         """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
-        ram = Ram(self.memory.buffer, self.memory.size + self.memory.extra)
+        size = self.memory.size + self.memory.extra
+        ram = Ram(self.memory.buffer, size, file=self.memory.file)
         ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
         ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
         return ram
@@ -449,8 +452,22 @@ class Machine:
         return self.run(max_instructions=count)
 
     def stop(self) -> None:
-        """Make run() return soon, with kind "stopped". Safe from any thread."""
+        """Make run() return soon, with kind "stopped"; the next one, if none is under way.
+
+        From any thread, and from a signal's handler. A run that ends by itself meanwhile has
+        answered it, too.
+        """
         self.loop.stop()
+
+    def _look_soon(self) -> None:
+        """There is news between two instructions: in our thread behind this one, else soon."""
+        self.processor.notice()
+        self.processor.stop()
+
+    @property
+    def exact_counts(self) -> bool:
+        """Is `instructions` exact? Then every run repeats, with the clock icount."""
+        return self.mode == "bare" or ENGINES[self.engine].traits.exact_counts
 
     def send(self, data: bytes | str) -> None:
         """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""
@@ -668,3 +685,8 @@ class Machine:
         if self._guest_calls.on:
             result["vmware"] = self._guest_calls.statistics()
         return result | self.processor.statistics()
+
+
+def _by_name(engine: str) -> str:
+    """The engine that is meant."""
+    return "interp" if engine == "auto" else engine

@@ -54,7 +54,7 @@ class Ram:
     memory: Memory
     buffer: Any
     arena: Any  # frees what the processors over this RAM allocated, when the last of them is gone
-    file: i32  # a descriptor of the file that `buffer` maps, for an engine to map; -1: there is none
+    file: i32  # descriptor of the file that `buffer` maps, for an engine to map; -1: there is none
     file_offset: u64  # of physical address 0 in it
 
     def __init__(
@@ -67,8 +67,8 @@ class Ram:
     ) -> None:
         """`buffer`: writable bytes-like, page aligned in length; `size`: bytes of it that are RAM.
 
-        `ops` bounds the cache of decoded instructions (64 to 96 bytes each). `file` is the caller's,
-        who closes it after the last engine over this RAM has gone.
+        `ops` bounds the cache of decoded instructions (64 to 96 bytes each). `file` is closed by
+        whoever has opened it, when no engine over this RAM is left.
         """
         self.file = file
         self.file_offset = file_offset

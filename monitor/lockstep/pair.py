@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from bt.engine import ENGINES
 from monitor.lockstep.cpu_state import explain, state_of
 from monitor.machine import Machine
+from monitor.vmm.engine_needs import check_lockstep
 from monitor.vmm.memory import PAGE
 from monitor.vmm.outcome import Outcome
 
@@ -31,6 +33,8 @@ class Pair:
         self.modes = modes
         self.one = make(modes[0])
         self.other = make(modes[1])
+        for machine in (self.one, self.other):
+            check_lockstep(machine.engine, ENGINES[machine.engine].traits, machine.mode)
         self.ends: tuple[Outcome, Outcome] | None = None  # how the last runs ended
 
     @property

@@ -10,7 +10,6 @@ It is the same for a bare and a virtual processor. One turn:
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,12 +62,15 @@ class Loop:
         self.most = LONGEST_SLICE  # instructions of a turn
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
-        self._stop = threading.Event()
+        self._stop = False  # no Event, whose lock a signal's handler might find taken
 
     def stop(self) -> None:
-        """Ask run() to return soon. Safe from any thread."""
-        self._stop.set()
-        self.processor.notice()
+        """Let run() return soon, or the next one if none is under way.
+
+        From any thread, and from a signal's handler.
+        """
+        self._stop = True
+        self.processor.stop()
 
     def run(self, limits: Limits) -> Outcome:
         """Run until the guest or a limit ends it."""
@@ -78,7 +80,7 @@ class Loop:
             except CallbackFailed as failure:
                 outcome = Outcome("callback", detail=str(failure))
             if outcome is not None:
-                self._stop.clear()
+                self._stop = False
                 return outcome
 
     def _turn(self, limits: Limits) -> Outcome | None:
@@ -126,7 +128,7 @@ class Loop:
             outcome = limits.check()
             if outcome is not None:
                 return outcome
-        if self._stop.is_set():
+        if self._stop:
             return Outcome("stopped", detail="stopped on request")
         if limits.deadline is not None and time.monotonic() >= limits.deadline:
             return Outcome("timeout", detail="the time limit was reached")

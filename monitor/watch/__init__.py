@@ -31,11 +31,15 @@ class Watch:
     def count_entries(self, on: bool = True) -> None:
         """From now on, count how often guest instructions are begun in the translation cache.
 
-        The cache is emptied, so that everything is counted. UserError in another mode.
+        The cache is emptied, so that everything is counted. UserError in another mode, and with
+        an engine that cannot count them.
         """
+        from monitor.vmm.engine_needs import check_notes
         from monitor.watch.tc_read import translating
 
-        translating(self._machine).count_entries(on)
+        processor = translating(self._machine)
+        check_notes(processor.engine.traits)
+        processor.count_entries(on)
 
     def tc(self) -> CacheView:
         """The translation cache. UserError in a mode that has none."""

@@ -1,4 +1,4 @@
-"""An engine that uses every freedom of the contract, over the interpreter: what a native one may do.
+"""An engine over the interpreter that uses every freedom of the contract, as a native one may.
 
 * Its counts are estimates, and its budgets end early or late.
 * It protects pages: one traced or watched byte makes it leave at all of its page.
@@ -92,10 +92,9 @@ class InexactEngine(InterpEngine):
     def invalidate_shadow(self, space: AddressSpace, la: int) -> None:
         assert isinstance(space, PagesSpace)
         super().invalidate_shadow(space, la)
-        gone, here = space.pages.get((la & 0xFFFFFFFF) >> 12, (0, 0)), (la & 0xFFFFFFFF) >> 12
-        large = gone[1] & PERM_LARGE
-        space.keep(lambda page, to, perm: perm & PERM_PINNED or not (
-            page == here or (large and page >> 10 == here >> 10 and perm & PERM_LARGE)))  # fmt: skip
+        here = (la & 0xFFFFFFFF) >> 12
+        shift = 10 if space.pages.get(here, (0, 0))[1] & PERM_LARGE else 0
+        space.keep(lambda page, to, perm: perm & PERM_PINNED or page >> shift != here >> shift)
 
     def mappings(self, space: AddressSpace) -> list[tuple[int, int, int]]:
         assert isinstance(space, PagesSpace)
