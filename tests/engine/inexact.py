@@ -24,7 +24,7 @@ from bt.contract import (
     Selectors,
     Traits,
 )
-from bt.engine import AddressSpace, InterpEngine, Ram
+from bt.engine import AddressSpace, Interp, InterpEngine, Ram
 from bt.interp.state import ATTR_UNUSABLE, CR4_TSD, LDTR, VEC_PF
 
 PAGE = 0x1000
@@ -55,8 +55,6 @@ class InexactEngine(InterpEngine):
         first = len(ram.buffer) - TABLES
         for offset in range(0, TABLES, PAGE):
             super().map_page(self._system, GDT + offset, first + offset, PERM_WRITE)
-        self.gdtr_base, self.gdtr_limit = GDT, TABLE - 1
-        self.set_segment(LDTR, 8, LDT, TABLE - 1, 0x82)
         self._entered = [self.segment(i) for i in range(6)]
         self._chance = 1
 
@@ -117,6 +115,14 @@ class InexactEngine(InterpEngine):
         super().set_watchpoints(wide, spaces)
 
     # --- running ------------------------------------------------------------------------
+
+    def load_direct(self, source: Interp, ceiling: int, count: int) -> None:
+        super().load_direct(source, ceiling, count)
+        self._use_tables(source.cpl == 3)
+
+    def _use_tables(self, on: bool) -> None:
+        self.gdtr_base, self.gdtr_limit = GDT, TABLE - 1 if on else 0
+        self.set_segment(LDTR, 8, LDT, TABLE - 1, 0x82 if on else ATTR_UNUSABLE)
 
     def run(self, budget: int) -> int:
         """Called by the other ways to run, with the registers in the engine."""
