@@ -23,31 +23,30 @@ from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
-    extra_of,
-    memory_of,
     nothing_to_run,
     open_vmx,
     serial_of,
+    settings_of,
     statistics_of,
 )
 from monitor.host.typist import Line
 from monitor.settings.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.settings.config import (
-    CLOCKS,
-    ENGINES,
     FIRMWARE_STATES,
     KINDS,
+    ImageConfig,
+    LimitConfig,
+    parse_flat,
+    parse_number,
+    unescape,
+)
+from monitor.settings.machine import (
+    CLOCKS,
+    ENGINES,
     MAX_MEMORY_MB,
     MEMORY_MB,
     MIN_MEMORY_MB,
     MODES,
-    ImageConfig,
-    LimitConfig,
-    MachineConfig,
-    parse_flat,
-    parse_names,
-    parse_number,
-    unescape,
 )
 from monitor.settings.serial_config import FORMS
 from monitor.vmm.ablations import ABLATIONS
@@ -176,10 +175,7 @@ def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
     with config_file.named(args):
         vmx = open_vmx(args.vmx)
-        config = MachineConfig(
-            memory_of(args.memory, vmx), args.mode, args.engine, args.clock,
-            parse_names(args.without),
-        )  # fmt: skip
+        settings = settings_of(args, vmx)
         image = image_of(args)
         limits = limits_of(args)
         typing = typing_of(args.typing or ())
@@ -200,10 +196,7 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         log = stack.enter_context(RunLog(args.log, args.verbose))
-        machine = Machine(
-            memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
-            clock=config.clock, without=config.without, **extra_of(vmx),
-        )
+        machine = Machine.of(settings)
         enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
         if args.vmware_clipboard:
             share_clipboard(machine)
@@ -224,11 +217,11 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
-        log.begin(machine, config, image, limits, {
+        log.begin(machine, settings, image, limits, {
             "serial": args.serial or serial.kind, "gdb": port, "config": args.config,
         })  # fmt: skip
         if not args.quiet:
-            say(opening_line(image, config, session.takes_keys))
+            say(opening_line(image, settings, session.takes_keys))
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
@@ -302,7 +295,7 @@ def enable(
 def share_clipboard(machine: Machine) -> None:
     """Cut and paste between the guest and whoever runs it."""
     try:
-        tools = machine.tools
+        tools = machine.vmware.tools
     except UserError:
         raise UserError("--vmware-clipboard: give --vmware-backdoor too") from None
     tools.share_clipboard()

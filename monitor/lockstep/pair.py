@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from bt.engine import ENGINES
+from monitor.embedding.engine_needs import check_lockstep
 from monitor.lockstep.cpu_state import explain, state_of
 from monitor.machine import Machine
-from monitor.vmm.engine_needs import check_lockstep
 from monitor.vmm.memory import PAGE
 from monitor.vmm.outcome import Outcome
 
@@ -34,7 +33,7 @@ class Pair:
         self.one = make(modes[0])
         self.other = make(modes[1])
         for machine in (self.one, self.other):
-            check_lockstep(machine.engine, ENGINES[machine.engine].traits, machine.mode)
+            check_lockstep(machine.settings)
         self.ends: tuple[Outcome, Outcome] | None = None  # how the last runs ended
 
     @property

@@ -328,6 +328,7 @@ class TranslatingProcessor(VirtualProcessor):
 
         What was translated before is translated again, with or without marks to count by.
         """
+        self.check_notes()
         assert self._notes is not None
         self._notes.count_entries()
         self.translator.count_entries = on

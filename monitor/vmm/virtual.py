@@ -49,7 +49,7 @@ from bt.interp.state import (
     VEC_PF,
 )
 from monitor.vmm.board import Board
-from monitor.vmm.engine_needs import check_notes
+from monitor.vmm.errors import UserError
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.processor import Processor
 from monitor.vmm.selector_loads import SelectorLoads
@@ -209,8 +209,15 @@ class VirtualProcessor(Processor):
 
     def trace(self, room: int) -> None:
         if room:
-            check_notes(self.engine.traits)
+            self.check_notes()
         super().trace(room)
+
+    def check_notes(self) -> None:
+        """UserError: this engine notes nothing for those who watch it."""
+        if not self.engine.traits.instruments:
+            raise UserError(
+                "this machine's engine does not note what it runs: choose another (--engine interp)"
+            )
 
     def forget_code(self) -> None:
         self.descriptors.forget()

@@ -34,12 +34,9 @@ class Watch:
         The cache is emptied, so that everything is counted. UserError in another mode, and with
         an engine that cannot count them.
         """
-        from monitor.vmm.engine_needs import check_notes
         from monitor.watch.tc_read import translating
 
-        processor = translating(self._machine)
-        check_notes(processor.engine.traits)
-        processor.count_entries(on)
+        translating(self._machine).count_entries(on)
 
     def tc(self) -> CacheView:
         """The translation cache. UserError in a mode that has none."""
