@@ -30,8 +30,8 @@ def check_lockstep(settings: Settings) -> None:
     traits = traits_of(settings)
     if traits is not None and not traits.exact_counts:
         raise UserError(
-            f"engine {settings.engine!r} does not count instructions exactly, and lockstep compares "
-            "machines after the same number of them: choose another engine (engine='interp')"
+            f"engine {settings.engine!r} does not count instructions exactly, and lockstep "
+            "compares machines after the same number of them: choose another engine (interp)"
         )
 
 

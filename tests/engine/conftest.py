@@ -2,20 +2,20 @@
 
     pytestmark = pytest.mark.engine("exact_counts")     # a file's, or @pytest.mark.engine(...)
 
-names the `Traits` that an engine must have. `inexact` is no engine for users (inexact.py): it shows
-how far an engine may go, and that the tests for all let it.
+names the `Traits` that an engine must have. `free` and `inexact` are no engines for users
+(inexact.py): they show how far an engine may go, and that the tests for all let it.
 """
 
 from __future__ import annotations
 
 import pytest
 from engine_lab import Lab
-from inexact import InexactEngine
+from inexact import FreeEngine, InexactEngine
 
 from bt.contract import Selectors
 from bt.engine import ENGINES, EngineClass
 
-KINDS: dict[str, EngineClass] = {**ENGINES, "inexact": InexactEngine}
+KINDS: dict[str, EngineClass] = {**ENGINES, "free": FreeEngine, "inexact": InexactEngine}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

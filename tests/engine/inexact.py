@@ -1,20 +1,30 @@
-"""An engine over the interpreter that uses every freedom of the contract, as a native one may.
+"""Engines over the interpreter that use the freedoms of the contract, as a native one may.
 
-* Its counts are estimates, and its budgets end early or late.
+A `FreeEngine` leaves more often than it is asked to:
+
 * It protects pages: one traced or watched byte makes it leave at all of its page.
 * It serves no ports, and leaves at RDTSC.
 * It loads segment registers by itself, from descriptor tables of its own in the monitor's memory.
 * It notes and counts nothing for those who watch.
 
-`ENGINES["inexact"] = InexactEngine` lets a machine have it.
+It still counts exactly, so that a machine with it can be compared with a bare one. An
+`InexactEngine` does not: its counts are estimates, and its budgets end early or late.
+
+    with offered():                             # by the names "free" and "inexact"
+        machine = Machine(engine="inexact", clock="host")
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from bt.contract import (
+    EXIT_BUDGET,
     EXIT_EXCEPTION,
+    EXIT_STOPPED,
     PERM_GLOBAL,
     PERM_LARGE,
     PERM_PINNED,
@@ -24,8 +34,9 @@ from bt.contract import (
     Selectors,
     Traits,
 )
-from bt.engine import AddressSpace, Interp, InterpEngine, Ram
+from bt.engine import ENGINES, AddressSpace, Interp, InterpEngine, Ram
 from bt.interp.state import ATTR_UNUSABLE, CR4_TSD, LDTR, VEC_PF
+from monitor.settings import machine as settings
 
 PAGE = 0x1000
 PAGES_WRITE = 7  # the error code of a write to a page that is there
@@ -34,11 +45,11 @@ TABLES = 2 * TABLE  # at the end of the RAM's buffer, which must be the monitor'
 GDT, LDT = 0x10000, 0x20000  # linear, in a space that only the processor itself can see
 
 
-class InexactEngine(InterpEngine):
+class FreeEngine(InterpEngine):
     """See above."""
 
     traits: ClassVar[Traits] = Traits(
-        exact_counts=False,
+        exact_counts=True,
         selectors=Selectors.SHADOW,
         serves_ports=False,
         audits=True,
@@ -56,7 +67,6 @@ class InexactEngine(InterpEngine):
         for offset in range(0, TABLES, PAGE):
             super().map_page(self._system, GDT + offset, first + offset, PERM_WRITE)
         self._entered = [self.segment(i) for i in range(6)]
-        self._chance = 1
 
     def memory(self) -> PagesFrames:  # type: ignore[override]
         return self.frames
@@ -129,19 +139,12 @@ class InexactEngine(InterpEngine):
         self.ports_open = 0
         self.cr4 |= CR4_TSD
         self._entered = [self.segment(i) for i in range(6)]
-        before = self.icount()
-        reason = int(super().run(self._about(budget)))
-        done = self.icount() - before
-        if budget:
-            self.set_icount(before + max(1, done * 3 // 4))
+        reason = int(super().run(budget))
+        if reason in (EXIT_BUDGET, EXIT_STOPPED) and budget and self.shadow_at == self.icount():
+            reason = int(super().run(1))  # not right behind a load of SS
         if reason == EXIT_EXCEPTION and self.fault_vector == VEC_PF:
             self._tell_traced()
         return reason
-
-    def _about(self, budget: int) -> int:
-        """As many, give or take some; one at least."""
-        self._chance = self._chance * 1103515245 + 12345 & 0x7FFFFFFF
-        return budget and max(1, budget * (1 + (self._chance >> 16 & 7)) // 5)
 
     def _tell_traced(self) -> None:
         """A page is read-only here that the monitor has mapped for writing."""
@@ -168,6 +171,43 @@ class InexactEngine(InterpEngine):
         ]  # fmt: skip
 
 
+class InexactEngine(FreeEngine):
+    """See above."""
+
+    traits: ClassVar[Traits] = replace(FreeEngine.traits, exact_counts=False)
+
+    def __init__(self, ram: Ram, bus: Bus) -> None:
+        super().__init__(ram, bus)
+        self._chance = 1
+
+    def run(self, budget: int) -> int:
+        before = self.icount()
+        reason = super().run(self._about(budget))
+        done = self.icount() - before
+        if budget:
+            self.set_icount(before + max(1, done * 3 // 4))
+        return reason
+
+    def _about(self, budget: int) -> int:
+        """As many, give or take some; one at least."""
+        self._chance = self._chance * 1103515245 + 12345 & 0x7FFFFFFF
+        return budget and max(1, budget * (1 + (self._chance >> 16 & 7)) // 5)
+
+
+@contextmanager
+def offered() -> Iterator[None]:
+    """Machines can be made with these engines."""
+    names, rows = settings.ENGINES, dict(ENGINES)
+    settings.ENGINES = (*names, "free", "inexact")
+    ENGINES.update(free=FreeEngine, inexact=InexactEngine)
+    try:
+        yield
+    finally:
+        settings.ENGINES = names
+        ENGINES.clear()
+        ENGINES.update(rows)
+
+
 def encode(base: int, limit: int, rights: int) -> bytes:
     """A descriptor (SDM vol. 3, figure 3-8). Limits that need it get G."""
     granular = limit > 0xFFFFF
@@ -190,7 +230,7 @@ class PagesSpace(AddressSpace):
         kept = PERM_PINNED | PERM_GLOBAL if keep_global else PERM_PINNED
         self.keep(lambda page, frame, perm: perm & kept)
 
-    def keep(self, wanted) -> None:  # type: ignore[no-untyped-def]
+    def keep(self, wanted: Callable[[int, int, int], object]) -> None:
         """Only pages for which wanted(page, frame, perm)."""
         self.pages = {page: to for page, to in self.pages.items() if wanted(page, *to)}
 
@@ -198,7 +238,7 @@ class PagesSpace(AddressSpace):
 class PagesFrames:
     """A frame is traced as a whole while one of its bytes is."""
 
-    def __init__(self, engine: InexactEngine, ram: Ram) -> None:
+    def __init__(self, engine: FreeEngine, ram: Ram) -> None:
         self._engine = engine
         self._ram = ram
         self._bytes: dict[int, int] = {}  # of a frame: a bit for each
