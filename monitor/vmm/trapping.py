@@ -28,7 +28,7 @@ from monitor.vmm.board import Board
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.vmm.virtual import VirtualProcessor
-from monitor.vmm.witness import Audit
+from monitor.vmm.witness import Witness
 
 
 class TrappingProcessor(VirtualProcessor):
@@ -39,7 +39,7 @@ class TrappingProcessor(VirtualProcessor):
         self.audited = cast(AuditingEngine[Any], self.engine)
         self.audited.audit_all = 1
         self.ideal.ring_compression = 1
-        self.audit = Audit(self.ideal, self.audited, memory)
+        self.witness = Witness(self.ideal, self.audited, memory)
 
     def advance(self, posture: int, budget: int) -> int:
         if posture == POSTURE_STRANGE:
@@ -75,7 +75,7 @@ class TrappingProcessor(VirtualProcessor):
     def _witness(self) -> int:
         """A critical instruction: let ring 3 run it, and note what ring 0 would have seen."""
         engine = self.engine
-        if not self.audit.step(self.total):
+        if not self.witness.step(self.total):
             if engine.exit_reason == EXIT_EXCEPTION and engine.fault_vector == VEC_PF:
                 return self.engine_fault(user=False)  # its stack, perhaps: fill and try again
             return self.emulate("critical, traps")
@@ -86,4 +86,4 @@ class TrappingProcessor(VirtualProcessor):
         return EXIT_NONE
 
     def statistics(self) -> dict[str, object]:
-        return super().statistics() | {"wrong_answers": self.audit.report()}
+        return super().statistics() | {"wrong_answers": self.witness.report()}
