@@ -95,8 +95,8 @@ class Machine:
         count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(count)
         #: The other end of COM1, and of port 0xE9 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self._look_soon())
-        self.debug_port = SerialLine(on_news=lambda: self._look_soon())
+        self.serial = SerialLine(on_news=lambda: self.loop.look_soon())
+        self.debug_port = SerialLine(on_news=lambda: self.loop.look_soon())
         self.board = Board(
             self.clock, count, self.memory.size, start_time, self.serial, self.debug_port
         )
@@ -360,11 +360,6 @@ class Machine:
         answered it, too.
         """
         self.loop.stop()
-
-    def _look_soon(self) -> None:
-        """There is news between two instructions: in our thread behind this one, else soon."""
-        self.processor.notice()
-        self.processor.stop()
 
     def send(self, data: bytes | str) -> None:
         """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""

@@ -35,7 +35,6 @@ class BareProcessor(Processor):
         self.cpu.recheck = 1
 
     def stop(self) -> None:
-        self.cpu.recheck = 1  # a REP that talks to a device is left at its next element
         self.cpu.stop()
 
     def wait(self, ticks: int) -> None:

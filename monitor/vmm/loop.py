@@ -10,6 +10,7 @@ It is the same for a bare and a virtual processor. One turn:
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Loop:
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
         self._stop = False  # no Event, whose lock a signal's handler might find taken
+        self._thread = threading.get_ident()  # which runs it
 
     def stop(self) -> None:
         """Let run() return soon, or the next one if none is under way.
@@ -72,8 +74,19 @@ class Loop:
         self._stop = True
         self.processor.stop()
 
+    def look_soon(self) -> None:
+        """There is news. In the machine's own thread: behind this instruction, so that a run repeats.
+
+        Safe from any other one.
+        """
+        if threading.get_ident() == self._thread:
+            self.processor.notice()
+        else:
+            self.processor.stop()
+
     def run(self, limits: Limits) -> Outcome:
         """Run until the guest or a limit ends it."""
+        self._thread = threading.get_ident()
         while True:
             try:
                 outcome = self._turn(limits)

@@ -164,8 +164,7 @@ class VirtualProcessor(Processor):
 
     def stop(self) -> None:
         self._stop = True
-        self.ideal.recheck = 1  # a REP that talks to a device is left at its next element
-        self.engine.stop()
+        self.engine.stop()  # the ideal processor never runs for long
 
     def wait(self, ticks: int) -> None:
         ideal = self.ideal

@@ -194,12 +194,17 @@ class InexactEngine(FreeEngine):
         return budget and max(1, budget * (1 + (self._chance >> 16 & 7)) // 5)
 
 
+def offer() -> None:
+    """From now on machines can be made with these engines."""
+    settings.ENGINES = (*settings.ENGINES, "free", "inexact")
+    ENGINES.update(free=FreeEngine, inexact=InexactEngine)
+
+
 @contextmanager
 def offered() -> Iterator[None]:
-    """Machines can be made with these engines."""
+    """Within it they can."""
     names, rows = settings.ENGINES, dict(ENGINES)
-    settings.ENGINES = (*names, "free", "inexact")
-    ENGINES.update(free=FreeEngine, inexact=InexactEngine)
+    offer()
     try:
         yield
     finally:
