@@ -28,8 +28,12 @@ What every engine guarantees:
 * A write to ROM (`Ram.set_rom`) changes nothing, whatever the mapping allows: it completes, or
   leaves as a write to traced bytes does.
 * It may leave more often than asked, never less: before a write anywhere in a page with a traced
-  byte (`traced`), before an access anywhere in a page with a watched one (`wp_fault`), at an access
-  to an open port, at RDTSC (both as #GP). The monitor has the ideal processor do that instruction.
+  byte (`traced`), before an access anywhere in a page with a watched one (`wp_fault`), and before
+  any instruction that it cannot do by itself, as #GP(0): an access to an open port, RDTSC. The
+  monitor has the ideal processor do that instruction. Only a page fault that is neither `traced`
+  nor `wp_fault` says that a page is missing, or a right to it.
+* Of the x87 unit's pointers (last instruction, operand, opcode) it may give back zeros, unless an
+  exception is pending.
 * run() ends with the budget, at an exit, because a port access that it is serving sets `recheck`,
   or after stop(). A REP instruction costs 1 however long it takes, so a very long one leaves in
   between.
@@ -156,6 +160,10 @@ class Traits:
     audits: bool
     """It can stop before critical instructions: an `AuditingEngine`. Without, mode trap is out of
     its reach, and user code is translated."""
+
+    traps_x87: bool
+    """CR0.TS and CR0.EM of the guest make its x87 instructions exceptions. Without, the ideal
+    processor runs whatever has one of them set."""
 
     traces_bytes: bool
     """It leaves at traced and watched bytes, and not elsewhere in their pages."""

@@ -62,6 +62,7 @@ class InterpEngine(Interp):
         selectors=Selectors.GUEST,
         serves_ports=True,
         audits=True,
+        traps_x87=True,
         traces_bytes=True,
         instruments=True,
     )

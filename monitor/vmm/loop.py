@@ -75,7 +75,7 @@ class Loop:
         self.processor.stop()
 
     def look_soon(self) -> None:
-        """There is news. In the machine's own thread: behind this instruction, so that a run repeats.
+        """There is news. From its own thread: behind this instruction, so that runs repeat.
 
         Safe from any other one.
         """

@@ -35,6 +35,8 @@ from bt.contract import (
 )
 from bt.engine import ENGINES, Interp, Ram
 from bt.interp.state import (
+    CR0_EM,
+    CR0_TS,
     CS,
     EXIT_INTERRUPT,
     EXIT_NONE,
@@ -76,6 +78,7 @@ class VirtualProcessor(Processor):
         self.engine: Engine[Any] = ENGINES[engine](ram, board)
         traits = self.engine.traits
         self._exact = traits.exact_counts
+        self._able = traits.exact_counts and traits.traps_x87  # to run whatever there is
         self._ports = cast(PortEngine[Any], self.engine)  # asked where it serves an access
         self.ram = ram
         self.frames = self.engine.memory()
@@ -277,19 +280,23 @@ class VirtualProcessor(Processor):
         if self.stops and self.at_stop():
             self._passed = (self.total, self._linear())
             return EXIT_BREAKPOINT
-        if not self._exact:
-            reason = self._what_is_exact(budget)
+        if not self._able:
+            reason = self._beyond_engine(budget)
             if reason is not None:
                 return reason
         return self.advance(self.ideal.posture(), budget)
 
-    def _what_is_exact(self, budget: int) -> int | None:
-        """What needs better counts than the engine's estimates, the ideal processor does.
+    def _beyond_engine(self, budget: int) -> int | None:
+        """What not every engine can do, the ideal processor does. None: the engine shall run.
 
-        A few instructions, one at which there is a breakpoint, and one in the shadow of STI or
-        MOV SS. None: the engine shall run.
+        Where x87 instructions must fault. And what needs better counts than estimates: a few
+        instructions, one at which there is a breakpoint, and one in the shadow of STI or MOV SS.
         """
         ideal = self.ideal
+        if ideal.cr0 & (CR0_TS | CR0_EM) and not self.engine.traits.traps_x87:
+            return self.run_emulated(budget)
+        if self._exact:
+            return None
         if budget <= FEW:
             return self.run_emulated(budget)
         if self.stops and self._linear() in self.stops:

@@ -3,12 +3,13 @@
 A `FreeEngine` leaves more often than it is asked to:
 
 * It protects pages: one traced or watched byte makes it leave at all of its page.
-* It serves no ports, and leaves at RDTSC.
+* It serves no ports, leaves at RDTSC, and cannot make x87 instructions fault.
 * It loads segment registers by itself, from descriptor tables of its own in the monitor's memory.
 * It notes and counts nothing for those who watch.
 
 It still counts exactly, so that a machine with it can be compared with a bare one. An
-`InexactEngine` does not: its counts are estimates, and its budgets end early or late.
+`InexactEngine` does not: its counts are estimates, its budgets end early or late, and it forgets
+where the last x87 instruction was.
 
     with offered():                             # by the names "free" and "inexact"
         machine = Machine(engine="inexact", clock="host")
@@ -35,10 +36,11 @@ from bt.contract import (
     Traits,
 )
 from bt.engine import ENGINES, AddressSpace, Interp, InterpEngine, Ram
-from bt.interp.state import ATTR_UNUSABLE, CR4_TSD, LDTR, VEC_PF
+from bt.interp.state import ATTR_UNUSABLE, CR0_EM, CR0_TS, CR4_TSD, LDTR, VEC_PF
 from monitor.settings import machine as settings
 
 PAGE = 0x1000
+X87_PENDING = 0x80  # the status word's bit ES
 PAGES_WRITE = 7  # the error code of a write to a page that is there
 TABLE = 0x10000  # bytes of a descriptor table
 TABLES = 2 * TABLE  # at the end of the RAM's buffer, which must be the monitor's
@@ -53,6 +55,7 @@ class FreeEngine(InterpEngine):
         selectors=Selectors.SHADOW,
         serves_ports=False,
         audits=True,
+        traps_x87=False,
         traces_bytes=False,
         instruments=False,
     )
@@ -138,6 +141,7 @@ class FreeEngine(InterpEngine):
         """Called by the other ways to run, with the registers in the engine."""
         self.ports_open = 0
         self.cr4 |= CR4_TSD
+        self.cr0 &= ~(CR0_TS | CR0_EM)
         self._entered = [self.segment(i) for i in range(6)]
         reason = int(super().run(budget))
         if reason in (EXIT_BUDGET, EXIT_STOPPED) and budget and self.shadow_at == self.icount():
@@ -186,6 +190,8 @@ class InexactEngine(FreeEngine):
         done = self.icount() - before
         if budget:
             self.set_icount(before + max(1, done * 3 // 4))
+        if not self.fpu_sw & X87_PENDING:
+            self.fpu_ip = self.fpu_cs = self.fpu_dp = self.fpu_ds = self.fpu_op = 0
         return reason
 
     def _about(self, budget: int) -> int:

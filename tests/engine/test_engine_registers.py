@@ -232,6 +232,7 @@ def test_a_pending_exception_of_the_engine_comes_back(lab: Lab) -> None:
 # --- CR0 ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine("traps_x87")
 @pytest.mark.parametrize(
     ("cr0", "code", "vector"),
     [
