@@ -23,6 +23,7 @@ from bt.contract import (
     Selectors,
     Traits,
 )
+from bt.interp.architecture import StateError
 from bt.interp.state import ATTR_UNUSABLE, LDTR
 
 if TYPE_CHECKING:
@@ -51,7 +52,16 @@ else:
 
         bind_handlers()
 
-__all__ = ["BUILD", "ENGINES", "AddressSpace", "EngineClass", "Interp", "InterpEngine", "Ram"]
+__all__ = [
+    "BUILD",
+    "ENGINES",
+    "AddressSpace",
+    "EngineClass",
+    "Interp",
+    "InterpEngine",
+    "Ram",
+    "StateError",
+]
 
 
 class InterpEngine(Interp):

@@ -56,7 +56,6 @@ class Loop:
         self.board = board
         self.processor = processor
         self.clock = clock
-        self.halted = False
         self.interrupts = 0
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
@@ -65,6 +64,15 @@ class Loop:
         self._slice = FIRST_SLICE
         self._stop = False  # no Event, whose lock a signal's handler might find taken
         self._thread = threading.get_ident()  # which runs it
+
+    @property
+    def halted(self) -> bool:
+        """The processor has executed HLT, and nothing has woken it up."""
+        return bool(self.processor.ideal.halted)
+
+    @halted.setter
+    def halted(self, halted: bool) -> None:
+        self.processor.ideal.halted = 1 if halted else 0
 
     def stop(self) -> None:
         """Let run() return soon, or the next one if none is under way.

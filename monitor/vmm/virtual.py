@@ -230,7 +230,8 @@ class VirtualProcessor(Processor):
         self.descriptors.written(physical, size)
 
     def sync(self) -> None:
-        """Between turns the ideal processor is always current."""
+        """Between turns the ideal processor is always current, but for the time."""
+        self.ideal.set_icount(self.total)
 
     def restarted(self) -> None:
         super().restarted()

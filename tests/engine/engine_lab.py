@@ -248,7 +248,8 @@ class Lab:
         self.ideal.eip = SCRATCH
         reason = self.ideal.run(count)
         assert reason == EXIT_BUDGET, (reason, self.ideal.fault_vector)
-        self.ideal.restore_state(before)
+        x87 = {n: v for n, v in self.ideal.save_state().items() if n.startswith("fp")}
+        self.ideal.load_state(before | x87)
         return self.read(place, X87_SIZE)
 
     # --- running ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from engine_lab import CEILING, CODE, MONITOR, Exit, Lab, assemble
 
 from bt.contract import EXIT_SOFTINT, MARK_COUNTS, PERM_EXEC, PERM_PINNED, PERM_WRITE
-from bt.stubs import NEAR_LANDINGS, VSYS
+from bt.vcpu_page import NEAR_LANDINGS, VSYS
 
 CACHE, CACHE_SIZE = CEILING, 0x4000
 

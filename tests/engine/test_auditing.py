@@ -14,7 +14,8 @@ from bt.contract import (
     EXIT_SOFTINT,
     PERM_EXEC,
 )
-from bt.table import TABLE, WRONG_IN_RING3, Class, Instruction
+from bt.instruction import WRONG_IN_RING3, Class, Instruction
+from bt.table import TABLE
 
 pytestmark = pytest.mark.engine("audits")
 

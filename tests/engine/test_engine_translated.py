@@ -22,7 +22,7 @@ from bt.contract import (
     PERM_PINNED,
 )
 from bt.interp.state import ATTR_UNUSABLE, DS, FS, LDTR, TR
-from bt.stubs import (
+from bt.vcpu_page import (
     CONTROLS,
     LDTR_SELECTOR,
     NEAR_LANDINGS,
@@ -32,7 +32,7 @@ from bt.stubs import (
     VSYS,
     WRITE_BOUNDS,
 )
-from bt.stubs import SELECTORS as SELECTORS_AT
+from bt.vcpu_page import SELECTORS as SELECTORS_AT
 
 IF = 0x200
 
