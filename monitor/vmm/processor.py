@@ -127,8 +127,12 @@ class Processor(ABC):
         self.frames.forget_blocks()
 
     def memory_changed(self, physical: int, size: int) -> None:
-        """The embedder changed RAM."""
+        """Somebody other than a processor changed RAM, perhaps in the middle of an access.
+
+        Then run() comes back behind the instruction that does it.
+        """
         self.frames.written(physical, size)
+        self.notice()
 
     def set_breakpoints(self, stops: set[int]) -> None:
         """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""

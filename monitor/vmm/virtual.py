@@ -227,7 +227,8 @@ class VirtualProcessor(Processor):
 
     def memory_changed(self, physical: int, size: int) -> None:
         super().memory_changed(physical, size)
-        self.descriptors.written(physical, size)
+        if not self._in_engine:
+            self.descriptors.written(physical, size)
 
     def sync(self) -> None:
         """Between turns the ideal processor is always current, but for the time."""
