@@ -18,6 +18,7 @@ from typing import Any
 from bt.engine import BUILD, Ram
 from bt.interp.state import FRAME_MONITOR
 from monitor.embedding.debug import Debug
+from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
@@ -82,6 +83,7 @@ class Machine:
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> None:
         settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
         #: What it was made of (`monitor.settings.machine`).
@@ -96,8 +98,8 @@ class Machine:
         count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(count)
         #: The other end of COM1, and of port 0xE9 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self.board.notice())
-        self.debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.serial = SerialLine(on_news=lambda: self.loop.look_soon())
+        self.debug_port = SerialLine(on_news=lambda: self.loop.look_soon())
         self.board = Board(
             self.clock, count, self.memory.size, start_time, self.serial, self.debug_port
         )
@@ -146,7 +148,8 @@ class Machine:
 
     def _physical_map(self) -> Ram:
         """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
-        ram = Ram(self.memory.buffer, self.memory.size + self.memory.extra)
+        size = self.memory.size + self.memory.extra
+        ram = Ram(self.memory.buffer, size, file=self.memory.file)
         ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
         ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
         return ram
@@ -361,7 +364,11 @@ class Machine:
         return self.run(max_instructions=count)
 
     def stop(self) -> None:
-        """Make run() return soon, with kind "stopped". Safe from any thread."""
+        """Make run() return soon, with kind "stopped"; the next one, if none is under way.
+
+        From any thread, and from a signal's handler. A run that ends by itself meanwhile has
+        answered it, too.
+        """
         self.loop.stop()
 
     def send(self, data: bytes | str) -> None:

@@ -53,7 +53,8 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("ports_open", "guest_cpl", "guest_root"),  # of an engine, while it runs
     ),
     LAST_RUN: (
-        *("budget", "recheck", "callbacks", "deliveries", "passing", "exit_reason", "exit_arg"),
+        *("budget", "later", "slices", "stop_asked"),
+        *("recheck", "callbacks", "deliveries", "passing", "exit_reason", "exit_arg"),
         *("fault_vector", "fault_error", "fault_has_error", "traced", "host_error"),
         *("flushes_all", "flushes_local", "flushes_page", "pages_told", "flushed_pages"),
     ),

@@ -143,6 +143,10 @@ EXIT_BREAKPOINT = 8  # a breakpoint of the embedder at c.eip
 EXIT_HOST_ERROR = 9  # a device callback raised: the exception is in c.host_error
 EXIT_VMWARE = 10  # VMCALL, or a backdoor call that the host application serves: answer_call()
 EXIT_WATCHPOINT = 11  # what has just completed hit a watchpoint of the embedder: c.wp_hit
+EXIT_STOPPED = 12  # stop() was called
+EXIT_SIGNALS = 13  # within run() only: time to let Python handle signals
+
+SLICE = 65_536  # a budget is handed out in so many instructions (loop.py)
 
 # Cpu.backdoor: VMware's backdoor (vmware.py)
 BACKDOOR_OFF = 0
@@ -445,6 +449,9 @@ class Cpu:
     budget: i64  # counted instructions still allowed; the running block is already debited
     # instructions completed when the budget reaches 0
     icount_end: Annotated[u64, Guest(within="icount")]
+    later: i64  # more budget, handed out in slices (loop.py)
+    slices: u32  # how many of them until run() lets Python handle signals
+    stop_asked: u32  # 1: run() shall leave at the end of a slice; set by any thread
     # icount at which an interrupt shadow (STI, MOV SS) is in force, else ~0
     shadow_at: Annotated[u64, Guest(within="interrupt_shadow")]
     # icount right after MOV SS or POP SS: debug exceptions are held too

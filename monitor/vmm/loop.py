@@ -62,7 +62,8 @@ class Loop:
         self.most = LONGEST_SLICE  # instructions of a turn
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
-        self._stop = threading.Event()
+        self._stop = False  # no Event, whose lock a signal's handler might find taken
+        self._thread = threading.get_ident()  # which runs it
 
     @property
     def halted(self) -> bool:
@@ -74,19 +75,33 @@ class Loop:
         self.processor.ideal.halted = 1 if halted else 0
 
     def stop(self) -> None:
-        """Ask run() to return soon. Safe from any thread."""
-        self._stop.set()
-        self.processor.notice()
+        """Let run() return soon, or the next one if none is under way.
+
+        From any thread, and from a signal's handler.
+        """
+        self._stop = True
+        self.processor.stop()
+
+    def look_soon(self) -> None:
+        """There is news. From its own thread: behind this instruction, so that runs repeat.
+
+        Safe from any other one.
+        """
+        if threading.get_ident() == self._thread:
+            self.processor.notice()
+        else:
+            self.processor.stop()
 
     def run(self, limits: Limits) -> Outcome:
         """Run until the guest or a limit ends it."""
+        self._thread = threading.get_ident()
         while True:
             try:
                 outcome = self._turn(limits)
             except CallbackFailed as failure:
                 outcome = Outcome("callback", detail=str(failure))
             if outcome is not None:
-                self._stop.clear()
+                self._stop = False
                 return outcome
 
     def _turn(self, limits: Limits) -> Outcome | None:
@@ -134,7 +149,7 @@ class Loop:
             outcome = limits.check()
             if outcome is not None:
                 return outcome
-        if self._stop.is_set():
+        if self._stop:
             return Outcome("stopped", detail="stopped on request")
         if limits.deadline is not None and time.monotonic() >= limits.deadline:
             return Outcome("timeout", detail="the time limit was reached")
