@@ -16,7 +16,7 @@ from benchmarks.alternate import least
 from benchmarks.plan import Plan
 from benchmarks.report import Row, Section
 from monitor import Machine
-from monitor.capabilities import X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.vmware.exits import VmwareExit
 
 CALLS = 20_000  # in a slice
@@ -55,9 +55,9 @@ def _section(plan: Plan, mode: str) -> Section:
 def _switches(machine: Machine) -> float:
     """World switches for one call."""
     machine.run(max_instructions=1_000_000)  # past the start
-    before = machine.board.world_switches
+    before = machine.board.host.count
     machine.run(max_instructions=1_000 * ROUND)
-    return (machine.board.world_switches - before) / 1_000
+    return (machine.board.host.count - before) / 1_000
 
 
 def _machine(mode: str, call: int) -> Machine:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 
 @dataclass(frozen=True)

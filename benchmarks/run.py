@@ -33,8 +33,8 @@ from benchmarks import (
 from benchmarks.plan import Plan
 from benchmarks.report import Row, Section
 from benchmarks.timing import BenchmarkError
-from monitor.cli.progress import bar
-from monitor.whole_console import whole_console
+from monitor.writing.progress import bar
+from monitor.writing.whole_console import whole_console
 
 BENCHMARKS: dict[str, Callable[[Plan], Iterator[Section]]] = {
     "start_up": start_up.sections,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from monitor import Machine
-from monitor.translating import TranslatingProcessor
+from monitor.vmm.translating import TranslatingProcessor
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import translation_time
 from monitor import Machine
 from monitor.bench import engine_count
-from monitor.outcome import Outcome
+from monitor.vmm.outcome import Outcome
 
 RAM_FILE = "/memfd:guest-ram"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from monitor.machine import Machine
-    from monitor.outcome import Outcome
+    from monitor.vmm.outcome import Outcome
 
 __all__ = ["Machine", "Outcome"]
 
@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Any:
 
         return Machine
     if name == "Outcome":
-        from monitor.outcome import Outcome
+        from monitor.vmm.outcome import Outcome
 
         return Outcome
     raise AttributeError(name)

@@ -18,45 +18,46 @@ from typing import Any
 
 from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import FRAME_MONITOR
-from monitor import watchdog
-from monitor.bare import BareProcessor
-from monitor.board import Board
-from monitor.capabilities import X86_VMWARE_BACKDOOR, defaults
-from monitor.clock import Clock, HostClock, IcountClock, InstructionCounter
-from monitor.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, check_ablations
-from monitor.console import Console
-from monitor.errors import UserError
-from monitor.events import Listener
+from monitor.embedding import watchdog
+from monitor.embedding.keyboard import Keyboard
+from monitor.embedding.lines import Lines
+from monitor.embedding.plugging import Devices
+from monitor.embedding.roms import Roms
+from monitor.embedding.segments import Segments
+from monitor.embedding.starting import start_at
+from monitor.embedding.stopping import Stopping
+from monitor.embedding.waiting import Waiting
 from monitor.extensions import Extensions
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
-from monitor.keyboard import Keyboard
-from monitor.lines import Lines
+from monitor.host.console import Console
+from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
-from monitor.loop import Limits, Loop
-from monitor.memory import HOLE_END, HOLE_START, PAGE, GuestMemory, by_page
-from monitor.outcome import Outcome
-from monitor.plugging import Devices
-from monitor.processor import Processor
-from monitor.registers import read_registers, set_register
-from monitor.roms import Roms
-from monitor.segments import Segments
-from monitor.starting import start_at
-from monitor.stopping import Stopping
-from monitor.system_registers import system_registers
+from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
+from monitor.settings.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, check_ablations
+from monitor.vmm.bare import BareProcessor
+from monitor.vmm.board import Board
+from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.vmm.errors import UserError
+from monitor.vmm.events import Listener
+from monitor.vmm.loop import Limits, Loop
+from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory, by_page
+from monitor.vmm.outcome import Outcome
+from monitor.vmm.processor import Processor
+from monitor.vmm.registers import read_registers, set_register
+from monitor.vmm.system_registers import system_registers
+from monitor.vmm.watchpoint import Watchpoint
+from monitor.vmm.x87_image import SIZE as X87_SIZE
+from monitor.vmm.x87_image import x87_unit
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.hypercalls import Handler
 from monitor.vmware.switches import Switches
 from monitor.vmware.tools.tools import Tools
-from monitor.waiting import Waiting
 from monitor.watch import Watch
-from monitor.watchpoint import Watchpoint
-from monitor.where import describe
-from monitor.x87_image import SIZE as X87_SIZE
-from monitor.x87_image import x87_unit
+from monitor.watch.where import describe
 
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
 
@@ -70,7 +71,7 @@ class Machine:
     * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
-    * `without`: techniques to leave out in mode translate, by name (`monitor.ablations`).
+    * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
     * `extensions`: parts to use instead of the monitor's own (`monitor.extensions`).
 
     UserError for settings that make no machine. All addresses are in bytes, 32 bits; *linear* ones
@@ -105,7 +106,12 @@ class Machine:
         self.clock_name = clock
         self._count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
-        self.board = Board(self.clock, self._count, self.memory.size, start_time)
+        #: The other end of COM1 (`monitor.host.serial_line`).
+        self.serial = SerialLine(on_news=lambda: self.board.notice())
+        self._debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.board = Board(
+            self.clock, self._count, self.memory.size, start_time, self.serial, self._debug_port
+        )
         self.processor = self._make_processor()
         self._count.processor = self.processor
         self.board.notice = self.processor.notice
@@ -122,18 +128,18 @@ class Machine:
         #: Linear addresses of the breakpoints that are set.
         self.breakpoints = self._stopping.breakpoints
         self._loaded = False
-        self._waiting = Waiting(self.board, self.processor)
-        #: ROMs (`monitor.roms`).
+        self._waiting = Waiting(self.serial.output, self.processor)
+        #: ROMs (`monitor.embedding.roms`).
         self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
-        #: Devices of your own (`monitor.plugging`).
+        #: Devices of your own (`monitor.embedding.plugging`).
         self.devices = Devices(self.board, self.processor, self.roms)
-        #: Functions called at ports, instructions and accesses (`monitor.hooks`).
+        #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
-        #: Interrupt lines and NMI (`monitor.lines`).
+        #: Interrupt lines and NMI (`monitor.embedding.lines`).
         self.lines = Lines(self.board, self.processor)
-        #: Keys of the PS/2 keyboard (`monitor.keyboard`).
+        #: Keys of the PS/2 keyboard (`monitor.embedding.keyboard`).
         self.keyboard = Keyboard(self.board, self.processor)
-        #: Segment registers with base, limit and rights (`monitor.segments`).
+        #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
@@ -172,10 +178,10 @@ class Machine:
 
             return make_processor(self.extensions, self.mode, *parts, self.without)
         if self.mode == "trap":
-            from monitor.trapping import TrappingProcessor
+            from monitor.vmm.trapping import TrappingProcessor
 
             return TrappingProcessor(*parts)
-        from monitor.translating import TranslatingProcessor
+        from monitor.vmm.translating import TranslatingProcessor
 
         return TranslatingProcessor(*parts, self.without)
 
@@ -187,7 +193,7 @@ class Machine:
     # --- VMware's guest interfaces (docs/vmware.md) -------------------------------------
 
     def enable(self, capability: str, value: bool | str = True, **options: Any) -> None:
-        """Switch on (or, with False, off) a capability of `monitor.capabilities`, before run().
+        """Switch on (with False: off) a name of `monitor.settings.capabilities`, before run().
 
         * X86_VMWARE_BACKDOOR: options are fields of `monitor.vmware.host.Host` (`restrictions`,
           `uuid`, ...).
@@ -448,7 +454,7 @@ class Machine:
 
     def send(self, data: bytes | str) -> None:
         """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""
-        self.board.send(data.encode() if isinstance(data, str) else data)
+        self.serial.send(data.encode() if isinstance(data, str) else data)
 
     @property
     def input_waiting(self) -> int:
@@ -459,21 +465,21 @@ class Machine:
     def input_open(self) -> bool:
         """May another thread still send() while run() waits? If not, a guest that is halted with
         no timer set has come to its end, and run() returns with kind "stuck"."""
-        return self.board.input_open
+        return self.serial.input_open
 
     @input_open.setter
     def input_open(self, is_open: bool) -> None:
-        self.board.input_open = is_open
+        self.serial.input_open = is_open
 
     @property
     def output(self) -> Console:
         """The serial console's output: a bounded tail, the stream's length and digest."""
-        return self.board.console
+        return self.serial.output
 
     @property
     def debug_output(self) -> Console:
         """The same of what the guest wrote to port 0xE9."""
-        return self.board.debug_console
+        return self._debug_port.output
 
     @property
     def console(self) -> bytes:
@@ -481,17 +487,17 @@ class Machine:
 
         `machine.output.keep_all = True` keeps everything.
         """
-        return self.board.console.tail
+        return self.serial.output.tail
 
     @property
     def debug_console(self) -> bytes:
         """What the guest wrote to port 0xE9, as `console`."""
-        return self.board.debug_console.tail
+        return self._debug_port.output.tail
 
     @property
     def on_serial(self) -> list[Callable[[bytes], None]]:
         """Functions that are called with what the guest sends to its serial console."""
-        return self.board.on_serial
+        return self.serial.listeners
 
     # --- looking and changing -----------------------------------------------------------
 
@@ -628,7 +634,9 @@ class Machine:
 
     def block_listing(self) -> list[str]:
         """The guest's block at EIP and its translation, in words; empty where there is none."""
-        return self.processor.block_listing()
+        from monitor.watch.block_listing import block_here
+
+        return block_here(self.processor)
 
     def where(self) -> str:
         """Registers, last exits and the code around EIP, for people."""
@@ -653,7 +661,8 @@ class Machine:
             "mips": round(count / self.seconds / 1e6, 3) if self.seconds else 0.0,
             "interrupts": self.loop.interrupts,
             "devices": dict(self.board.accesses),
-            "world_switches": self.board.world_switches,
+            "world_switches": self.board.host.count,
+            "host_requests": self.board.host.statistics(),
             "decoder": self.ram.statistics(),
         }
         if self._guest_calls.on:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from monitor.cli.progress import bar
+from monitor.writing.progress import bar
 from tools.mutation import report
 from tools.mutation.mutants import ROOT, Mutant, mutants
 from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, Line

@@ -1,9 +1,9 @@
 """Does leaving out a technique change the figure that it should, and nothing of the guest's?
 
-Each technique of monitor/ablations.py has one figure that shows it. A subject (a guest, or a
+Each technique of monitor/vmm/ablations.py has one figure that shows it. A subject (a guest, or a
 stretch of its life) runs translated with all techniques, and without one, beside the bare machine:
-after every step processor and RAM are compared, as lockstep does (monitor/pair.py), and at the end
-the console.
+after every step processor and RAM are compared, as lockstep does (monitor/lockstep/pair.py), and at
+the end the console.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from monitor.ablations import ABLATIONS
 from monitor.bench import macro, nano, runner
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile
@@ -27,11 +26,12 @@ from monitor.bench.rows import (
     silence,
 )
 from monitor.bench.sampling import Sampler
-from monitor.errors import UserError
 from monitor.guests import linux
 from monitor.guests.embedded import embedded_image
+from monitor.lockstep.pair import Pair
 from monitor.machine import Machine
-from monitor.pair import Pair
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
 
 ROUNDS = 200
 DIFFERS = "differs"

@@ -14,7 +14,7 @@ from math import comb
 from statistics import median
 
 from monitor.bench.store import Stored
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 ENOUGH = 4  # repetitions on each side
 CHANGED, NOISE, TOO_FEW = "changed", "within the noise", "too few repetitions"

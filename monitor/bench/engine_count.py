@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from bt.contract import Bus
 from bt.engine import ENGINES, Interp, Ram, in_ring3
 from bt.interp.state import EXIT_BUDGET
-from monitor.shadow import HIDDEN_BASE, TC_BYTES
+from monitor.vmm.shadow import HIDDEN_BASE, TC_BYTES
 
 
 class CountingEngine(Interp):

@@ -26,11 +26,11 @@ from monitor.bench.own import costs
 from monitor.bench.own_loop import OwnOperation
 from monitor.bench.rows import BARE, TRANSLATE, Setup
 from monitor.bench.runner import extended, loaded
-from monitor.errors import MonitorBug, UserError
 from monitor.extensions import Extensions
 from monitor.extensions.problem import Problem
 from monitor.lockstep import Lockstep, Stage
 from monitor.machine import Machine
+from monitor.vmm.errors import MonitorBug, UserError
 
 PASSES = 8  # that are compared
 CLOSELY = Stage(step=13, memory_every=130)  # a difference is searched down to its instruction

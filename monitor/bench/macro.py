@@ -15,14 +15,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 
-from monitor import did_you_mean
 from monitor.bench.engine_count import everything_counts
 from monitor.bench.model import Model
 from monitor.bench.profile import Profile
 from monitor.bench.rows import BARE, ENDED_WELL, TRANSLATE, Row, Setup, Tell, silence
 from monitor.bench.sampling import Sampler
 from monitor.bench.stretches import BOOT, Journey, Stretch
-from monitor.errors import UserError
+from monitor.settings import did_you_mean
+from monitor.vmm.errors import UserError
 
 ROUNDS = 100
 SETUPS = (BARE, TRANSLATE)

@@ -24,10 +24,10 @@ from typing import Any
 from monitor.bench.classes import CLASSES, NATIVE, SIMPLE
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
-from monitor.errors import UserError
-from monitor.toml_file import complete, table
-from monitor.toml_file import parse as parse_toml
-from monitor.toml_file import read as read_text
+from monitor.settings.toml_file import complete, table
+from monitor.settings.toml_file import parse as parse_toml
+from monitor.settings.toml_file import read as read_text
+from monitor.vmm.errors import UserError
 
 DEFAULT = "pentium2-450"
 SECTIONS = {

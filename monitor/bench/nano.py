@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor import did_you_mean
-from monitor.ablations import ABLATIONS
 from monitor.bench.images import workload
 from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup, Workload
 from monitor.bench.suite import Source
-from monitor.errors import UserError
+from monitor.settings import did_you_mean
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
 
 NAME = "nano"
 ROUNDS = 2000

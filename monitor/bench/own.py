@@ -20,8 +20,8 @@ from monitor.bench.own_loop import OwnOperation
 from monitor.bench.own_plan import INSTRUCTIONS, SECONDS, Bounds, OwnPlan
 from monitor.bench.progress import Progress, collect
 from monitor.bench.rows import Setup
-from monitor.config import MODES, check_ablations
-from monitor.errors import UserError
+from monitor.settings.config import MODES, check_ablations
+from monitor.vmm.errors import UserError
 
 __all__ = ["EVERY", "KERNEL", "USER", "costs"]
 

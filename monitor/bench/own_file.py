@@ -22,8 +22,8 @@ from pathlib import Path
 
 from monitor.bench.nano import KERNEL
 from monitor.bench.own_loop import OwnOperation
-from monitor.errors import UserError
-from monitor.toml_file import read
+from monitor.settings.toml_file import read
+from monitor.vmm.errors import UserError
 
 Settings = Mapping[str, Sequence[int]]  # the values of each name, in turn
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from monitor.bench.images import HANDLERS, assembled
 from monitor.bench.nano import KERNEL, USER
 from monitor.bench.rows import Workload
-from monitor.errors import UserError
 from monitor.guests.assembler import Assembly, AssemblyError
+from monitor.vmm.errors import UserError
 
 LOOPS = {KERNEL: "own_kernel", USER: "own_user"}
 RINGS = {0: KERNEL, 3: USER}

@@ -31,7 +31,7 @@ from monitor.bench.rows import (
     silence,
 )
 from monitor.bench.runner import engine_instructions, execute
-from monitor.errors import MonitorBug, UserError
+from monitor.vmm.errors import MonitorBug, UserError
 
 SECONDS = 600.0
 INSTRUCTIONS = 100_000_000

@@ -12,9 +12,9 @@ from bt.lengths import LONGEST, locate
 from monitor.bench.own_loop import OwnOperation, Places
 from monitor.bench.rows import BARE
 from monitor.bench.runner import loaded
-from monitor.errors import UserError
 from monitor.machine import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 
 PASSES = 3
 LONGEST_PASS = 100_000  # instructions; a profile goes through some of them one by one

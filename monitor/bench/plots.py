@@ -6,11 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.ablations import ABLATIONS
-from monitor.bench.figures import Figure
-from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup
-from monitor.bench.talk import Slowdown
-from monitor.figure_style import (
+from monitor.bench.figure_style import (
     BLACK,
     BLUE,
     GREEN,
@@ -24,6 +20,10 @@ from monitor.figure_style import (
     chart,
     plain,
 )
+from monitor.bench.figures import Figure
+from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup
+from monitor.bench.talk import Slowdown
+from monitor.vmm.ablations import ABLATIONS
 
 COLOURS = {setup: MODE[setup.mode] for setup in (BARE, TRAP, TRANSLATE)}
 PARTS = {  # of the cost model, in the order in which they are stacked

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 from monitor.bench.apart import Cost, Share
+from monitor.bench.figure_style import BLACK, GREEN, GREY, VERMILION, chart, plain
 from monitor.bench.plots import svg
-from monitor.figure_style import BLACK, GREEN, GREY, VERMILION, chart, plain
 
 Kinds = Mapping[str, tuple[str, Callable[[Share], Fraction]]]
 

@@ -20,8 +20,8 @@ from bt.lengths import LONGEST, locate
 from monitor.bench.classes import SIMPLE, class_of
 from monitor.bench.rows import Setup, Workload
 from monitor.bench.runner import loaded
-from monitor.errors import MonitorBug, UserError
 from monitor.machine import Machine
+from monitor.vmm.errors import MonitorBug, UserError
 
 FEW, MORE = 1, 3
 EXCEPTIONS = "exceptions"

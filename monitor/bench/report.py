@@ -13,8 +13,8 @@ from pathlib import Path
 from monitor.bench import tables
 from monitor.bench.model import Model
 from monitor.bench.results import Results
-from monitor.errors import UserError
-from monitor.whole_file import write_whole
+from monitor.vmm.errors import UserError
+from monitor.writing.whole_file import write_whole
 
 FILE = "report.html"
 MISSING = "figures need matplotlib: pip install 'virtual-platform[report]'"

@@ -14,7 +14,7 @@ from monitor.bench.host import describe
 from monitor.bench.model import Model
 from monitor.bench.rows import Row, Setup, Tell, silence
 from monitor.bench.talk import Slowdown
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 Pictures = Sequence[tuple[str, str]]
 """Captions and SVG."""

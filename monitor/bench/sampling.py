@@ -22,9 +22,9 @@ from bt.lengths import LONGEST, locate
 from monitor.bench.classes import SIMPLE, class_of
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
-from monitor.errors import UserError
 from monitor.machine import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 
 EXCEPTIONS = range(32)  # vectors of exceptions
 SYSTEM_CALL = 0x80

@@ -15,8 +15,8 @@ from typing import Any
 
 from monitor.bench.model import real_exits
 from monitor.bench.rows import KINDS, Counts, Row
-from monitor.errors import UserError
-from monitor.whole_file import write_whole
+from monitor.vmm.errors import UserError
+from monitor.writing.whole_file import write_whole
 
 ROWS, TABLE, ABOUT = "rows.csv", "table.csv", "about.json"
 COUNTS = ("instructions", *KINDS, "exits", "exits_by_reason", "fills", "code_translated", "lookups",

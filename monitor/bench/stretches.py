@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from monitor.bench.rows import Counts, Setup
 from monitor.bench.runner import counts_of, make
-from monitor.errors import MonitorBug
 from monitor.guests import linux
 from monitor.machine import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.errors import MonitorBug
+from monitor.vmm.outcome import Outcome
 
 TIME_LIMIT = 1800.0
 BOOT = "boot"

@@ -9,7 +9,7 @@ from monitor.bench.model import Model
 from monitor.bench.profile import Profile, profile
 from monitor.bench.rows import BARE, TRANSLATE, Row, Setup, Tell, Workload, silence
 from monitor.bench.runner import engine_instructions, execute
-from monitor.errors import MonitorBug
+from monitor.vmm.errors import MonitorBug
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from monitor.bench.ablation import EXPECTED
 from monitor.bench.figures import decimal
 from monitor.bench.results import Options, Results, Suite
 from monitor.bench.rows import ENDED_WELL, Row
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 HEAD = ("without", "guest", "instructions", "figure", "shall be", "with it", "without it", "is",
         "cycles", "guest's life")  # fmt: skip

@@ -17,7 +17,7 @@ from monitor.bench.own_plan import USUAL, Bounds, OwnPlan
 from monitor.bench.results import Options, Pictures, Results, Suite
 from monitor.bench.rows import Row, Setup
 from monitor.bench.tables import NONE, REASONS, SLOWDOWN, WRONG
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 NAME = "own"
 HEAD = ("operation", "setup", "instructions", "engine", "exits", "cycles", "to bare", "native",

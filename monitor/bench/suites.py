@@ -10,8 +10,8 @@ from monitor.bench.suite_ablations import Ablations
 from monitor.bench.suite_macro import Macro
 from monitor.bench.suite_nano import Nano
 from monitor.bench.suite_talk import Talk
-from monitor.errors import UserError
 from monitor.guests import linux
+from monitor.vmm.errors import UserError
 
 SUITES: Mapping[str, type[Nano] | type[Talk] | type[Ablations] | type[Macro]] = {
     suite.name: suite for suite in (Nano, Talk, Ablations, Macro)

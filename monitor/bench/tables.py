@@ -10,7 +10,7 @@ from itertools import pairwise
 from rich import box
 
 from monitor.bench.figures import Figure, Spread, decimal
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 REASONS = "exits by reason"
 COUNTED = ("instructions", "engine", "stubs", "emulated", "exits", "fills", "cycles", "to bare")

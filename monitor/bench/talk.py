@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from monitor import did_you_mean
 from monitor.bench.figures import Rows, Spread, decimal, slowdown
 from monitor.bench.images import workload
 from monitor.bench.model import real_exits
@@ -20,7 +19,8 @@ from monitor.bench.nano import KERNEL, USER
 from monitor.bench.rows import BARE, TRANSLATE, Row, Workload
 from monitor.bench.suite import Source
 from monitor.bench.tables import LOAD, NONE, REASONS, reasons
-from monitor.errors import UserError
+from monitor.settings import did_you_mean
+from monitor.vmm.errors import UserError
 
 ROUNDS = 1000  # 18 to 30 million instructions: start-up must not count
 SETUPS = (BARE, TRANSLATE)

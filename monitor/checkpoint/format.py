@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 MAGIC = b"VPcheck\x1a"
 VERSION = 1

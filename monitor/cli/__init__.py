@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from monitor.cli.interrupts import Interrupts
 
     with Interrupts() as interrupts:
-        from monitor.cli import streams
+        from monitor.host import streams
 
         streams.take()
         try:
@@ -70,8 +70,8 @@ def run_verb(argv: Sequence[str] | None, interrupts: Any = None) -> int:
     """Its exit status, whatever became of it, but for what nobody foresaw."""
     import sys
 
-    from monitor.cli.streams import NobodyReads
-    from monitor.errors import UserError
+    from monitor.host.streams import NobodyReads
+    from monitor.vmm.errors import UserError
 
     try:
         status = _run(argv, interrupts)
@@ -108,7 +108,7 @@ def _run(argv: Sequence[str] | None, interrupts: Any) -> int:
 def _say(error: Exception) -> int:
     import sys
 
-    from monitor.errors import UserError
+    from monitor.vmm.errors import UserError
 
     print(f"vp: error: {error}", file=sys.stderr)
     return UserError.status

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING
 from monitor.cli import bench_own
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console
-from monitor.cli.progress import bar
 from monitor.cli.quantities import positive
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
+from monitor.writing.progress import bar
 
 if TYPE_CHECKING:
     from monitor.bench.compare import Comparison
@@ -212,7 +212,7 @@ def _show_comparison(comparison: Comparison) -> None:
     from rich import box
 
     from monitor.bench.compare import NOISE
-    from monitor.whole_table import Table
+    from monitor.writing.whole_table import Table
 
     console = plain_console()
     table = Table("row", "figure", "before", "after", "change", "verdict", keys=2,

@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from monitor.cli.quantities import positive, whole_seconds
-from monitor.config import parse_names, parse_number
-from monitor.errors import UserError
+from monitor.settings.config import parse_names, parse_number
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor.bench.results import Options

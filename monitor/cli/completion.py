@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 NAME = "completion"
 HELP = "print completions for bash, zsh or tcsh"

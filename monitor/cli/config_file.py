@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monitor.config import KINDS
-from monitor.did_you_mean import choose
-from monitor.errors import UserError
-from monitor.serial_config import SERIAL_PATHS
+from monitor.settings.config import KINDS
+from monitor.settings.did_you_mean import choose
+from monitor.settings.serial_config import SERIAL_PATHS
+from monitor.vmm.errors import UserError
 
 OPTION = "--config"
 TYPING, VMX = "type", "vmx"
@@ -53,7 +53,7 @@ def settings(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict
     path: Path | None = given.config
     if path is None:
         return {}
-    from monitor import toml_file  # not above: `vp --help` must be instant
+    from monitor.settings import toml_file  # not above: `vp --help` must be instant
 
     where = str(path)
     data = toml_file.parse(toml_file.read(path, "configuration"), where)

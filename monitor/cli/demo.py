@@ -13,8 +13,8 @@ import argparse
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import seconds
-from monitor.config import MODES
-from monitor.errors import UserError
+from monitor.settings.config import MODES
+from monitor.vmm.errors import UserError
 
 NAME = "demo"
 HELP = "run the embedded guest in all three modes, side by side"

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from monitor.cli.demo_life import Life
-from monitor.report import WRONG, counts_table, number, wrong_answers_table
-from monitor.whole_table import Table
+from monitor.cli.report import WRONG, counts_table, number, wrong_answers_table
+from monitor.writing.whole_table import Table
 
 KINDS = ("direct", "translated", "stubs", "emulated")
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from monitor.config import ImageConfig
 from monitor.gdb.monitor_commands import COMMANDS
+from monitor.settings.config import ImageConfig
 from monitor.symbols.guest_file import file_for_gdb
 
 HOST = "localhost"

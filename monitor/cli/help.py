@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 NAME = "help"
 HELP = "explain a verb, or list them"

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.cli.text_file import TextFile
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from monitor.serial_config import SerialConfig
+    from monitor.settings.serial_config import SerialConfig
 
 OPTION = "--json"
 STANDARD_OUTPUT = "-"

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.cli import lab_grade
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.progress import bar
-from monitor.errors import UserError
-from monitor.whole_file import write_whole
+from monitor.vmm.errors import UserError
+from monitor.writing.progress import bar
+from monitor.writing.whole_file import write_whole
 
 if TYPE_CHECKING:
     from monitor.labs.report import LabReport

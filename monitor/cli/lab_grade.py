@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.progress import bar
 from monitor.cli.quantities import positive, positive_size, whole_seconds
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
+from monitor.writing.progress import bar
 
 if TYPE_CHECKING:
     from monitor.grading.classroom import Classroom
@@ -166,7 +166,7 @@ def _show_host(limits: Limits, name: str | None) -> int:
     from rich.text import Text
 
     from monitor.grading import protections
-    from monitor.whole_table import Table
+    from monitor.writing.whole_table import Table
 
     table = Table("against", "", "how", box=box.SIMPLE_HEAD)
     found = protections.of_this_host(limits)
@@ -181,6 +181,6 @@ def _show_host(limits: Limits, name: str | None) -> int:
 
 
 def _console(**options: Any) -> Any:
-    from monitor.whole_console import whole_console
+    from monitor.writing.whole_console import whole_console
 
     return whole_console(**options)

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Any, NoReturn, Protocol, cast
 
 from monitor.cli import typos
-from monitor.did_you_mean import choose
-from monitor.errors import UserError
+from monitor.settings.did_you_mean import choose
+from monitor.vmm.errors import UserError
 
 VERBS = ("run", "demo", "scan", "virtualizability", "tc", "mmu", "trace", "bench", "sweep",
          "lab", "help", "completion")  # fmt: skip

@@ -7,6 +7,6 @@ from typing import Any
 
 def plain_console(**options: Any) -> Any:
     """A console that takes what it prints as it is."""
-    from monitor.whole_console import whole_console
+    from monitor.writing.whole_console import whole_console
 
     return whole_console(markup=False, **options)

@@ -1,4 +1,4 @@
-"""Kinds of options that are quantities: argparse's types, in the words of monitor/units.py.
+"""Kinds of options that are quantities: argparse's types, in the words of settings/units.py.
 
 What is wrong with a value is told with the option's name, which argparse adds.
 """
@@ -9,8 +9,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
 
-from monitor import units
-from monitor.errors import UserError
+from monitor.settings import units
+from monitor.vmm.errors import UserError
 
 T = TypeVar("T")
 

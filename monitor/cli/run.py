@@ -17,9 +17,6 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor import ending
-from monitor.ablations import ABLATIONS
-from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.cli import config_file
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import count, memory_size, seconds
@@ -33,7 +30,9 @@ from monitor.cli.vmx import (
     serial_of,
     statistics_of,
 )
-from monitor.config import (
+from monitor.host.typist import Line
+from monitor.settings.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.settings.config import (
     CLOCKS,
     ENGINES,
     FIRMWARE_STATES,
@@ -50,9 +49,10 @@ from monitor.config import (
     parse_number,
     unescape,
 )
-from monitor.errors import UserError
-from monitor.serial_config import FORMS
-from monitor.typist import Line
+from monitor.settings.serial_config import FORMS
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
+from monitor.writing import ending
 
 if TYPE_CHECKING:
     from monitor import Machine
@@ -189,14 +189,14 @@ def run(args: argparse.Namespace) -> int:
         port = gdb_port(args.gdb, args.gdb_wait, args.gdb_script)
 
     from monitor import Machine
-    from monitor.cli.progress import visible
     from monitor.cli.run_log import RunLog
     from monitor.cli.run_words import opening_line, say, tell
-    from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
     from monitor.cli.vmx_report import print_vmx
-    from monitor.image import load
+    from monitor.host.serial_link import open_serial
+    from monitor.loaders.described import load
+    from monitor.writing.progress import visible
 
     with ExitStack() as stack:
         log = stack.enter_context(RunLog(args.log, args.verbose))
@@ -279,7 +279,7 @@ def listen(
 
 def doing(machine: Machine, image: ImageConfig, debugger: GdbServer | None) -> Callable[[], str]:
     """What the guest is doing, for the progress."""
-    from monitor.whereabouts import Whereabouts
+    from monitor.symbols.whereabouts import Whereabouts
 
     whereabouts = Whereabouts(machine, image)
     if debugger is None:

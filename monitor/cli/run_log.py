@@ -33,13 +33,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from monitor import Machine
-    from monitor.events import ExitEvent
+    from monitor.vmm.events import ExitEvent
 
 FIRST = 3
 MOST = 5000

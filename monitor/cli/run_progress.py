@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from monitor.cli.progress import Line
+from monitor.writing.progress import Line
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -14,8 +14,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from monitor import ending
-from monitor.config import ImageConfig, LimitConfig, MachineConfig
+from monitor.settings.config import ImageConfig, LimitConfig, MachineConfig
+from monitor.writing import ending
 
 if TYPE_CHECKING:
     from monitor import Machine
@@ -43,7 +43,7 @@ def tell(
     machine: Machine, finished: Finished, limits: LimitConfig, *, quiet: bool, full: bool
 ) -> None:
     """How it went. `quiet`: only if it went badly; `full`: with every figure."""
-    from monitor import report
+    from monitor.cli import report
 
     outcome, statistics = finished.outcome, machine.statistics()
     line = report.closing_line(ending.sentence(outcome, limits.until), statistics)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from monitor.cli import quantities
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.progress import bar
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
+from monitor.writing.progress import bar
 
 if TYPE_CHECKING:
     from bt.scanner import Finding
@@ -172,7 +172,7 @@ def _print_totals(totals: Totals, size: int, regions: int) -> None:
     from rich import box
 
     from monitor.cli.pieces import plain_console
-    from monitor.whole_table import Table
+    from monitor.writing.whole_table import Table
 
     titles = ("count", "instruction", "class", "Robin-Irvine", "traps")
     table = Table(*titles, "in ring 3 it", keys=2, box=box.SIMPLE)

@@ -16,12 +16,20 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor import report
+from monitor.cli import report
 from monitor.cli.run_progress import RunProgress
-from monitor.cli.serial_output import Serial
-from monitor.config import LimitConfig, unescape
-from monitor.terminal import HELP, EscapeKeys, InputReader, RawMode, Signals, owns_terminal, say
-from monitor.typist import Line, Typist
+from monitor.host.serial_output import Serial
+from monitor.host.terminal import (
+    HELP,
+    EscapeKeys,
+    InputReader,
+    RawMode,
+    Signals,
+    owns_terminal,
+    say,
+)
+from monitor.host.typist import Line, Typist
+from monitor.settings.config import LimitConfig, unescape
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.pieces import plain_console
-from monitor.cli.progress import bar
 from monitor.cli.quantities import positive
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
+from monitor.writing.progress import bar
 
 if TYPE_CHECKING:
     from monitor.sweep.backend import Backend

@@ -1,6 +1,6 @@
 """A text file that an option names: written whole or not at all, to a place checked before the run.
 
-It may be written in parts, as they come (monitor/whole_file.py).
+It may be written in parts, as they come (monitor/writing/whole_file.py).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.errors import UserError
-from monitor.whole_file import draft_of
+from monitor.vmm.errors import UserError
+from monitor.writing.whole_file import draft_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -20,9 +20,9 @@ from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import positive
 from monitor.cli.trace_json import JsonEvents
 from monitor.cli.watching import add_guest, file_argument, run_guest
-from monitor.config import MODES, parse_number
-from monitor.did_you_mean import choose
-from monitor.errors import UserError
+from monitor.settings.config import MODES, parse_number
+from monitor.settings.did_you_mean import choose
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor import Machine

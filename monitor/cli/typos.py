@@ -12,7 +12,7 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from monitor.did_you_mean import question
+from monitor.settings.did_you_mean import question
 
 NUMBER = re.compile(r"-\d+|-\d*\.\d+")
 Parsers = Mapping[str, argparse.ArgumentParser]

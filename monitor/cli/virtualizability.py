@@ -18,8 +18,8 @@ import sys
 import time
 
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.progress import bar
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
+from monitor.writing.progress import bar
 
 NAME = "virtualizability"
 HELP = "derive which instructions are critical, by running all of them in ring 0 and ring 3"

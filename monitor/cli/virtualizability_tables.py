@@ -15,7 +15,7 @@ from bt.virtualizability.survey import ORDER, Group, Survey
 from bt.virtualizability.umip import PREVENTED
 from bt.virtualizability.worlds import PROTECTED, VIRTUAL_0, VIRTUAL_3
 from monitor.cli.pieces import plain_console
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 COLOURS = {
     Verdict.CRITICAL: "red",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.capabilities import X86_VMWARE_BACKDOOR
-from monitor.config import MEMORY_MB
-from monitor.errors import UserError
-from monitor.serial_config import SerialConfig, parse_serial
+from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
+from monitor.settings.config import MEMORY_MB
+from monitor.settings.serial_config import SerialConfig, parse_serial
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor import Machine

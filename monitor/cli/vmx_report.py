@@ -12,7 +12,7 @@ from rich.text import Text
 
 from monitor.cli.pieces import plain_console
 from monitor.vmware.vmx.machine import VmxMachine
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 SHOWN_NAMES = 12
 SHOWN_ROWS = 25

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor import ending
-from monitor.ablations import ABLATIONS
 from monitor.cli.json_output import JsonOutput
 from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.cli.run_log import add_log
-from monitor.config import (
+from monitor.settings.config import (
     CLOCKS,
     KINDS,
     MAX_MEMORY_MB,
@@ -30,8 +28,10 @@ from monitor.config import (
     parse_names,
     parse_number,
 )
-from monitor.errors import UserError
-from monitor.serial_config import FORMS, parse_serial
+from monitor.settings.serial_config import FORMS, parse_serial
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
+from monitor.writing import ending
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome
@@ -79,11 +79,11 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
-    from monitor.cli.progress import visible
     from monitor.cli.run_log import RunLog
-    from monitor.cli.serial_link import open_serial
     from monitor.cli.session import Session
-    from monitor.image import load
+    from monitor.host.serial_link import open_serial
+    from monitor.loaders.described import load
+    from monitor.writing.progress import visible
 
     without = parse_names(args.without)
     config = MachineConfig(args.memory, mode, "auto", args.clock, without)
@@ -117,7 +117,7 @@ def run_guest(
 
 def _doing(machine: Machine, image: ImageConfig | None) -> Callable[[], str]:
     """What the guest is doing, for the progress."""
-    from monitor.whereabouts import Whereabouts
+    from monitor.symbols.whereabouts import Whereabouts
 
     return str if image is None else Whereabouts(machine, image)
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor.extensions.chaining import TranslatedCode

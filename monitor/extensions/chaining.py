@@ -25,9 +25,9 @@ from typing import Any
 from bt.cache import CHAIN, Exit, TranslatedBlock
 from bt.contract import EXIT_SOFTINT
 from bt.translate import Context
-from monitor.extensions.calling import ExtensionFailed, call
-from monitor.shadow import HIDDEN_BASE
-from monitor.translating import TranslatingProcessor
+from monitor.vmm.calling import ExtensionFailed, call
+from monitor.vmm.shadow import HIDDEN_BASE
+from monitor.vmm.translating import TranslatingProcessor
 
 MOST = 6  # bytes: of the longest jump
 

@@ -37,9 +37,9 @@ from typing import Any
 from bt.contract import PERM_GLOBAL, PERM_LARGE, PERM_PRESENT, PERM_WRITE, Engine
 from bt.engine import Interp
 from bt.interp.state import CR0_PG, CR0_WP, CR4_PGE, CR4_PSE
-from monitor.extensions.calling import ExtensionFailed, call, nonsense
-from monitor.memory import PAGE, GuestMemory
-from monitor.shadow import HIDDEN_BASE, ShadowMmu
+from monitor.vmm.calling import ExtensionFailed, call, nonsense
+from monitor.vmm.memory import PAGE, GuestMemory
+from monitor.vmm.shadow import HIDDEN_BASE, ShadowMmu
 
 ENTRY = 4  # bytes
 M32 = 0xFFFFFFFF

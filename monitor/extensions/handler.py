@@ -21,10 +21,10 @@ from collections.abc import Callable
 
 from bt.engine import Ram
 from bt.interp.state import CS, EXIT_HALT, EXIT_NONE, IF, IOPL, VEC_GP
-from monitor.board import Board
-from monitor.extensions.calling import ExtensionFailed, nonsense
-from monitor.memory import PAGE, GuestMemory
-from monitor.trapping import TrappingProcessor
+from monitor.vmm.board import Board
+from monitor.vmm.calling import ExtensionFailed, nonsense
+from monitor.vmm.memory import PAGE, GuestMemory
+from monitor.vmm.trapping import TrappingProcessor
 
 M32 = 0xFFFFFFFF
 LONGEST = 15  # bytes of an instruction

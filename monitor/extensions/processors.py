@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bt.engine import Ram
-from monitor.board import Board
 from monitor.extensions import Extensions
 from monitor.extensions.chaining import ChainingProcessor
 from monitor.extensions.fill import FilledShadow
 from monitor.extensions.handler import HandledProcessor
-from monitor.memory import GuestMemory
-from monitor.processor import Processor
-from monitor.shadow import ShadowMmu
-from monitor.trapping import TrappingProcessor
+from monitor.vmm.board import Board
+from monitor.vmm.memory import GuestMemory
+from monitor.vmm.processor import Processor
+from monitor.vmm.shadow import ShadowMmu
+from monitor.vmm.trapping import TrappingProcessor
 
 
 def make_processor(

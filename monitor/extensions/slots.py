@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bt import stubs
-from monitor.errors import UserError
-from monitor.shadow import TC_BYTES
+from monitor.vmm.errors import UserError
+from monitor.vmm.shadow import TC_BYTES
 
 if TYPE_CHECKING:
     from monitor.machine import Machine

@@ -25,9 +25,9 @@ from bt.stubs import Stub, assembled
 from bt.table import Instruction
 from bt.translate import Context, OwnStub, policies
 from monitor.extensions import names
-from monitor.extensions.calling import call, nonsense
 from monitor.extensions.problem import Problem, take_apart
 from monitor.extensions.template import BadStub, Template, checked
+from monitor.vmm.calling import call, nonsense
 
 __all__ = ["BadStub", "OwnStubs", "StubMaker"]
 

@@ -8,7 +8,7 @@ ECX, with EAX and ECX in their slots.
 
 Nothing that passes can reach the monitor: a template jumps forward and inside itself only, comes to
 its end, uses slots by name, and has no instruction that would show or change the engine's own
-state. What it does to the guest is for others to find out (monitor/lockstep.py).
+state. What it does to the guest is for others to find out (monitor/lockstep/comparison.py).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from bt.segment_access import READ, WRITTEN, access_of, operand_of, split
 from bt.stubs import GOES_INDIRECT, LONG_JUMPS, OUTSIDE, SHORT_JUMPS, assembled
 from bt.table import Class
 from bt.translate import FLAG_BODIES
-from monitor.errors import UserError
 from monitor.extensions.slots import SLOTS
+from monitor.vmm.errors import UserError
 
 TAGS = ("done", "eax", "ecx", "esi")
 JUMPS = frozenset((*SHORT_JUMPS, *LONG_JUMPS))

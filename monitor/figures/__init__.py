@@ -5,7 +5,8 @@
     figures.lines([figures.Line(sizes, cycles, BLUE, "REP OUTSB")], x="bytes", y="cycles", log="xy")
 
 A call returns the figure, which a notebook shows where it stands last in a cell. What it looks like
-is monitor/figure_style.py's; names stand where there is room for them, so no caller says where.
+is monitor/bench/figure_style.py's; names stand where there is room for them, so no caller says
+where.
 """
 
 from monitor.figures.bars import COST_PARTS, Pair, pairs, shares_and_parts, stacked

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.bench import plots
-from monitor.figure_style import BLUE, FAINT, GREY, INK, SKY, chart, ink_on, label_line, plain
+from monitor.bench.figure_style import BLUE, FAINT, GREY, INK, SKY, chart, ink_on, label_line, plain
 
 LETTER = 0.068  # inches, of the letters in bars
 BAR = 0.75  # of the figure's width, about

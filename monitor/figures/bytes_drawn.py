@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.figure_style import (
+from monitor.bench.figure_style import (
     BLUE,
     FAINT,
     GREY,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from monitor.figure_style import BLUE, FAINT, GREY, INK, chart, label_line, tint
+from monitor.bench.figure_style import BLUE, FAINT, GREY, INK, chart, label_line, tint
 
 APART = 11.0  # points between the middles of two names
 PART = 0.78  # of the figure's height that the axes have, about

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from monitor.figure_style import GREEN, INK, PURPLE, RULE, SKY, VERMILION, chart, label_line
+from monitor.bench.figure_style import GREEN, INK, PURPLE, RULE, SKY, VERMILION, chart, label_line
 
 GIB, TOP = 1 << 30, 1 << 32
 LAST = 0xFF00_0000  # the 16 MiB at the top begin here

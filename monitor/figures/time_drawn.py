@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.figure_style import (
+from monitor.bench.figure_style import (
     FAINT,
     GREEN,
     INK,

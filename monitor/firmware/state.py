@@ -10,12 +10,12 @@ open bus, or a ROM of the embedder's. Memory maps call the area reserved, and IN
 
 from __future__ import annotations
 
-from monitor.config import check_firmware_state
 from monitor.firmware import vectors
 from monitor.firmware.chips import Ports, power_on
 from monitor.firmware.data_area import EXTENDED_KIB, data_area, extended_area
 from monitor.loaders.memory_map import EXTENDED_AREA
 from monitor.loaders.plan import Memory, Reserved
+from monitor.settings.config import check_firmware_state
 
 DATA_AREA = 0x400
 AREAS: tuple[Reserved, ...] = (

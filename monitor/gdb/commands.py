@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from monitor.errors import UserError
 from monitor.gdb.layout import GENERAL, target_description
 from monitor.gdb.monitor_commands import View, run_command
 from monitor.gdb.protocol import PACKET_SIZE
 from monitor.gdb.stops import SIGTRAP, Stops
 from monitor.gdb.target import Target
 from monitor.machine import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 
 OK, ERROR, UNKNOWN = b"OK", b"E01", b""
 CHUNK = PACKET_SIZE // 4  # bytes of text in one packet of output

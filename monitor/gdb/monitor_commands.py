@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import UserError
 from monitor.gdb.target import Target
 from monitor.machine import Machine
 from monitor.symbols.elf_file import symbol_file
 from monitor.symbols.kallsyms import read_kallsyms
-from monitor.whole_file import write_whole
+from monitor.vmm.errors import UserError
+from monitor.writing.whole_file import write_whole
 
 
 @dataclass(frozen=True)

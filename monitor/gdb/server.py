@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from monitor.errors import UserError
 from monitor.gdb.commands import ERROR, OK, Commands, Resume, output_packets
 from monitor.gdb.connection import Connection, Gone
 from monitor.gdb.protocol import Interrupt, Packet, TooLong
 from monitor.gdb.stops import LOOKABLE, SIGABRT, SIGINT, SIGTRAP, STOPS, end_packet
 from monitor.machine import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 
 LOOPBACK = "127.0.0.1"
 NO_ACKS = b"QStartNoAckMode"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from monitor.errors import UserError
 from monitor.machine import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 
 SOFTWARE, HARDWARE = 0, 1  # of Z packets
 WATCHES = {2: ("write", "watch"), 3: ("read", "rwatch"), 4: ("access", "awatch")}

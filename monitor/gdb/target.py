@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.errors import UserError
 from monitor.gdb.layout import CORE, GENERAL, REGISTERS, STACK, X87_CONTROL, Register
 from monitor.machine import Machine
-from monitor.memory import by_page
-from monitor.x87_image import HEADER, REGISTER
+from monitor.vmm.errors import UserError
+from monitor.vmm.memory import by_page
+from monitor.vmm.x87_image import HEADER, REGISTER
 
 SETTABLE_SYSTEM = ("cr0", "cr2", "cr3", "cr4", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit")
 

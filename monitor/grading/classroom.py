@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from monitor.errors import UserError
 from monitor.grading import gradebook, pool, submissions
 from monitor.grading.gradebook import NOT_GRADED, Gradebook
 from monitor.grading.limits import Limits
@@ -23,6 +22,7 @@ from monitor.grading.sandbox import SOURCES, Sandbox
 from monitor.grading.submissions import Rejected, Submission
 from monitor.grading.verdict import BROKEN_RUN, MISNAMED, MISSING, REJECTED, Grade
 from monitor.labs import PARTS
+from monitor.vmm.errors import UserError
 
 
 @dataclass(frozen=True)

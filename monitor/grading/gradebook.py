@@ -20,13 +20,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import UserError
 from monitor.grading import feedback
 from monitor.grading.limits import Limits
 from monitor.grading.reports import printable, without_points
 from monitor.grading.verdict import Grade
 from monitor.labs.report import LabReport
-from monitor.whole_file import write_whole
+from monitor.vmm.errors import UserError
+from monitor.writing.whole_file import write_whole
 
 COLUMNS = ("student", "lab", "status", "score", "out_of", "tests_passed", "tests", "flags", "why")
 NOT_GRADED = "not graded"  # left out by --only, or by an interruption

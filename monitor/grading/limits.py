@@ -13,7 +13,7 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 MIB = 1 << 20
 LOOKS = 20

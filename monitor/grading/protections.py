@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.errors import UserError
 from monitor.grading import landlock, seccomp
 from monitor.grading.confine import readable_places
 from monitor.grading.limits import Limits
+from monitor.vmm.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from monitor.errors import UserError
 from monitor.grading.limits import MIB
 from monitor.grading.misnamed import PYTHON, Found, Guesser, Stray, number_in
+from monitor.vmm.errors import UserError
 
 IN_FOLDER = re.compile(r"lab(\d{1,3})\.py")
 LOOSE = re.compile(r"lab(\d{1,3})-(.+)\.py", re.DOTALL)

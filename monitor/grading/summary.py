@@ -13,7 +13,7 @@ from monitor.grading.gradebook import NOT_GRADED
 from monitor.grading.misnamed import Stray
 from monitor.grading.reports import printable
 from monitor.grading.verdict import GRADED, MISNAMED, MISSING, Grade
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 BINS = 10
 BAR = 40  # columns

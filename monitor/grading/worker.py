@@ -20,12 +20,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import UserError
 from monitor.grading import oddities
 from monitor.grading.confine import confine
 from monitor.grading.notes import Notes
 from monitor.grading.plan import Plan
 from monitor.labs.printed import Marks
+from monitor.vmm.errors import UserError
 
 STANDARD_OUTPUT = 1
 LEFT, BROKEN = 1, 3  # exit statuses: out through an exception; no fault of the submission's

@@ -10,9 +10,9 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from monitor.errors import UserError
 from monitor.loaders import cpio
 from monitor.machine import Machine
+from monitor.vmm.errors import UserError
 
 GUESTS = Path(__file__).resolve().parents[2] / "guests"
 KERNEL, INITRD = GUESTS / "vmlinuz", GUESTS / "initramfs.cpio.gz"

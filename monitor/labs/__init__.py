@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from monitor.errors import UserError
 from monitor.labs.cases import Case
+from monitor.vmm.errors import UserError
 
 TITLES = {
     1: "Find the critical instructions",

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bt.lengths import PREFIXES
-from monitor.events import ExitEvent
 from monitor.extensions import Extensions
 from monitor.guests.small_kernel import LOG, LOG_END, TABLES, TIMER, Kernel
 from monitor.labs.cases import Case, Failed
 from monitor.labs.running import CLOSE, OFTEN_ENOUGH, alike, alike_roughly, kernel_maker, run_alone
 from monitor.labs.submission import Submission
 from monitor.lockstep import embedded_guest
+from monitor.lockstep.pair import MakeMachine
 from monitor.machine import Machine
-from monitor.pair import MakeMachine
+from monitor.vmm.events import ExitEvent
 
 MODES = ("trap", "handler")
 DECLINED, HANDLED = "#GP declined", "#GP handled"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from monitor.events import ExitEvent
 from monitor.extensions import Extensions
 from monitor.extensions.stubs import BadStub, OwnStubs
 from monitor.guests.small_kernel import DIRTY, PRESENT, USER, WRITE, Kernel, fault_task
@@ -18,8 +17,9 @@ from monitor.labs.cases import Case, Failed
 from monitor.labs.running import CLOSE, alike, kernel_maker, run_alone
 from monitor.labs.submission import Refused, Submission
 from monitor.lockstep import Stage
+from monitor.lockstep.pair import MakeMachine
 from monitor.machine import Machine
-from monitor.pair import MakeMachine
+from monitor.vmm.events import ExitEvent
 
 MODES = ("bare", "translate")
 BYTES = {0xFA: "CLI", 0xFB: "STI", 0x9C: "PUSHF", 0x9D: "POPF"}

@@ -40,8 +40,8 @@ from monitor.labs.running import (
 )
 from monitor.labs.submission import Submission
 from monitor.lockstep import Stage, embedded_guest
+from monitor.lockstep.pair import MakeMachine
 from monitor.machine import Machine
-from monitor.pair import MakeMachine
 
 MODES = ("bare", "translate")
 PAGE_FAULT = 14

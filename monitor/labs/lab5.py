@@ -25,8 +25,8 @@ from monitor.labs.running import (
 )
 from monitor.labs.submission import Submission
 from monitor.lockstep import Stage, embedded_guest
+from monitor.lockstep.pair import MakeMachine, Pair
 from monitor.machine import Machine
-from monitor.pair import MakeMachine, Pair
 
 MODES = ("bare", "translate")
 FREELY = Stage(step=211, memory_every=2110)

@@ -2,7 +2,7 @@
 
     alike(make, ("bare", "translate"), hint="Does PUSHF show VSYS?")
 
-`make(mode)` gives a machine; see monitor/lockstep.py for what is compared.
+`make(mode)` gives a machine; see monitor/lockstep/comparison.py for what is compared.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from monitor.guests.small_kernel import make as make_kernel
 from monitor.labs.cases import Failed, at
 from monitor.labs.submission import Refused
 from monitor.lockstep import Difference, Lockstep, Stage
+from monitor.lockstep.pair import MakeMachine, Pair, Row
 from monitor.machine import Machine
-from monitor.outcome import Outcome
-from monitor.pair import MakeMachine, Pair, Row
+from monitor.vmm.outcome import Outcome
 
 CLOSE = Stage(step=1, memory_every=16)  # every instruction, RAM about as often as a block ends
 MOST = 300_000  # guest instructions of a test's program

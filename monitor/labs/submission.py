@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 
 class Refused(Exception):

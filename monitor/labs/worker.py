@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bt.engine import BUILD
-from monitor.errors import UserError
 from monitor.labs.printed import Marks
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor.labs.check import Check

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monitor.errors import UserError
 from monitor.loaders import gdt
 from monitor.loaders.elf_file import ET_EXEC, KINDS, ElfFile, parse
 from monitor.loaders.plan import Memory, Plan, Reserved
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import GENERAL, StartState, check_registers
+from monitor.vmm.errors import UserError
 
 STACK_TOP = 0x90000
 

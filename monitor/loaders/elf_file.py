@@ -13,9 +13,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from monitor.errors import UserError
 from monitor.loaders.packed import refuse_packed
 from monitor.loaders.source import Image
+from monitor.vmm.errors import UserError
 
 MAGIC = b"\x7fELF"
 HEADER_SIZE = 52

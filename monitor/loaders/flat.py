@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.errors import UserError
 from monitor.loaders import gdt
 from monitor.loaders.plan import Memory, Plan, Reserved
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import GENERAL, SEGMENTS, StartState, check_registers
+from monitor.vmm.errors import UserError
 
 STACK_TOP = 0x90000
 REAL_STACK_TOP = 0x7C00

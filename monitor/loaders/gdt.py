@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.errors import UserError
 from monitor.loaders.plan import Plan
+from monitor.vmm.errors import UserError
 
 CODE_SELECTOR = 0x10
 DATA_SELECTOR = 0x18

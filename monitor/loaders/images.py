@@ -18,11 +18,11 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from monitor.errors import UserError
 from monitor.loaders import elf_file
 from monitor.loaders.packed import recognise, refuse_to_scan
 from monitor.loaders.setup_header import BOOT_FLAG, MAGIC, SetupHeader, parse
 from monitor.loaders.source import Image, Source, open_image
+from monitor.vmm.errors import UserError
 
 SETUP_ADDRESS = 0x10000
 

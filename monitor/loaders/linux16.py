@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import struct
 
-from monitor.errors import UserError
 from monitor.loaders.linux_parts import encode_command_line, place_initrd, place_kernel
 from monitor.loaders.plan import Plan
 from monitor.loaders.setup_header import (
@@ -33,6 +32,7 @@ from monitor.loaders.setup_header import (
 )
 from monitor.loaders.source import Image
 from monitor.loaders.start import StartState
+from monitor.vmm.errors import UserError
 
 LOW_BASE, HIGH_BASE = 0x10000, 0x90000
 LOW_HEAP_END, HIGH_HEAP_END = 0xE000, 0x9800

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from monitor.errors import UserError
 from monitor.loaders.plan import PAGE, Plan, mib, more_memory
 from monitor.loaders.setup_header import SetupHeader
 from monitor.loaders.source import Image
+from monitor.vmm.errors import UserError
 
 
 def encode_command_line(image: Image, header: SetupHeader, cmdline: str, room: int) -> bytes:

@@ -19,13 +19,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.errors import UserError
 from monitor.loaders import elf, elf_file, gdt
 from monitor.loaders.multiboot_info import put_information
 from monitor.loaders.packed import refuse_packed
 from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, Reserved, mib, more_memory
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
+from monitor.vmm.errors import UserError
 
 HEADER_MAGIC = 0x1BADB002
 LOADER_MAGIC = 0x2BADB002

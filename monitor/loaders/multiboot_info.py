@@ -13,9 +13,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from monitor.errors import UserError
 from monitor.loaders.memory_map import EXTENDED_AREA, memory_map
 from monitor.loaders.plan import HOLE_END, Plan
+from monitor.vmm.errors import UserError
 
 SIZE = 116
 MEMORY, COMMAND_LINE, MODULES, MEMORY_MAP, LOADER_NAME = (1 << n for n in (0, 2, 3, 6, 9))

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import NamedTuple
 
-from monitor.errors import UserError
 from monitor.loaders.source import Image
+from monitor.vmm.errors import UserError
 
 TAR_MAGIC, ISO_MAGIC = 257, 0x8001
 NAME_SIZE = 20  # of the old binary cpio: where the length of the name stands

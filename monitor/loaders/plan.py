@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.config import MAX_MEMORY_MB
-from monitor.errors import UserError
+from monitor.settings.config import MAX_MEMORY_MB
+from monitor.vmm.errors import UserError
 
 HOLE_START = 0xA0000
 HOLE_END = 0x100000

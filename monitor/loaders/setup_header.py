@@ -19,10 +19,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from monitor.errors import UserError
 from monitor.loaders.packed import refuse_packed
 from monitor.loaders.plan import PAGE, align_up
 from monitor.loaders.source import Image
+from monitor.vmm.errors import UserError
 
 SETUP_SECTS = 0x1F1
 SYSSIZE = 0x1F4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike, fspath
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 Source = str | PathLike[str] | bytes | bytearray | memoryview
 

@@ -13,12 +13,12 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from monitor.bench.model import Model
-from monitor.errors import UserError
 from monitor.sweep.backend import Rows, Task
 from monitor.sweep.grid import Point
 from monitor.sweep.guests import Guest
 from monitor.sweep.identity import program
 from monitor.sweep.task import DIED, Job, Row, failed, run_point
+from monitor.vmm.errors import UserError
 
 CONNECT_SECONDS = 30.0
 

@@ -19,11 +19,11 @@ from monitor.bench.own_plan import profile_of
 from monitor.bench.profile import Profile, profile
 from monitor.bench.rows import Workload
 from monitor.bench.suite import Source
-from monitor.config import ImageConfig, LimitConfig
-from monitor.errors import UserError
 from monitor.guests.embedded import embedded_image
-from monitor.image import load
-from monitor.typist import Line
+from monitor.host.typist import Line
+from monitor.loaders.described import load
+from monitor.settings.config import ImageConfig, LimitConfig
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor import Machine

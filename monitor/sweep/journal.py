@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from monitor.errors import UserError
 from monitor.sweep.identity import Identity, differences
 from monitor.sweep.task import Row
+from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from multiprocessing.connection import Pipe, wait
 from tempfile import TemporaryFile
 
-from monitor.errors import UserError
 from monitor.sweep.backend import Rows, Task
 from monitor.sweep.identity import ROOT
 from monitor.sweep.task import DIED, Job, Row, failed
+from monitor.vmm.errors import UserError
 
 TRIES = 2
 GRACE = 60.0  # seconds beyond a guest's own limit, for loading it and for its profile

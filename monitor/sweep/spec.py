@@ -23,17 +23,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor import units
 from monitor.bench import model
 from monitor.bench.model import Model
-from monitor.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, check_ablations, parse_names
-from monitor.did_you_mean import choose
-from monitor.errors import UserError
+from monitor.settings import units
+from monitor.settings.config import (
+    CLOCKS,
+    MAX_MEMORY_MB,
+    MIN_MEMORY_MB,
+    MODES,
+    check_ablations,
+    parse_names,
+)
+from monitor.settings.did_you_mean import choose
+from monitor.settings.toml_file import known, parse, read, table
 from monitor.sweep.grid import TRANSLATE, Grid, Point, points
 from monitor.sweep.guests import Guest
 from monitor.sweep.identity import Identity, identity
 from monitor.sweep.spec_guest import read_guests
-from monitor.toml_file import known, parse, read, table
+from monitor.vmm.errors import UserError
 
 KEYS = ("models", "baseline", "time", "dask", "grid", "guest")
 AXES = ("mode", "without", "memory", "clock")

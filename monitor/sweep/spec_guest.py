@@ -34,10 +34,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from monitor import units
 from monitor.bench.own_plan import INSTRUCTIONS
 from monitor.bench.rows import Workload
-from monitor.config import (
+from monitor.host.typist import Line
+from monitor.loaders.source import open_image
+from monitor.settings import units
+from monitor.settings.config import (
     KINDS,
     MAX_MEMORY_MB,
     MEMORY_MB,
@@ -47,8 +49,8 @@ from monitor.config import (
     parse_flat,
     parse_number,
 )
-from monitor.errors import UserError
-from monitor.loaders.source import open_image
+from monitor.settings.toml_file import known, table
+from monitor.settings.toml_file import texts as _texts
 from monitor.sweep.guests import (
     ROUNDS,
     SUITES,
@@ -60,9 +62,7 @@ from monitor.sweep.guests import (
     bench_names,
 )
 from monitor.sweep.spec_own import read_own
-from monitor.toml_file import known, table
-from monitor.toml_file import texts as _texts
-from monitor.typist import Line
+from monitor.vmm.errors import UserError
 
 TIME_LIMIT = 600.0
 BENCH_MEMORY_MB = Workload.memory_mb

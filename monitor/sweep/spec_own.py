@@ -19,9 +19,9 @@ from typing import Any
 from monitor.bench import own_file, own_trial
 from monitor.bench.nano import ROUNDS
 from monitor.bench.own_loop import RINGS, OwnOperation
-from monitor.errors import UserError
+from monitor.settings.toml_file import read, texts
 from monitor.sweep.guests import Image, OwnImage
-from monitor.toml_file import read, texts
+from monitor.vmm.errors import UserError
 
 
 def read_own(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, Image]:

@@ -19,7 +19,7 @@ from monitor.sweep.guests import OwnImage
 from monitor.sweep.own import STEADY
 from monitor.sweep.spec import Spec
 from monitor.sweep.task import CYCLES, MONITOR_CYCLES, Row
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 MOST_LINES = 60
 FIGURES = ("instructions", "exits", "cycles", "by the monitor")

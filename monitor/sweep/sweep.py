@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.errors import UserError
 from monitor.sweep.backend import Backend
 from monitor.sweep.cluster import DaskBackend
 from monitor.sweep.grid import Point, running_order
@@ -17,6 +16,7 @@ from monitor.sweep.local import LocalBackend
 from monitor.sweep.spec import Spec, load
 from monitor.sweep.table import as_csv
 from monitor.sweep.task import DIED, Job, Row
+from monitor.vmm.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bench.store import Stored
-from monitor.errors import UserError
 from monitor.sweep.grid import KEY, Point
 from monitor.sweep.own import COLUMNS as OWN
 from monitor.sweep.task import CONSOLE, COUNTED, CYCLES, ENDING, EXIT, MONITOR_CYCLES, Row
+from monitor.vmm.errors import UserError
 
 REPETITION = "repetition"
 INEXACT = ("detail", "seconds")  # words, and the host's own time

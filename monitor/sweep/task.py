@@ -1,6 +1,6 @@
 """One point of the grid, run: a guest in a machine, and the row that comes of it.
 
-Whatever a guest does ends as a row. `ended` is the outcome's kind (monitor/outcome.py), or
+Whatever a guest does ends as a row. `ended` is the outcome's kind (monitor/vmm/outcome.py), or
 
     refused   the guest could not be loaded into this machine, or is an operation of the user's
               own that cannot be measured
@@ -26,14 +26,14 @@ from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
 from monitor.bench.runner import counts_of
 from monitor.bench.store import COUNTS, count_columns
-from monitor.ending import AS_ASKED, exit_status
-from monitor.errors import UserError
+from monitor.host.typist import Typist
 from monitor.machine import Machine
-from monitor.outcome import Outcome
 from monitor.sweep.grid import Point
 from monitor.sweep.guests import Guest, OwnImage
 from monitor.sweep.own import columns
-from monitor.typist import Typist
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
+from monitor.writing.ending import AS_ASKED, exit_status
 
 Row = dict[str, Any]
 REFUSED, ERROR, DIED, TIMEOUT = "refused", "error", "died", "timeout"

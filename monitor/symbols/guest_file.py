@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.config import ImageConfig
-from monitor.errors import UserError
 from monitor.loaders.elf_file import SHF_EXECINSTR, ElfFile, parse
 from monitor.loaders.source import Image, open_image
+from monitor.settings.config import ImageConfig
 from monitor.symbols.table import Symbol, SymbolTable
+from monitor.vmm.errors import UserError
 
 ELF_386 = struct.Struct("<4sBB12xH")  # magic, class, byte order, machine (System V ABI, chapter 4)
 SYMBOL = struct.Struct("<IIIBBH")

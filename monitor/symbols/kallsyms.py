@@ -27,8 +27,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import UserError
 from monitor.symbols.table import Symbol, SymbolTable
+from monitor.vmm.errors import UserError
 
 TOKENS = 256
 LONGEST_TABLE = 1 << 14  # bytes of token_table

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 
 class Symbol(NamedTuple):

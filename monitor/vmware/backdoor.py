@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from operator import attrgetter
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.commands import (
     COMMANDS,

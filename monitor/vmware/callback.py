@@ -15,13 +15,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from monitor.vmm.errors import CallbackFailed
+
 LIMIT = 10.0  # seconds
 
 Result = TypeVar("Result")
-
-
-class CallbackFailed(Exception):
-    """The machine cannot go on: `str()` says which function did what."""
 
 
 class Caller:

@@ -20,7 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 
 class Who(Enum):

@@ -25,12 +25,12 @@ from bt.interp.state import (
     EXIT_SHUTDOWN,
     IOPL,
 )
-from monitor.board import Board
-from monitor.outcome import Outcome
-from monitor.processor import Processor
+from monitor.vmm.board import Board
+from monitor.vmm.errors import CallbackFailed
+from monitor.vmm.outcome import Outcome
+from monitor.vmm.processor import Processor
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.call import PORT, UNSUPPORTED, Call
-from monitor.vmware.callback import CallbackFailed
 from monitor.vmware.commands import Where
 from monitor.vmware.exits import VmwareExit
 from monitor.vmware.hypercalls import Hypercalls
@@ -104,7 +104,9 @@ class GuestCalls:
 
     def serve(self) -> Outcome | None:
         """Serve the call that made the processor leave run(). Raises CallbackFailed."""
-        self.board.world_switches += 1
+        return self.board.host.request("guest call", self._serve)
+
+    def _serve(self) -> Outcome | None:
         call, self._call = self._call, None
         if call is None:
             self.board.tell("hypercall", 0, 4, self.processor.ideal.reg(EAX))

@@ -17,8 +17,9 @@ from collections.abc import Callable
 
 from bt.engine import Interp
 from bt.interp.state import VEC_UD
+from monitor.vmm.errors import CallbackFailed
 from monitor.vmware.call import MAGIC
-from monitor.vmware.callback import CallbackFailed, Caller
+from monitor.vmware.callback import Caller
 from monitor.vmware.exits import HCALL, REGISTERS, VmwareExit
 
 # The vectors that a P6 raises as exceptions: no NMI, no coprocessor overrun, nothing reserved.

@@ -29,7 +29,7 @@ from devices.fields import (
     some,
     take,
 )
-from monitor.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
+from monitor.settings.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.vmware.host import DiskGeometry, Host, RemovableDevice
 from monitor.vmware.restrictions import Restrictions
 

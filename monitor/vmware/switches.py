@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 from bt.interp.state import LDTR, TR
-from monitor.capabilities import (
+from monitor.settings.capabilities import (
     CAPABILITIES,
     HYPERCALL_MODES,
     X86_VMWARE_BACKDOOR,
 )
-from monitor.clock import TSC_HZ, HostClock
-from monitor.errors import UserError
-from monitor.outcome import Outcome
+from monitor.vmm.clock import TSC_HZ, HostClock
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.host import DescriptorTables, Host
@@ -81,7 +81,7 @@ class Switches:
             now=board.clock.now,
             real_time=isinstance(board.clock, HostClock),
             notice=self.calls.processor.notice,
-            put_char=lambda code: board.debug_console.write(bytes((code,))),
+            put_char=lambda code: board.debug.write(bytes((code,))),
             power=self._power,
             restricted=lambda needs_privilege: self._configure(),
             descriptor_tables=self._descriptor_tables,

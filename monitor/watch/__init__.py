@@ -72,7 +72,7 @@ class Watch:
         `kinds` are "instruction", "block", "exit", "interrupt" and "device"; none: all of them.
         With a `sink` the events go there, else they are kept. UserError for a kind unknown.
         """
-        from monitor.errors import UserError
+        from monitor.vmm.errors import UserError
         from monitor.watch.trace import Trace
         from monitor.watch.trace_model import KINDS, Filter
 

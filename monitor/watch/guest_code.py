@@ -10,7 +10,7 @@ from __future__ import annotations
 from bt.engine import Ram
 from bt.interp.paging import PTE_P, PTE_PS
 from bt.interp.state import TRACE_PAGING, TRACE_WIDE
-from monitor.memory import PAGE, GuestMemory
+from monitor.vmm.memory import PAGE, GuestMemory
 from monitor.watch.disassembly import Line, one
 
 LONGEST = 15

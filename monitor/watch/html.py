@@ -6,7 +6,7 @@ import io
 
 from rich.console import RenderableType
 
-from monitor.whole_console import WholeConsole
+from monitor.writing.whole_console import WholeConsole
 
 WIDTH = 180
 FORMAT = (

@@ -12,15 +12,15 @@ from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_WRITE
 from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
 from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from bt.translate import CONTEXTS
-from monitor.memory import HOLE_END, HOLE_START, PAGE
-from monitor.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
+from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE
+from monitor.vmm.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
 from monitor.watch import mmu_model as model
 from monitor.watch.guest_tables import GuestTables, guest_tables, write_protects
 from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, ShadowRange, ShadowSpace
 from monitor.watch.mmu_segments import segment_views
 
 if TYPE_CHECKING:
-    from monitor.virtual import VirtualProcessor
+    from monitor.vmm.virtual import VirtualProcessor
     from monitor.watch.subject import Subject
 
 TOP = 1 << 32
@@ -29,8 +29,8 @@ Codes = npt.NDArray[np.int64]
 
 def mmu_view(machine: Subject) -> MmuView:
     """The guest's tables and segments, and, if there is a monitor, its side of them."""
-    from monitor.translating import TranslatingProcessor
-    from monitor.virtual import VirtualProcessor
+    from monitor.vmm.translating import TranslatingProcessor
+    from monitor.vmm.virtual import VirtualProcessor
 
     processor = machine.processor
     processor.sync()

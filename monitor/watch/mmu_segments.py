@@ -26,7 +26,7 @@ from bt.interp.state import (
     GS,
     SS,
 )
-from monitor.shadow import HIDDEN_BASE, VCPU_LINEAR
+from monitor.vmm.shadow import HIDDEN_BASE, VCPU_LINEAR
 from monitor.watch.mmu_model import SegmentSide, SegmentView
 
 NAMES = {CS: "cs", SS: "ss", DS: "ds", ES: "es", FS: "fs", GS: "gs"}

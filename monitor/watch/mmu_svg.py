@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.shadow import HIDDEN_BASE as HIDDEN
+from monitor.vmm.shadow import HIDDEN_BASE as HIDDEN
 from monitor.watch.mmu_model import (
     MEANING,
     STATES,

@@ -27,7 +27,7 @@ from monitor.watch.mmu_model import (
     ShadowSpace,
 )
 from monitor.watch.palette import GUEST_STYLE, GUEST_WORDS, STATE_STYLE
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 CELLS = (128, 64, 32)  # of a strip
 MARGIN = 8  # columns in front of it

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from bt.engine import Ram
-    from monitor.board import Board
-    from monitor.events import Listener
-    from monitor.loop import Loop
-    from monitor.memory import GuestMemory
-    from monitor.processor import Processor
+    from monitor.vmm.board import Board
+    from monitor.vmm.events import Listener
+    from monitor.vmm.loop import Loop
+    from monitor.vmm.memory import GuestMemory
+    from monitor.vmm.processor import Processor
 
 
 class Subject(Protocol):

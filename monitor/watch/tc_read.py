@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bt import cache as tc
 from bt.contract import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
 from bt.translate import CONTEXTS
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.watch.disassembly import lines, with_slots
 from monitor.watch.tc_model import (
     CHAIN,
@@ -33,7 +33,7 @@ from monitor.watch.tc_model import (
 )
 
 if TYPE_CHECKING:
-    from monitor.translating import TranslatingProcessor
+    from monitor.vmm.translating import TranslatingProcessor
     from monitor.watch.subject import Subject
 
 SHORT_JMP = 0xEB  # of a LOOP's translation, over its slot
@@ -41,7 +41,7 @@ SHORT_JMP = 0xEB  # of a LOOP's translation, over its slot
 
 def translating(machine: Subject) -> TranslatingProcessor:
     """The processor, if it has a translation cache; else UserError."""
-    from monitor.translating import TranslatingProcessor
+    from monitor.vmm.translating import TranslatingProcessor
 
     if not isinstance(machine.processor, TranslatingProcessor):
         raise UserError(f"mode {machine.mode} has no translation cache: choose mode translate")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from monitor.watch.palette import TEXT_STYLE
 from monitor.watch.tc_model import FALLS, KINDS, MEANING, BlockView, CacheView, GuestRow
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 GUEST_WIDTH = 34
 TRANSLATED_WIDTH = 44

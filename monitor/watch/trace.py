@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bt.interp.state import TRACE_CODE, TRACE_RING_SHIFT
-from monitor.errors import UserError
-from monitor.events import ExitEvent
-from monitor.loop import LONGEST_SLICE
+from monitor.vmm.errors import UserError
+from monitor.vmm.events import ExitEvent
+from monitor.vmm.loop import LONGEST_SLICE
 from monitor.watch.disassembly import Line
 from monitor.watch.guest_code import LONGEST, GuestCode
 from monitor.watch.trace_model import (

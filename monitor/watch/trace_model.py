@@ -69,7 +69,7 @@ class Filter:
 
 
 def access_text(kind: str, port: int, size: int, value: int) -> str:
-    """An access in words (monitor.board.AccessListener): what filters by reason see."""
+    """An access in words (monitor.vmm.board.AccessListener): what filters by reason see."""
     if kind == "call":
         row = COMMANDS.get(value)
         return f"call {row.name if row else 'of an unknown command'} ({value})"

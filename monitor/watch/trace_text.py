@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich import box
 
 from monitor.watch.trace_model import BLOCK, DEVICE, EXIT, INSTRUCTION, INTERRUPT, TraceEvent
-from monitor.whole_table import Table
+from monitor.writing.whole_table import Table
 
 STYLE = {INSTRUCTION: "", BLOCK: "cyan", EXIT: "red", INTERRUPT: "bold yellow", DEVICE: "green"}
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from monitor.ablations import ABLATIONS
 from monitor.bench import ablation, model, suites
 from monitor.bench.ablation import EXPECTED
 from monitor.bench.results import Options, Results
 from monitor.bench.rows import ENDED_WELL
 from monitor.cli import main
-from monitor.errors import UserError
 from monitor.guests import linux
-from monitor.pair import Pair
+from monitor.lockstep.pair import Pair
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
 
 ROUNDS = 40
 

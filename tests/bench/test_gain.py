@@ -10,9 +10,9 @@ import pytest
 from monitor.bench.gain import gain
 from monitor.bench.rows import BARE, TRANSLATE
 from monitor.bench.runner import extended, make
-from monitor.errors import UserError
 from monitor.extensions import Extensions
 from monitor.extensions.problem import Problem
+from monitor.vmm.errors import UserError
 
 ROUNDS = 20
 POST = {"in": "in al, POST_PORT"}

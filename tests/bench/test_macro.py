@@ -16,9 +16,9 @@ from monitor.bench.rows import BARE, ENDED_WELL, TRANSLATE, Setup
 from monitor.bench.sampling import Sampler
 from monitor.bench.stretches import BOOT, Journey, Stretch
 from monitor.cli import main
-from monitor.errors import MonitorBug, UserError
 from monitor.guests import linux
 from monitor.machine import Machine
+from monitor.vmm.errors import MonitorBug, UserError
 
 
 def test_the_script_has_the_chosen_loads_and_no_others() -> None:

@@ -8,7 +8,7 @@ from bt.table import TABLE
 from monitor.bench import classes, model
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 
 def text_of_default() -> str:

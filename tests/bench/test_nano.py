@@ -10,14 +10,14 @@ from fractions import Fraction
 
 import pytest
 
-from monitor.ablations import ABLATIONS
 from monitor.bench import model, nano, suites, tables
 from monitor.bench.figures import Figure
 from monitor.bench.profile import profile
 from monitor.bench.results import Options
 from monitor.bench.rows import BARE, TRANSLATE, TRAP, Setup
 from monitor.bench.runner import execute
-from monitor.errors import UserError
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
 
 ROUNDS = 60
 NAMES = [operation.name for operation in nano.OPERATIONS]

@@ -16,8 +16,8 @@ from monitor.bench import nano
 from monitor.bench.apart import Cost, Share
 from monitor.bench.own import EVERY, KERNEL, USER, costs, setup
 from monitor.bench.own_loop import OwnOperation
-from monitor.errors import UserError
 from monitor.machine import Machine
+from monitor.vmm.errors import UserError
 
 ROOT = Path(monitor.__file__).parent.parent
 ROUNDS = 40

@@ -10,7 +10,7 @@ import pytest
 from monitor.bench import own_file
 from monitor.bench.nano import KERNEL, USER
 from monitor.bench.own_loop import OwnOperation
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 TEXT = """\
 ; Two operations, and a number.

@@ -11,7 +11,7 @@ from patience import PATIENCE
 from monitor.bench import own_plan, own_trial
 from monitor.bench.own import EVERY, KERNEL, USER, costs
 from monitor.bench.own_plan import TooLongError
-from monitor.errors import MonitorBug, UserError
+from monitor.vmm.errors import MonitorBug, UserError
 
 ROUNDS = 5
 MISTAKES = {

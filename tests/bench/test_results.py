@@ -13,7 +13,7 @@ import pytest
 
 from monitor.bench import compare, run, store
 from monitor.cli import main
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 SMALL = ["bench", "nano", "--only", "flags,callret", "--rounds", "30"]
 

@@ -11,7 +11,7 @@ import pytest
 from monitor.bench import model, suites, talk
 from monitor.bench.results import Options
 from monitor.bench.talk import Slowdown
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 ROUNDS = 4
 

@@ -25,7 +25,7 @@ from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from bt.translate import CONTEXTS
 from monitor import Machine
 from monitor.cli import build_parser
-from monitor.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear
+from monitor.vmm.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

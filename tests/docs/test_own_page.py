@@ -11,8 +11,8 @@ from monitor.bench import model
 from monitor.bench.own import costs, setup
 from monitor.bench.results import Options
 from monitor.bench.suite_own import Asked, Own
-from monitor.errors import UserError
 from monitor.sweep import spec
+from monitor.vmm.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "own-operations.md").read_text(encoding="utf-8")

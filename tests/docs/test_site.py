@@ -40,7 +40,7 @@ PAGE = """\
 ## A heading
 
 ```{eval-rst}
-.. automodule:: monitor.events
+.. automodule:: monitor.vmm.events
    :members: ExitEvent
    :undoc-members:
 ```
@@ -60,8 +60,8 @@ MISTAKES = """\
 [No page](nowhere.md), [no heading](page.md#no-heading), ![no picture](nothing.png).
 
 ```{eval-rst}
-.. autofunction:: monitor.report.print_statistics
-.. autofunction:: monitor.block_listing.list_block
+.. autofunction:: monitor.cli.report.print_statistics
+.. autofunction:: monitor.watch.block_listing.list_block
 .. automodule:: monitor.no_such_module
 ```
 """

@@ -37,7 +37,7 @@ from bt.contract import (
 )
 from bt.engine import ENGINES, Interp, Ram
 from bt.interp.state import CS, FRAME_MONITOR, SS
-from monitor.memory import GuestMemory
+from monitor.vmm.memory import GuestMemory
 
 DE, DB, BP, OF, BR, UD, NM, SS_FAULT, GP, PF, MF, AC = 0, 1, 3, 4, 5, 6, 7, 12, 13, 14, 16, 17
 VECTORS = (DE, BR, UD, NM, SS_FAULT, GP, PF, MF, AC)  # what an engine reports as an exception

@@ -12,9 +12,9 @@ from patience import PATIENCE
 from bt.assembler import assemble
 from devices.i8254 import PIT_HZ
 from monitor import Machine
-from monitor.config import FIRMWARE_STATE, MODES
-from monitor.errors import UserError
 from monitor.firmware import vectors
+from monitor.settings.config import FIRMWARE_STATE, MODES
+from monitor.vmm.errors import UserError
 
 PERIOD = 0x10000  # of counter 0
 SLEEP = "sti\n again:\n hlt\n jmp again\n"

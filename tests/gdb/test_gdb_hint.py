@@ -18,7 +18,7 @@ from patience import PATIENCE
 
 from monitor.cli import main
 from monitor.cli.gdb_hint import GdbHint
-from monitor.config import ImageConfig
+from monitor.settings.config import ImageConfig
 from monitor.symbols.guest_file import file_for_gdb, linux_version, names_in_elf
 
 VERSION = "6.1.0-9-686"

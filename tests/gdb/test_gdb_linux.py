@@ -14,9 +14,9 @@ from gdb_session import debug_machine, needs_gdb
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
 from monitor.guests.linux import INITRD, KERNEL
 from monitor.symbols.elf_file import symbol_file
+from monitor.vmm.errors import UserError
 
 CMDLINE = "console=ttyS0,115200 noapic nolapic nosmp acpi=off earlyprintk=serial,ttyS0,115200"
 FAST = f"{CMDLINE} cryptomgr.notests noisapnp mitigations=off"

@@ -22,7 +22,7 @@ from monitor.gdb.protocol import (
     unescape,
 )
 from monitor.gdb.stops import end_packet
-from monitor.outcome import Outcome
+from monitor.vmm.outcome import Outcome
 
 
 def test_a_packet_and_its_sum() -> None:

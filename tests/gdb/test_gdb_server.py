@@ -12,10 +12,10 @@ from patience import PATIENCE
 from raw_client import Client, running
 
 from monitor import Machine
-from monitor.errors import UserError
 from monitor.gdb import connection
 from monitor.gdb.protocol import MAX_PACKET, encode
 from monitor.gdb.server import GdbServer
+from monitor.vmm.errors import UserError
 
 END = b"W07"
 

@@ -17,7 +17,7 @@ from gdb_session import Session, debug, debug_machine, needs_gdb
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.shadow import HIDDEN_BASE
+from monitor.vmm.shadow import HIDDEN_BASE
 
 pytestmark = needs_gdb
 MODES = ("bare", "trap", "translate")

@@ -7,8 +7,8 @@ from debuggee import LETTERS, MAPPED, ORIGIN, TABLE, UPPER, address, load
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
-from monitor.watchpoint import Watchpoint
+from monitor.vmm.errors import UserError
+from monitor.vmm.watchpoint import Watchpoint
 
 modes = pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
 CALLS = len(LETTERS)

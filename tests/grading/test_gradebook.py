@@ -11,8 +11,8 @@ import pytest
 from small_lab import LIMITS, RIGHT, STANDIN
 from test_class import WRONG, tree
 
-from monitor.errors import UserError
 from monitor.grading.classroom import Classroom
+from monitor.vmm.errors import UserError
 
 
 @pytest.fixture

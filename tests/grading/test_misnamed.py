@@ -10,11 +10,11 @@ import pytest
 from small_lab import LIMITS, RIGHT, STANDIN
 
 from monitor.cli import main
-from monitor.errors import UserError
 from monitor.grading import classroom
 from monitor.grading.classroom import Classroom
 from monitor.grading.misnamed import Found, Guesser
 from monitor.grading.submissions import MOST_FILES, HandedIn, Rejected, find
+from monitor.vmm.errors import UserError
 
 PARTS = {1: ("add", "double", "greet"), 2: ("handle",), 3: ("STUBS",)}
 COURSE = replace(STANDIN, parts=PARTS)

@@ -14,10 +14,10 @@ import pytest
 from patience import PATIENCE
 from small_lab import LIMITS, RIGHT, STANDIN, GradeOne
 
-from monitor.errors import UserError
 from monitor.grading import feedback as texts
 from monitor.grading.limits import Limits
 from monitor.grading.sandbox import Sandbox, Stopped
+from monitor.vmm.errors import UserError
 
 BEFORE_GREET = 15
 

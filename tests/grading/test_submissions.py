@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import UserError
 from monitor.grading.submissions import Rejected, Submission, find
+from monitor.vmm.errors import UserError
 
 MOST = 100
 

@@ -26,7 +26,7 @@ from patience import PATIENCE
 from monitor import Machine, Outcome
 from monitor.guests import embedded_image
 from monitor.guests.linux import GUESTS, INITRD, KERNEL, PROMPT, QUICK
-from monitor.typist import Line, Typist
+from monitor.host.typist import Line, Typist
 
 BUSYBOX = GUESTS / "busybox"
 EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"

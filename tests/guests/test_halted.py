@@ -15,7 +15,7 @@ from patience import PATIENCE
 from pieces import controllers
 
 from monitor import Machine
-from monitor.config import MODES
+from monitor.settings.config import MODES
 
 ORIGIN = 0x100000
 

@@ -24,9 +24,10 @@ from patience import PATIENCE
 
 from bt.assembler import assemble
 from bt.interp.state import CS
-from monitor import Machine, Outcome, watchdog
-from monitor.events import ExitEvent
+from monitor import Machine, Outcome
+from monitor.embedding import watchdog
 from monitor.extensions import Extensions
+from monitor.vmm.events import ExitEvent
 
 MODES = ("bare", "trap", "translate")
 AT = 0x10000
@@ -171,7 +172,8 @@ def test_a_thread_of_its_own(mode: str) -> None:
 TRACED = f"""
 import resource, sys, threading
 from bt.assembler import assemble
-from monitor import Machine, watchdog
+from monitor import Machine
+from monitor.embedding import watchdog
 
 class Device:
     name = "loops"

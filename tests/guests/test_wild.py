@@ -13,7 +13,7 @@ import wild
 from patience import PATIENCE
 
 from bt.interp.state import ATTR_UNUSABLE
-from monitor.virtual import VirtualProcessor
+from monitor.vmm.virtual import VirtualProcessor
 
 SCRIPT = Path(__file__).with_name("wild.py")
 BATCH = 40

@@ -9,7 +9,7 @@
 A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth
 is random bytes (wild_bytes.py). It lives for 4,000 instructions, in both modes. The processors,
 descriptor caches and x87 registers included, are compared every 100, and all of RAM at the end
-(monitor.pair).
+(monitor.lockstep.pair).
 
 Nothing depends on the speed of the host. A world that stays at one instruction, in a REP without
 end or an exception without a handler, is stopped by the number of turns of the machine's loop; then
@@ -41,8 +41,8 @@ from wild_user import UserWorld
 
 from monitor import Machine
 from monitor.lockstep import Lockstep, Stage
-from monitor.outcome import Outcome
-from monitor.pair import Pair
+from monitor.lockstep.pair import Pair
+from monitor.vmm.outcome import Outcome
 
 MEMORY_MB = 2
 INSTRUCTIONS = 4000

@@ -14,13 +14,13 @@ from patience import PATIENCE
 from bt.engine import BUILD
 from monitor.cli import main
 from monitor.cli.lab_grade import CPU, CPU_UNCOMPILED
-from monitor.cli.progress import Bar
 from monitor.labs import FOLDER, PARTS, all_labs, check, find_lab, process
 from monitor.labs.cases import Case, Failed, at, programs
 from monitor.labs.check import IMPORT, Check
 from monitor.labs.process import check_in_process
 from monitor.labs.report import LabReport, TestResult
 from monitor.labs.submission import Submission
+from monitor.writing.progress import Bar
 
 
 def write(folder: Path, text: str, number: int = 2) -> Path:

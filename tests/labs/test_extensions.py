@@ -9,12 +9,12 @@ import pytest
 
 from bt.stubs import assembled
 from monitor import Machine
-from monitor.errors import UserError
 from monitor.extensions import Extensions
 from monitor.extensions.stubs import BadStub, OwnStubs
 from monitor.extensions.template import checked
 from monitor.guests.small_kernel import Kernel, make
-from monitor.outcome import Outcome
+from monitor.vmm.errors import UserError
+from monitor.vmm.outcome import Outcome
 
 PROGRAM = """
     mov  ecx, 50

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import UserError
 from monitor.labs import FOLDER, all_labs, check, find_lab
 from monitor.labs.check import Check, check_lab
 from monitor.labs.report import LabReport, TestResult
+from monitor.vmm.errors import UserError
 
 SOLUTIONS = FOLDER / "solutions"
 NUMBERS = [lab.number for lab in all_labs()]

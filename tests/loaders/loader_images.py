@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 MIB = 1 << 20
 VMLINUZ = Path(__file__).parents[2] / "guests" / "vmlinuz"

@@ -8,13 +8,13 @@ import struct
 import pytest
 from loader_images import MIB, FakeMemory, bzimage, elf, multiboot_header, refused
 
-from monitor.config import MAX_MEMORY_MB
-from monitor.errors import UserError
 from monitor.loaders import cpio, elf_file, flat, images, linux, multiboot
 from monitor.loaders.plan import HOLE_END, HOLE_START, Plan, more_memory
 from monitor.loaders.setup_header import HEADER_MAX, check_signature, parse
 from monitor.loaders.source import Image
 from monitor.loaders.start import GENERAL, StartState, check_registers
+from monitor.settings.config import MAX_MEMORY_MB
+from monitor.vmm.errors import UserError
 
 # --- plans ----------------------------------------------------------------------------------------
 

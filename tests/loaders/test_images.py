@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from loader_images import BUSYBOX, VMLINUZ, bzimage, elf, needs_busybox, needs_kernel
 
-from monitor.errors import UserError
 from monitor.loaders.images import Region, code_regions
+from monitor.vmm.errors import UserError
 
 TEXT = b"\x9c\xfa\x9d\xf4"
 VMLINUX = elf([(0xC1000000, 0x1000000, TEXT, 4)], 0xC1000000)

@@ -7,7 +7,7 @@ from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
-from monitor.config import MODES
+from monitor.settings.config import MODES
 
 ORIGIN = 0x100000
 

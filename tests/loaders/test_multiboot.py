@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from loader_images import MIB, FakeMemory, elf, multiboot_header, refused
 
-from monitor.errors import UserError
 from monitor.loaders import multiboot
 from monitor.loaders.source import Image
+from monitor.vmm.errors import UserError
 
 CODE = bytes(range(1, 101))
 ADDRESSES = 1 << 16

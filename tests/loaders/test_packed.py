@@ -16,10 +16,10 @@ import pytest
 from bt.assembler import assemble
 from monitor import Machine
 from monitor.cli import main
-from monitor.errors import UserError
 from monitor.guests.embedded import embedded_image
 from monitor.loaders.images import code_regions
 from monitor.loaders.packed import recognise
+from monitor.vmm.errors import UserError
 
 CODE = assemble("pushf; cli; popf; sti; smsw eax; hlt", 0x1000) * 40
 GUESTS = Path(__file__).parents[2] / "guests"

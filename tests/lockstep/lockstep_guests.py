@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from monitor.lockstep.pair import MakeMachine
 from monitor.machine import Machine
-from monitor.outcome import Outcome
-from monitor.pair import MakeMachine
+from monitor.vmm.outcome import Outcome
 
 START = 0x10000
 STORE = 0x5000

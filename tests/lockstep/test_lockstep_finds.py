@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from lockstep_guests import COUNTER, LOOP, START, STORE, altered, counter, load
 
-from monitor.lockstep import Difference, Lockstep, Stage, main
+from monitor.lockstep import Difference, Lockstep, Stage
+from monitor.lockstep.__main__ import main
+from monitor.lockstep.pair import MakeMachine, Pair, digest
 from monitor.machine import Machine
-from monitor.pair import MakeMachine, Pair, digest
 
 AT = 1234
 ROUGH = Stage(instructions=4000, step=500, memory_every=1000)

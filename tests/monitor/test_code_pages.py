@@ -1,4 +1,4 @@
-"""Where translated code lies (monitor/code_pages.py): what a flush and a write take away."""
+"""Where translated code lies (monitor/vmm/code_pages.py): what a flush and a write take away."""
 
 from __future__ import annotations
 

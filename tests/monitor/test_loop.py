@@ -1,4 +1,4 @@
-"""The machine's loop (monitor/loop.py): with a processor and a board that do as they are told."""
+"""The machine's loop (vmm/loop.py): with a processor and a board that do as they are told."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from patience import PATIENCE
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET
 from bt.interp.state import EXIT_HALT, EXIT_SHUTDOWN, EXIT_VMWARE, EXIT_WATCHPOINT
-from monitor import loop as module
-from monitor.clock import HostClock, IcountClock
-from monitor.loop import FIRST_SLICE, LONGEST_SLICE, Limits, Loop
-from monitor.outcome import Outcome
-from monitor.vmware.callback import CallbackFailed
+from monitor.vmm import loop as module
+from monitor.vmm.clock import HostClock, IcountClock
+from monitor.vmm.errors import CallbackFailed
+from monitor.vmm.loop import FIRST_SLICE, LONGEST_SLICE, Limits, Loop
+from monitor.vmm.outcome import Outcome
 
 
 class Processor:

@@ -1,4 +1,4 @@
-"""The shadow MMU (monitor/shadow.py): what the engine may reach, and when it asks again."""
+"""The shadow MMU (monitor/vmm/shadow.py): what the engine may reach, and when it asks again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitor_lab import Lab, flat, lab
 from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_PRESENT, PERM_WRITE
 from bt.stubs import VCPU_BYTES, VCPU_PAGES, VSYS
 from bt.translate import CONTEXTS
-from monitor.shadow import (
+from monitor.vmm.shadow import (
     FLIPS,
     HIDDEN_BASE,
     HIDDEN_BYTES,

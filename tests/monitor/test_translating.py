@@ -1,4 +1,4 @@
-"""The translating processor (monitor/translating.py): into the cache, back out of it, and what for.
+"""The translating processor (vmm/translating.py): into the cache, back out of it, and what for.
 
 A budget may end anywhere; a rollback gives the guest its own registers and addresses; what is
 remembered about the cache is forgotten with it.
@@ -15,7 +15,7 @@ from patience import PATIENCE
 
 from bt.contract import EXIT_BUDGET
 from bt.translate import CONTEXTS
-from monitor.shadow import HIDDEN_BASE
+from monitor.vmm.shadow import HIDDEN_BASE
 
 BRANCHES = {
     "loop taken": "mov ecx, 5",

@@ -1,4 +1,4 @@
-"""The trapping processor (monitor/trapping.py): what runs where, and what it says about it."""
+"""The trapping processor (monitor/vmm/trapping.py): what runs where, and what it says about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The virtual processor (monitor/virtual.py): budgets, pins, and what the ideal processor did."""
+"""The virtual processor (vmm/virtual.py): budgets, pins, and what the ideal processor did."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from patience import PATIENCE
 
 from bt.contract import EXIT_BREAKPOINT, EXIT_BUDGET, EXIT_IO
 from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_NONE, EXIT_SHUTDOWN, EXIT_WATCHPOINT
-from monitor.capabilities import X86_VMWARE_HYPERCALL
 from monitor.guests.small_kernel import TIMER
+from monitor.settings.capabilities import X86_VMWARE_HYPERCALL
 
 WINDOW = 0x180000
 

@@ -11,11 +11,11 @@ import pytest
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.config import ImageConfig
 from monitor.guests.linux import INITRD, KERNEL
+from monitor.settings.config import ImageConfig
 from monitor.symbols import kallsyms
 from monitor.symbols.table import Symbol, SymbolTable
-from monitor.whereabouts import Whereabouts
+from monitor.symbols.whereabouts import Whereabouts
 
 PROTECTED, PAGED = 0x11, 0x80000011
 RAM = 8 << 20
@@ -113,7 +113,7 @@ def test_the_kernel_s_own_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         searched.append(len(memory))
         return LINUX
 
-    monkeypatch.setattr("monitor.whereabouts.read_kallsyms", read)
+    monkeypatch.setattr("monitor.symbols.whereabouts.read_kallsyms", read)
     guest, says = linux(tmp_path)
     for eip, words in ((0xC0200044, "kernel: start"), (0xC0201004, "kernel: start"),
                        (0xC0300044, "kernel: early"), (0xC0202000, "kernel, at 0xc0202000"),
@@ -128,7 +128,8 @@ def test_names_that_are_nowhere_are_not_looked_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    monkeypatch.setattr("monitor.whereabouts._physical", lambda *_where: looks.append(1) or 0)
+    physical = "monitor.symbols.whereabouts._physical"
+    monkeypatch.setattr(physical, lambda *_where: looks.append(1) or 0)
     guest, says = linux(tmp_path)
     guest.at(0xC0200044)
     assert {says() for _ in range(100)} == {"kernel, at 0xc0200044"}
@@ -150,7 +151,7 @@ def test_tables_that_lead_nowhere(tmp_path: Path, entries: dict[int, int]) -> No
 
 def test_small_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
-    monkeypatch.setattr("monitor.whereabouts.read_kallsyms",
+    monkeypatch.setattr("monitor.symbols.whereabouts.read_kallsyms",
                         lambda memory: seen.append(memory) or LINUX)  # fmt: skip
     guest, says = linux(tmp_path)
     guest.entry(DIRECTORY + 4 * 0x300, TABLE | 3)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from monitor import figure_style as style
 from monitor import figures
+from monitor.bench import figure_style as style
 from monitor.figures.lines import apart
 
 MILLION = 1_000_000

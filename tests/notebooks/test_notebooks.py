@@ -140,7 +140,7 @@ def _plots(node: ast.AST, figure: ast.Call | None) -> str:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         names = [alias.name for alias in node.names]
         names = names if isinstance(node, ast.Import) else [f"{node.module}.{n}" for n in names]
-        allowed = ("monitor.figures", "monitor.figure_style")
+        allowed = ("monitor.figures", "monitor.bench.figure_style")
         return next((name for name in names if name not in allowed and re.search(
             r"matplotlib|pylab|seaborn|plotly|figures\.|figure_style\.|bench\.plots", name)), "")
     if isinstance(node, ast.Attribute) and _of(node) == "style":
@@ -183,7 +183,7 @@ def test_no_cell_holds_plotting_code_beyond_one_call(path: Path) -> None:
     ("figures = machine.statistics()", ["figures is something else"]),
     ("import matplotlib.pyplot as plt", ["matplotlib.pyplot"]),
     ("from matplotlib.figure import Figure", ["matplotlib.figure.Figure"]),
-    ("from monitor.figure_style import chart", ["monitor.figure_style.chart"]),
+    ("from monitor.bench.figure_style import chart", ["monitor.bench.figure_style.chart"]),
     ("from monitor.figures import heat", ["monitor.figures.heat"]),
     ("figures.heat(" + "\n" * MOST_OF_A_FIGURE + ")", ["a call of 11 lines"]),
 ])  # fmt: skip

@@ -11,7 +11,7 @@ from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
-from monitor.outcome import Outcome
+from monitor.vmm.outcome import Outcome
 
 MODES = ("bare", "trap", "translate")
 modes = pytest.mark.parametrize("mode", MODES)

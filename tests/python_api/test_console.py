@@ -1,4 +1,4 @@
-"""The console keeps a tail, and is searched as it flows (monitor/console.py, run(since=))."""
+"""The console keeps a tail, and is searched as it flows (monitor/host/console.py, run(since=))."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
-from monitor.console import LIMIT, Awaited, Console
-from monitor.errors import UserError
-from monitor.typist import Line, Typist
+from monitor.host.console import LIMIT, Awaited, Console
+from monitor.host.typist import Line, Typist
+from monitor.vmm.errors import UserError
 
 modes = pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
 PIECE = bytes(range(256)) * 256  # 64 KiB

@@ -1,4 +1,4 @@
-"""Functions at ports, instructions and memory accesses: monitor/hooks.py."""
+"""Functions at ports, instructions and memory accesses: monitor/embedding/hooks.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from api_lab import ORIGIN, agree, asm, live, modes
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 LOOP = "mov ecx, 5; again: mov [0x200000], ecx; mov eax, [0x200000]; cli; nop; loop again; hlt"
 AGAIN = ORIGIN + 5

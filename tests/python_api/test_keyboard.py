@@ -1,4 +1,4 @@
-"""Somebody at the keyboard: monitor/keyboard.py."""
+"""Somebody at the keyboard: monitor/embedding/keyboard.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from api_lab import agree, live, modes
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 # Reads scan codes from the controller until ESC goes up, as firmware's tables have them: set 1.
 READS = """

@@ -1,4 +1,4 @@
-"""Interrupt lines and NMI from outside: monitor/lines.py, the NMI pin of the processor."""
+"""Interrupt lines and NMI from outside: embedding/lines.py, the NMI pin of the processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from patience import PATIENCE
 from pieces import controllers
 
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 IDT = 0x7000
 PORT = 0x310  # the guest asks for an interrupt here: the value says which

@@ -1,4 +1,4 @@
-"""Devices of one's own: ports, memory-mapped registers, lines and timers (monitor/plugging.py)."""
+"""Devices of own: ports, memory-mapped registers, lines and timers (embedding/plugging.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pieces import controllers
 from devices.bus import Bus
 from devices.device import Chip
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 PORT = 0x300
 HOLE = 0xD0004  # in the hole of a PC, and in no aligned place

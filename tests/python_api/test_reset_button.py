@@ -9,7 +9,7 @@ from api_lab import ESP, MODES, ORIGIN, asm, modes
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 BIOS = 0x10000  # bytes
 RESET_VECTOR = BIOS - 16

@@ -1,4 +1,4 @@
-"""Read-only memory: readable and executable everywhere, written by nobody (monitor/roms.py)."""
+"""Read-only memory: readable and executable everywhere, written by nobody (embedding/roms.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from api_lab import ORIGIN, agree, asm, live, modes
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 ROM = 0xC8000
 PAGE = 4096

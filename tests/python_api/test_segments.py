@@ -7,8 +7,8 @@ from api_lab import ESP, ORIGIN, asm, modes
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.errors import UserError
-from monitor.segments import Segment
+from monitor.embedding.segments import Segment
+from monitor.vmm.errors import UserError
 
 CODE3, DATA3 = 0xC0FB, 0xC0F3
 

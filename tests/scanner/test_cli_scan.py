@@ -12,7 +12,7 @@ import pytest
 from patience import PATIENCE
 
 from monitor.cli import scan
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 CODE = bytes.fromhex("9c fa 0f01e0 9d 9c f4")
 

@@ -22,7 +22,7 @@ from kernel_lab import (
     raw,
 )
 
-from monitor.virtual import EMULATED_RUN
+from monitor.vmm.virtual import EMULATED_RUN
 
 WINDOW = 0x180000  # a linear page that shows now one frame, now another
 ONE, TWO = 0x110000, 0x111000  # the frames

@@ -25,9 +25,9 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import monitor
-from monitor.console import Console
-from monitor.events import ExitEvent
-from monitor.outcome import Outcome
+from monitor.host.console import Console
+from monitor.vmm.events import ExitEvent
+from monitor.vmm.outcome import Outcome
 
 INSTRUCTIONS = 1234567
 WRONG_ANSWERS = [

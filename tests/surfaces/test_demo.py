@@ -12,7 +12,7 @@ from vp_command import Result
 
 from monitor.cli import demo_life, demo_tables
 from monitor.cli.demo_life import Life, checks_in, judge
-from monitor.outcome import Outcome
+from monitor.vmm.outcome import Outcome
 
 EXPECTED = ("kernel checks", "check popf ok", "check cs ok", "check str ok", "3 checks, 0 wrong")
 TRAPPED = ("kernel checks", "check popf WRONG got 00000200 want 00000000", "check cs WRO")

@@ -6,8 +6,8 @@ import pytest
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.events import ExitEvent
 from monitor.guests import embedded_image
+from monitor.vmm.events import ExitEvent
 
 
 def embedded(mode: str) -> Machine:

@@ -17,7 +17,7 @@ from test_demo import all_three
 
 from monitor.cli import demo_life, main
 from monitor.cli.json_output import JsonOutput
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 KEYS = {  # of each document: some that must be there
     "run": {"mode", "instructions", "exits"},

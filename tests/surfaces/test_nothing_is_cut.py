@@ -31,13 +31,13 @@ from vp_command import Result
 
 import monitor
 from benchmarks.report import Row, Section
-from monitor import report, whole_table
-from monitor.cli import VERBS, demo_life, main
+from monitor.cli import VERBS, demo_life, main, report
 from monitor.grading import summary
 from monitor.grading.verdict import GRADED, TIMEOUT, Grade
 from monitor.labs.report import LabReport, TestResult
-from monitor.whole_console import WholeConsole, whole_console
-from monitor.whole_table import Table
+from monitor.writing import whole_table
+from monitor.writing.whole_console import WholeConsole, whole_console
+from monitor.writing.whole_table import Table
 
 ROOT = Path(monitor.__file__).parent.parent
 COLOURS = {"colour": ("FORCE_COLOR", "1"), "plain": ("NO_COLOR", "1")}
@@ -240,7 +240,7 @@ def test_no_table_is_made_elsewhere() -> None:
     assert len(sources) > 300
     makers = {path.relative_to(ROOT).as_posix() for path in sources
               if {"rich.table.Table", "rich.table", "rich.columns.Columns"} & set(imports(path))}
-    assert makers | {"monitor/whole_table.py"} == {"monitor/whole_table.py"}
+    assert makers | {"monitor/writing/whole_table.py"} == {"monitor/writing/whole_table.py"}
 
 
 def test_a_fake_machine_s_statistics(

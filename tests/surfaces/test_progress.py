@@ -17,7 +17,7 @@ from screen import Screen
 
 import monitor
 from bt.assembler import assemble
-from monitor.cli.progress import Line, bar, visible
+from monitor.writing.progress import Line, bar, visible
 
 ROOT = Path(monitor.__file__).parent.parent
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.typist import Line, Typist
+from monitor.host.typist import Line, Typist
 
 
 class Script:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor import units
-from monitor.errors import UserError
+from monitor.settings import units
+from monitor.vmm.errors import UserError
 
 
 @pytest.mark.parametrize(("text", "mib"), [

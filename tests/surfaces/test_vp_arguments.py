@@ -12,8 +12,8 @@ import pytest
 from patience import PATIENCE
 from vp_command import Result, last_machine
 
-from monitor import config
-from monitor.errors import UserError
+from monitor.settings import config
+from monitor.vmm.errors import UserError
 
 Vp = Callable[..., Result]
 

@@ -12,10 +12,10 @@ import pytest
 from patience import PATIENCE
 from vp_command import Result
 
-from monitor.ablations import ABLATIONS
 from monitor.cli.completion import SHELLS, script
 from monitor.cli.parser import VERBS
-from monitor.config import MODES
+from monitor.settings.config import MODES
+from monitor.vmm.ablations import ABLATIONS
 
 Vp = Callable[..., Result]
 

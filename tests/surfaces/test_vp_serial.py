@@ -22,11 +22,11 @@ from vp_command import Result, spawn
 
 from bt.assembler import assemble
 from monitor import Machine
-from monitor.cli import serial_link
-from monitor.cli.serial_link import INPUT, OUTPUT, SerialLink, open_serial
-from monitor.cli.serial_output import Serial, SerialOutput
-from monitor.errors import UserError
-from monitor.serial_config import SerialConfig, parse_serial
+from monitor.host import serial_link
+from monitor.host.serial_link import INPUT, OUTPUT, SerialLink, open_serial
+from monitor.host.serial_output import Serial, SerialOutput
+from monitor.settings.serial_config import SerialConfig, parse_serial
+from monitor.vmm.errors import UserError
 
 Vp = Callable[..., Result]
 

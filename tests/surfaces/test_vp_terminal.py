@@ -16,7 +16,7 @@ from fake_terminal import JOB_CONTROL
 from patience import PATIENCE
 from vp_command import spawn
 
-from monitor.terminal import CHUNK, MOST, EscapeKeys, InputReader
+from monitor.host.terminal import CHUNK, MOST, EscapeKeys, InputReader
 
 
 def test_keys_go_to_the_guest_and_output_comes_back(terminals: Any) -> None:

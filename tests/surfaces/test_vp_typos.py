@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from vp_command import Result, last_machine
 
-from monitor import did_you_mean
-from monitor.ablations import ABLATIONS
 from monitor.cli.parser import VERBS, build_parser
 from monitor.cli.typos import below, unknown_options
+from monitor.settings import did_you_mean
+from monitor.vmm.ablations import ABLATIONS
 
 Vp = Callable[..., Result]
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from rich import box
 
-from monitor import whole_console
-from monitor.whole_console import FULL, WholeConsole
-from monitor.whole_table import Beside, Table
+from monitor.writing import whole_console
+from monitor.writing.whole_console import FULL, WholeConsole
+from monitor.writing.whole_table import Beside, Table
 
 NUMBERS = [f"{1_234_567 * place:,}" for place in range(1, 9)]
 ADDRESS = "ff802de7"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import UserError
 from monitor.sweep.journal import Journal, replace_file
+from monitor.vmm.errors import UserError
 
 SWEEP = {"grid.mode": '["bare"]', "the program": "1", "contents of a": "2"}
 ROWS = {n: {"ended": "exit", "ok": 1, "instructions": 10**n} for n in range(5)}

@@ -10,11 +10,11 @@ from sweeping import spec
 
 from monitor.bench.own import costs
 from monitor.bench.own_plan import INSTRUCTIONS
-from monitor.errors import UserError
 from monitor.sweep import task
 from monitor.sweep.spec import Spec, load
 from monitor.sweep.summary import table
 from monitor.sweep.task import run_point
+from monitor.vmm.errors import UserError
 
 MODEL = "pentium2-450"
 POPF = "LENGTH = 2\npopf:\n pushfd\n .fill LENGTH, 1, 0x90\n popfd\nother:\n nop\n"

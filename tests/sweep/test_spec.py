@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sweeping import SMALL, SPIN, spec
 
-from monitor.errors import UserError
+from monitor.host.typist import Line
 from monitor.sweep.spec import Spec, load
-from monitor.typist import Line
+from monitor.vmm.errors import UserError
 
 DEMO = "[[guest]]\ndemo = true\n"
 FLAT = '[[guest]]\nflat = "spin.bin@0x100000"\n'

@@ -18,13 +18,13 @@ from sweeping import SMALL, SMALL_ROWS, spec, spinning, start, wait_for
 
 from monitor.bench import store
 from monitor.cli import main
-from monitor.errors import UserError
 from monitor.sweep import local
 from monitor.sweep.backend import Rows, Task
 from monitor.sweep.local import LocalBackend
 from monitor.sweep.spec import Spec, load
 from monitor.sweep.sweep import State, run, sweep
 from monitor.sweep.task import DIED, Job, Row, failed, run_point
+from monitor.vmm.errors import UserError
 
 Table = list[dict[str, str]]
 
@@ -55,9 +55,9 @@ def test_a_slow_host_makes_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = SMALL.replace("repetitions = 2", "").replace("20", "300")
-    monkeypatch.setattr("monitor.loop.FIRST_SLICE", 1000)
+    monkeypatch.setattr("monitor.vmm.loop.FIRST_SLICE", 1000)
     quick = run_here(load(spec(tmp_path, text)))
-    monkeypatch.setattr("monitor.loop.LONG_TURN", 0.0)  # every turn takes longer than it should
+    monkeypatch.setattr("monitor.vmm.loop.LONG_TURN", 0.0)  # every turn takes longer than it should
     assert run_here(load(spec(tmp_path, text))) == quick
 
 

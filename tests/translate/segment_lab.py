@@ -24,7 +24,7 @@ from patience import PATIENCE
 from bt.interp.state import FS, GS
 from bt.reserved import RESERVED
 from monitor import Machine
-from monitor.translating import TranslatingProcessor
+from monitor.vmm.translating import TranslatingProcessor
 
 MOST = 2_000_000  # instructions of a run
 NEVER = 1 << 40  # uses of the other register that nothing outweighs

@@ -9,10 +9,10 @@ import pytest
 from patience import PATIENCE
 
 from monitor import Machine
-from monitor.ablations import ABLATIONS
-from monitor.errors import UserError
 from monitor.guests import embedded_image
 from monitor.lockstep import Lockstep, Stage
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
 
 
 def embedded_guest(mode: str, without: tuple[str, ...] = ()) -> Machine:

@@ -12,7 +12,7 @@ import pytest
 
 from bt.assembler import assemble
 from monitor import Machine
-from monitor.cpu_state import explain, state_of
+from monitor.lockstep.cpu_state import explain, state_of
 
 BEFORE, USER, AFTER, REAL = 0x8000, 0x9000, 0xA000, 0xB000
 GDT, IDT, TSS, STACK, STACK3 = 0x1000, 0x2000, 0x3000, 0x70000, 0x80000

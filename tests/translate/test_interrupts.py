@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kernel_lab import DATA, Kernel, agree, agree_all_along, raw, run
 
-from monitor.cpu_state import explain, state_of
+from monitor.lockstep.cpu_state import explain, state_of
 
 # Every stub, several times, with memory in between. ECX rounds.
 STUBS = """

@@ -21,8 +21,6 @@ from bt.stubs import TEMPLATES
 from bt.table import TABLE
 from bt.translate import policies
 from monitor import Machine
-from monitor.errors import UserError
-from monitor.events import ExitEvent
 from monitor.extensions import Extensions
 from monitor.extensions.names import entries, name_of, refusal
 from monitor.extensions.problem import Immediate, Memory, Problem, Register, SystemRegister
@@ -32,6 +30,8 @@ from monitor.guests.small_kernel import TIMER
 from monitor.labs.cases import Failed
 from monitor.labs.running import CLOSE, alike
 from monitor.lockstep import Stage
+from monitor.vmm.errors import UserError
+from monitor.vmm.events import ExitEvent
 
 FREELY = Stage(step=211, memory_every=2110)
 MODES = ("bare", "translate")

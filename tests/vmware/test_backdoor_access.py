@@ -6,9 +6,9 @@ import pytest
 from machine_lab import CODE, GP, MachineLab
 
 from monitor import Machine
-from monitor.capabilities import Defaults, defaults
-from monitor.clock import TSC_HZ
-from monitor.errors import UserError
+from monitor.settings.capabilities import Defaults, defaults
+from monitor.vmm.clock import TSC_HZ
+from monitor.vmm.errors import UserError
 from monitor.vmware.restrictions import Restrictions
 
 BACKDOOR = "X86_VMWARE_BACKDOOR"

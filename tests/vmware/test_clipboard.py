@@ -11,7 +11,7 @@ from patience import PATIENCE
 
 from monitor import Machine
 from monitor.cli.run import share_clipboard
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.backdoor import Backdoor
 from monitor.vmware.restrictions import Restrictions
 from monitor.vmware.tools import events

@@ -8,7 +8,7 @@ from operator import attrgetter
 import pytest
 from calls import Bench, changed
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.commands import (
     BY_NAME,

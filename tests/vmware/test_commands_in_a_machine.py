@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machine_lab import DATA, GP, TSS_SELECTOR, MachineLab
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.commands import BY_NAME
 from monitor.vmware.host import RemovableDevice
 
@@ -158,7 +158,7 @@ def test_a_forwarded_command_costs_a_world_switch(
     lab = lab_with(mode, 3, **options)
     run(lab, call("GETTIME"))
     assert (lab.reg("eax"), lab.reg("edx")) == (0, 0)
-    assert lab.machine.board.world_switches == switches
+    assert lab.machine.board.host.count == switches
     assert lab.machine.vmware.calls == {"GETTIME": 1}
 
 

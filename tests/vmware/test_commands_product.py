@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from calls import Bench, changed
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.restrictions import Restrictions
 

@@ -6,7 +6,7 @@ import pytest
 from machine_lab import MachineLab
 
 from monitor import Machine
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 BACKDOOR = "X86_VMWARE_BACKDOOR"
 REQUEST, REPLY = 0x30000, 0x40000

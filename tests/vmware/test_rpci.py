@@ -10,8 +10,7 @@ import pytest
 from guest_side import GuestChannel, make_backdoor, rpc
 from patience import PATIENCE
 
-from monitor.errors import UserError
-from monitor.vmware.callback import CallbackFailed
+from monitor.vmm.errors import CallbackFailed, UserError
 from monitor.vmware.restrictions import Restrictions
 from monitor.vmware.tools import events, guestlib
 from monitor.vmware.tools.channel import MAX_OUT_SIZE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from guest_side import SUCCESS, TCLO, Clock, GuestChannel, GuestTools, low, make_backdoor, rpc
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.parts.gui import GuiOption
 from monitor.vmware.tools import events
 from monitor.vmware.tools.channel import MAX_IN_SIZE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.vmx import config_file
 from monitor.vmware.vmx.config_file import parse_vmx, read_vmx
 from monitor.vmware.vmx.encoding import KNOWN, codec_of

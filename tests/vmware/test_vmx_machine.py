@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import UserError
-from monitor.serial_config import SerialConfig
+from monitor.settings.serial_config import SerialConfig
+from monitor.vmm.errors import UserError
 from monitor.vmware.restrictions import NOTHING_YET, SETTINGS, Restrictions
 from monitor.vmware.vmx.config_file import parse_vmx, shown
 from monitor.vmware.vmx.ignored import UNKNOWN, reason_for

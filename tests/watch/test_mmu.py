@@ -15,8 +15,8 @@ from watch_lab import ORIGIN, embedded, flat
 
 from bt.interp.paging import PTE_P, PTE_U, PTE_W
 from monitor import Machine
-from monitor.pair import digest
-from monitor.shadow import HIDDEN_BASE
+from monitor.lockstep.pair import digest
+from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.watch import mmu_model
 from monitor.watch.mmu_model import (
     ABSENT,

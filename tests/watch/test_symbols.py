@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from monitor import Machine
-from monitor.errors import UserError
 from monitor.symbols.kallsyms import read_kallsyms
 from monitor.symbols.table import Symbol, SymbolTable
+from monitor.vmm.errors import UserError
 
 BASE = 0xC4200000
 RAM = 1 << 20

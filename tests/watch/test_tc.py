@@ -13,8 +13,8 @@ from watch_lab import ORIGIN, ROUNDS, assembled, embedded, flat
 
 from bt.cache import SLOT_BYTES
 from monitor import Machine
-from monitor.errors import UserError
 from monitor.lockstep import Lockstep, Stage
+from monitor.vmm.errors import UserError
 from monitor.watch.tc_model import CHAIN, COPY, EXIT, FALLS, LOOKUP, STUB, CacheView, GuestRow
 
 

@@ -13,10 +13,10 @@ from patience import PATIENCE
 from watch_lab import ORIGIN, ROUNDS, embedded, flat
 
 from monitor import Machine
-from monitor.ablations import ABLATIONS
-from monitor.errors import UserError
 from monitor.lockstep import Lockstep, Stage
-from monitor.pair import digest
+from monitor.lockstep.pair import digest
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
 from monitor.watch.html import html_of
 from monitor.watch.trace_chrome import ChromeWriter
 from monitor.watch.trace_model import (

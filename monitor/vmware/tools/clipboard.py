@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from devices.fields import BYTE, Fields, Hex, Number, some
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import Copied, Events, HostClipboardFailed

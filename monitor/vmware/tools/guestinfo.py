@@ -14,7 +14,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from devices.fields import Hex, Record, Text, some
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import Events, GuestInfoSet, kept
 

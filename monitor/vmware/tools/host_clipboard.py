@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 
 SECONDS = 2.0  # for one command
 PASTE_INTERVAL = 0.5  # seconds for which a pasted text counts as the present one

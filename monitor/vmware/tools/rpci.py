@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitor.errors import UserError
-from monitor.vmware.callback import CallbackFailed
+from monitor.vmm.errors import CallbackFailed, UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools import guestlib
 from monitor.vmware.tools.channel import MAX_OUT_SIZE

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any
 
 from devices.fields import COUNT, Number, Record, Text, WrongField, maybe, some
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.channel import MAX_IN_SIZE
 from monitor.vmware.tools.events import Answered, Events, ToolsStarted, kept

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devices.fields import Record, Text, maybe
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools import rpci, tclo
 from monitor.vmware.tools.channel import Endpoint

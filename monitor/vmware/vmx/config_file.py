@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 
-from monitor.errors import UserError
+from monitor.vmm.errors import UserError
 from monitor.vmware.vmx.encoding import UTF_8, WESTERN, codec_of
 
 MAX_BYTES = 4 << 20  # VMware itself lets a guest's own variables grow to 1 MiB

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.config import MAX_MEMORY_MB
-from monitor.serial_config import SerialConfig
+from monitor.settings.config import MAX_MEMORY_MB
+from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx.account import Account
 from monitor.vmware.vmx.config_file import VmxFile, shown

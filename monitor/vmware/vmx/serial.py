@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from monitor.serial_config import SerialConfig
+from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.vmx.account import Account
 from monitor.vmware.vmx.config_file import Entry, shown
 

@@ -1,0 +1,39 @@
+"""From the description of a guest's image (config.py) to a machine with the guest in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.loaders.source import open_image
+from monitor.settings.config import FIRMWARE_STATE, ImageConfig
+
+if TYPE_CHECKING:
+    from monitor import Machine
+
+NOTHING: Mapping[Path, bytes] = {}
+
+
+def load(machine: Machine, image: ImageConfig, contents: Mapping[Path, bytes] = NOTHING) -> None:
+    """Put the guest into the machine. What `contents` has of its files is not read again."""
+
+    def source(path: Path) -> Path | bytes:
+        return contents.get(path, path)
+
+    state = image.firmware_state or FIRMWARE_STATE[image.kind]
+    if image.kind == "kernel":
+        initrd = None if image.initrd is None else source(image.initrd)
+        machine.load_linux(
+            source(image.path), initrd=initrd, cmdline=image.cmdline, firmware_state=state
+        )
+    elif image.kind == "multiboot":
+        modules = [(str(path), open_image(source(path), "module").data) for path in image.modules]
+        machine.load_multiboot(
+            source(image.path), cmdline=image.cmdline, modules=modules, firmware_state=state
+        )
+    elif image.kind == "elf":
+        machine.load_elf(source(image.path), firmware_state=state)
+    else:
+        data = open_image(source(image.path), "flat image").data
+        machine.load_flat(data, image.address, eip=image.entry, firmware_state=state)

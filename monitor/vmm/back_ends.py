@@ -1,0 +1,26 @@
+"""What chips and the board ask of the host application: a few methods for each kind of thing.
+
+A chip is what the guest sees; what stands behind it (a terminal, a file, a socket) is the host's,
+and comes to the board as an object with these methods (monitor/host). The core imports none of it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class CharacterBackEnd(Protocol):
+    """What a serial port's cable leads to, or a debug console's."""
+
+    input_open: bool
+    """May somebody still type while the machine runs?"""
+
+    def write(self, data: bytes) -> None:
+        """The guest sent this."""
+
+    def take(self) -> bytes:
+        """What was typed since the last time."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that take() would give. Asked often, and from any thread."""

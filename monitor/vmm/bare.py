@@ -1,0 +1,64 @@
+"""The mode `bare`: the interpreter as real hardware, no monitor. The ground truth."""
+
+from __future__ import annotations
+
+from bt.engine import Interp, Ram
+from monitor.vmm.board import Board
+from monitor.vmm.processor import Processor
+
+
+class BareProcessor(Processor):
+    """The ideal processor runs the guest at the guest's own privilege."""
+
+    def __init__(self, ram: Ram, board: Board) -> None:
+        self.ram = ram
+        self.listeners = []
+        self.stops = set()
+        self.cpu = Interp(ram, board)
+        self.ideal = self.cpu
+
+    def run(self, budget: int) -> int:
+        return int(self.cpu.run(budget))
+
+    def count(self) -> int:
+        return int(self.cpu.icount())
+
+    def io_count(self) -> int:
+        return int(self.cpu.io_icount)
+
+    def io_place(self) -> int:
+        return int(self.cpu.eip)
+
+    def notice(self) -> None:
+        self.cpu.recheck = 1
+
+    def wait(self, ticks: int) -> None:
+        self.cpu.wait(ticks)
+
+    def set_intr(self, level: bool) -> None:
+        self.cpu.intr = 1 if level else 0
+
+    def set_a20(self, level: bool) -> None:
+        self.cpu.set_a20(level)
+
+    def interruptible(self) -> bool:
+        return bool(self.cpu.interruptible())
+
+    def interrupt(self, vector: int) -> int:
+        return int(self.cpu.interrupt(vector))
+
+    def set_vmware(
+        self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
+    ) -> None:
+        self.cpu.set_vmware(backdoor, hypercalls, served, tsc_khz, bus_khz)
+
+    def answer_call(self, vector: int, error: int, address: int) -> int:
+        return int(self.cpu.answer_call(vector, error, address))
+
+    def sync(self) -> None:
+        pass
+
+    def statistics(self) -> dict[str, object]:
+        return {"by_kind": {"bare": self.count()}}
+
+

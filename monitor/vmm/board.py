@@ -1,0 +1,208 @@
+"""The virtual PC's board: the chips on their bus, their back ends, and what the guest asked for.
+
+The processor sees this object as its bus. An access may raise the interrupt line, move the next
+deadline, or end the machine; then the processor is told to leave its run loop after the
+instruction (`recheck`), so that the machine looks at the news at that very instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from devices.bus import Bus
+from devices.device import Device
+from devices.pc import Pc, build_pc
+from monitor.vmm.back_ends import CharacterBackEnd
+from monitor.vmm.clock import Clock, InstructionCounter
+from monitor.vmm.outcome import Outcome
+from monitor.vmm.world_switch import WorldSwitch
+
+if TYPE_CHECKING:
+    from bt.engine import Interp
+
+
+class GuestCallServer(Protocol):
+    """Who serves VMware's guest interfaces (monitor/vmware/guest_calls.py)."""
+
+    def access(self, cpu: Interp, port: int, size: int, out: int, value: int) -> int:
+        """An access to the backdoor, inside run()."""
+
+    def read_counter(self, index: int) -> int:
+        """A pseudo performance counter, inside run()."""
+
+    def serve(self) -> Outcome | None:
+        """Serve the call that made the processor leave run()."""
+
+
+AccessListener = Callable[[str, int, int, int], None]
+"""What ("in", "out"), at which port, bytes, value. Of VMware's guest interfaces: "call" with the
+command's number as value, "rdpmc" with the counter's, "hypercall" with EAX."""
+
+
+class Board:
+    """Bus and chips. `notice` is called when the processor must leave its loop.
+
+    `serial` and `debug` are what COM1 and port 0xE9 lead to, in the host application's world.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        counter: InstructionCounter,
+        memory_bytes: int,
+        start_time: int,
+        serial: CharacterBackEnd,
+        debug: CharacterBackEnd,
+    ) -> None:
+        self.clock = clock
+        self.counter = counter
+        self.memory_bytes = memory_bytes
+        self.bus = Bus(clock)
+        self.serial = serial
+        self.debug = debug
+        self.host = WorldSwitch()
+        self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
+        self.plugged: list[Device] = []  # devices of the embedder's that have more than registers
+        self.ended: Outcome | None = None
+        self.notice: Callable[[], None] = _nothing
+        self.on_intr: Callable[[bool], None] = _ignore
+        self.on_a20: Callable[[bool], None] = _ignore
+        self.guest_calls: GuestCallServer | None = None  # VMware's guest interfaces
+        self.accesses = {"port_reads": 0, "port_writes": 0}
+        self._deadline: int | None = None
+        self.pc: Pc = build_pc(
+            self.bus,
+            memory_bytes=memory_bytes,
+            start_time=start_time,
+            on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
+            on_a20=lambda level: self.on_a20(level),
+            on_exit=self._debug_exit,
+            on_serial=lambda data: self.host.request("console output", serial.write, data),
+            on_debug=lambda data: self.host.request("debug output", debug.write, data),
+        )
+        self.bus.on_intr = self._interrupt_line
+
+    # --- the processor's side -----------------------------------------------------------
+
+    def read_port(self, port: int, size: int) -> int:
+        self.accesses["port_reads"] += 1
+        self.counter.in_access = True
+        try:
+            value = self.bus.read_port(port, size)
+            self._take_cycle(port, size)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+            if self.on_access:
+                self.tell("in", port, size, value)
+        finally:
+            self.counter.in_access = False
+        return value
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        self.accesses["port_writes"] += 1
+        self.counter.in_access = True
+        try:
+            if self.on_access:
+                self.tell("out", port, size, value)
+            self.bus.write_port(port, size, value)
+            self._take_cycle(port, size)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+        finally:
+            self.counter.in_access = False
+
+    def _take_cycle(self, port: int, size: int) -> None:
+        """The processor waits until the bus is done: a guest that polls sees its time go by."""
+        ticks = self.clock.wait(self.bus.port_time(port, size))
+        if ticks and self.counter.processor is not None:
+            self.counter.processor.wait(ticks)
+
+    def backdoor(self, cpu: Interp, port: int, size: int, out: int, value: int) -> int:
+        """An access to VMware's backdoor, which needs the processor's registers."""
+        assert self.guest_calls is not None
+        self.counter.in_access = True
+        try:
+            return self.guest_calls.access(cpu, port, size, out, value)
+        finally:
+            self.counter.in_access = False
+
+    def read_counter(self, index: int) -> int:
+        """RDPMC of one of VMware's pseudo performance counters."""
+        assert self.guest_calls is not None
+        self.counter.in_access = True
+        try:
+            return self.guest_calls.read_counter(index)
+        finally:
+            self.counter.in_access = False
+
+    def read_memory(self, address: int, size: int) -> int:
+        """Physical memory that is not RAM: a device, or the open bus."""
+        return self.bus.read_memory(address, size)
+
+    def write_memory(self, address: int, size: int, value: int) -> None:
+        self.bus.write_memory(address, size, value)
+
+    def tell(self, kind: str, port: int, size: int, value: int) -> None:
+        """Tell whoever listens about an access."""
+        for listener in tuple(self.on_access):  # one may take itself out
+            listener(kind, port, size, value)
+
+    def has_device(self, address: int, size: int) -> bool:
+        """Does a device answer anywhere in this range of physical memory?"""
+        return self.bus.memory_in(address, size)
+
+    def _interrupt_line(self, level: bool) -> None:
+        self.on_intr(level)
+        self.notice()
+
+    def _debug_exit(self, status: int) -> None:
+        self.end(Outcome("exit", status, f"the guest asked to end with status {status}"))
+
+    def end(self, outcome: Outcome) -> None:
+        """End the machine after this instruction; the first reason counts."""
+        if self.ended is None:
+            self.ended = outcome
+        self.notice()
+
+    # --- the machine's side -------------------------------------------------------------
+
+    def next_deadline(self) -> int | None:
+        """The earliest timer; an access that moves it will be noticed."""
+        self._deadline = self.bus.next_deadline()
+        return self._deadline
+
+    @property
+    def input_waiting(self) -> int:
+        """Bytes of input that the guest has not read. Safe from any thread, and then a guess."""
+        return self.serial.waiting + len(self.pc.uart.waiting)
+
+    def can_interrupt(self) -> bool:
+        """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
+        input_open = self.serial.input_open  # first: the last text is sent before it closes
+        if self.serial.waiting or self.pc.can_interrupt(input_open):
+            return True
+        coming = (line for device in self.plugged for line in device.coming_irqs(input_open))
+        return any(map(self.pc.pic.would_interrupt, coming))
+
+    def reset(self) -> None:
+        """The reset line: every chip; what was plugged in comes first, as the PIC is the last."""
+        for device in self.plugged:
+            device.reset()
+        self.pc.reset()
+        self.ended = None
+
+    def take_input(self) -> bool:
+        """Hand queued input to the serial port; was there any?"""
+        if not self.serial.waiting:
+            return False
+        self.pc.uart.receive(self.host.request("console input", self.serial.take))
+        return True
+
+
+def _nothing() -> None:
+    pass
+
+
+def _ignore(level: bool) -> None:
+    pass
