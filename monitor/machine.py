@@ -18,6 +18,9 @@ from typing import Any
 
 from bt.engine import BUILD, ENGINES, Ram
 from bt.interp.state import FRAME_MONITOR
+from monitor.checkpoint import snapshot as snapshots
+from monitor.checkpoint.checkpoints import Checkpoints
+from monitor.checkpoint.snapshot import Snapshot
 from monitor.embedding import watchdog
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
@@ -104,13 +107,16 @@ class Machine:
         self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
         self.ram = self._physical_map()
         self.clock_name = clock
+        self.start_time = start_time
+        #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
+        self.guest: dict[str, Any] = {}
         self._count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
         #: The other end of COM1 (`monitor.host.serial_line`).
         self.serial = SerialLine(on_news=lambda: self.board.notice())
-        self._debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.debug_port = SerialLine(on_news=lambda: self.board.notice())
         self.board = Board(
-            self.clock, self._count, self.memory.size, start_time, self.serial, self._debug_port
+            self.clock, self._count, self.memory.size, start_time, self.serial, self.debug_port
         )
         self.processor = self._make_processor()
         self._count.processor = self.processor
@@ -141,6 +147,8 @@ class Machine:
         self.keyboard = Keyboard(self.board, self.processor)
         #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
+        #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
+        self.checkpoints = Checkpoints(self)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
 
@@ -479,7 +487,7 @@ class Machine:
     @property
     def debug_output(self) -> Console:
         """The same of what the guest wrote to port 0xE9."""
-        return self._debug_port.output
+        return self.debug_port.output
 
     @property
     def console(self) -> bytes:
@@ -492,7 +500,7 @@ class Machine:
     @property
     def debug_console(self) -> bytes:
         """What the guest wrote to port 0xE9, as `console`."""
-        return self._debug_port.output.tail
+        return self.debug_port.output.tail
 
     @property
     def on_serial(self) -> list[Callable[[bytes], None]]:
@@ -641,6 +649,34 @@ class Machine:
     def where(self) -> str:
         """Registers, last exits and the code around EIP, for people."""
         return describe(self.processor, self.registers, self.read_memory)
+
+    # --- checkpoints --------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is between two runs, in memory; `save()` makes a file of it.
+
+        `machine.checkpoints` writes files directly, also while the machine runs.
+        """
+        return snapshots.take(self)
+
+    @staticmethod
+    def restore(
+        source: Snapshot | str | Path,
+        *,
+        mode: str | None = None,
+        engine: str = "interp",
+        clock: str | None = None,
+        without: Collection[str] = (),
+        extensions: Extensions | None = None,
+    ) -> Machine:
+        """A new machine from a snapshot or a checkpoint's file, which goes on as if nothing had
+        been.
+
+        Its memory and start time are those of the file, and so are mode and clock unless others
+        are given. What was the embedder's (breakpoints, hooks, listeners, functions) it gives
+        again. UserError for a file that is broken or of a version that this program does not read.
+        """
+        return snapshots.machine_of(source, mode, engine, clock, without, extensions)
 
     def statistics(self) -> dict[str, Any]:
         """What happened so far: a new dictionary that JSON can hold.

@@ -16,12 +16,17 @@ class BareProcessor(Processor):
         self.stops = set()
         self.cpu = Interp(ram, board)
         self.ideal = self.cpu
+        self._restored = 0  # guest instructions completed before resume_at()
 
     def run(self, budget: int) -> int:
         return int(self.cpu.run(budget))
 
     def count(self) -> int:
         return int(self.cpu.icount())
+
+    def resume_at(self, count: int) -> None:
+        self.cpu.set_icount(count)
+        self._restored = count
 
     def io_count(self) -> int:
         return int(self.cpu.io_icount)
@@ -59,6 +64,9 @@ class BareProcessor(Processor):
         pass
 
     def statistics(self) -> dict[str, object]:
-        return {"by_kind": {"bare": self.count()}}
+        kinds = {"bare": self.count() - self._restored}
+        if self._restored:
+            kinds["restored"] = self._restored
+        return {"by_kind": kinds}
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from bt.interp.state import (
     EXIT_BREAKPOINT,
@@ -51,6 +52,13 @@ class Limits:
     check: Callable[[], Outcome | None] | None = None  # asked between turns
 
 
+class Chore(Protocol):
+    """Something to do between two instructions, when the machine is whole."""
+
+    def look(self) -> int | None:
+        """Called before each turn. The instruction count at which it wants to be, if any."""
+
+
 class Loop:
     def __init__(self, board: Board, processor: Processor, clock: Clock) -> None:
         self.board = board
@@ -60,6 +68,8 @@ class Loop:
         self.interrupts = 0
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
+        self.chores: list[Chore] = []  # what others have to do between turns
+        self.executing = False  # amid an instruction
         self.most = LONGEST_SLICE  # instructions of a turn
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
@@ -83,6 +93,7 @@ class Loop:
 
     def _turn(self, limits: Limits) -> Outcome | None:
         self._gather_events()
+        latest = self._chores()
         if self.processor.ideal.wp_hit:  # by an interrupt that was delivered
             return WATCHPOINT
         outcome = self._limit_reached(limits)
@@ -95,8 +106,14 @@ class Loop:
         if self.halted:
             return self._idle()
         budget = self._budget(limits)
+        if latest is not None:
+            budget = max(1, min(budget, latest - self.processor.count()))
         begun = time.monotonic()
-        reason = self.processor.run(budget)
+        self.executing = True
+        try:
+            reason = self.processor.run(budget)
+        finally:
+            self.executing = False
         self._adapt(budget, time.monotonic() - begun)
         if self.on_turn is not None:
             self.on_turn()
@@ -112,6 +129,15 @@ class Loop:
             assert self.board.guest_calls is not None
             return self.board.guest_calls.serve() or self.board.ended
         return self.board.ended
+
+    def _chores(self) -> int | None:
+        """Do what others have to do now; the count at which the first wants to look again."""
+        latest = None
+        for chore in tuple(self.chores):
+            count = chore.look()
+            if count is not None and (latest is None or count < latest):
+                latest = count
+        return latest
 
     def _gather_events(self) -> None:
         self.board.take_input()

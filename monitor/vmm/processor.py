@@ -43,6 +43,10 @@ class Processor(ABC):
     def io_place(self) -> int:
         """EIP of the guest's instruction whose port access is being served."""
 
+    @abstractmethod
+    def resume_at(self, count: int) -> None:
+        """So many guest instructions have completed: `ideal` was given another state."""
+
     def trace(self, room: int) -> None:
         """Note each guest instruction that begins (FrameTable.trace); 0: no more."""
         self.ram.trace(room)
