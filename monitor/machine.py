@@ -109,7 +109,7 @@ class Machine:
         self.clock_name = clock
         self.start_time = start_time
         #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
-        self.guest: dict[str, Any] = {}
+        self.guest: dict[str, str] = {}
         self._count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
         #: The other end of COM1 (`monitor.host.serial_line`).

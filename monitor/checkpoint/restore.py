@@ -27,7 +27,7 @@ from monitor.checkpoint.format import (
     split_data,
 )
 from monitor.checkpoint.ram import Filler
-from monitor.checkpoint.state import SETTINGS, apply, apply_consoles
+from monitor.checkpoint.state import GUEST, SETTINGS, apply, apply_consoles
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Head:
 
     program: str
     settings: dict[str, Any]
-    guest: dict[str, Any]
+    guest: dict[str, str]
 
 
 @dataclass
@@ -106,11 +106,12 @@ def head_of(payload: bytes) -> Head:
     try:
         check_names(head, dict.fromkeys(HEAD_NAMES))
         settings = SETTINGS.check(head["settings"])
+        guest = GUEST.check(head["guest"])
     except WrongField as error:
         raise BadCheckpoint(f"its head is wrong: {error}") from None
-    if not isinstance(program, str) or not isinstance(head["guest"], dict):
+    if not isinstance(program, str):
         raise BadCheckpoint("its head is wrong")
-    return Head(program, settings, head["guest"])
+    return Head(program, settings, guest)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from devices.fields import (
     Number,
     Record,
     Shape,
+    Table,
     Text,
     WrongField,
     exactly,
@@ -56,6 +57,7 @@ SETTINGS = Record(
         "start_time": Number(-(1 << 62), 1 << 62),
     }
 )
+GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it
 ENDED = Record({"kind": Text(20), "status": maybe(Number(0, 1 << 32)), "detail": Text(1 << 12)})
 CONSOLE = Record({"cut": COUNT, "chain": Hex(32)})
 STATE: dict[str, Shape] = {

@@ -31,11 +31,13 @@ def say(line: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def opening_line(image: ImageConfig, config: MachineConfig, takes_keys: bool) -> str:
+def opening_line(
+    image: ImageConfig, config: MachineConfig, takes_keys: bool, begun: str = ""
+) -> str:
     """What runs, and how."""
+    begun = begun or f"running {CALLED[image.kind]} {image.path}"
     without = f" without {', '.join(config.without)}" if config.without else ""
-    line = (f"vp: running {CALLED[image.kind]} {image.path} in mode {config.mode}{without}, "
-            f"{config.memory_mb} MiB")  # fmt: skip
+    line = f"vp: {begun} in mode {config.mode}{without}, {config.memory_mb} MiB"
     return f"{line}; Ctrl-A h for help" if takes_keys else line
 
 
