@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bt.contract import Bus, Engine
+from bt.interp.architecture import StateError
 from bt.interp.state import ATTR_UNUSABLE, LDTR
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ else:
 
         bind_handlers()
 
-__all__ = ["BUILD", "ENGINES", "AddressSpace", "Interp", "Ram"]
+__all__ = ["BUILD", "ENGINES", "AddressSpace", "Interp", "Ram", "StateError"]
 
 
 def in_ring3(engine: Interp) -> Interp:

@@ -24,6 +24,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+from bt.interp.architecture import compiled_text
 from bt.interp.dialect import M32
 from bt.interp.sources import digest
 
@@ -32,7 +33,8 @@ OUTPUT = HERE / "_compiled.pyx"
 
 # Not part of the amalgamation: ordinary Python, or the uncompiled twin of the prologue below.
 APART = {
-    *("__init__", "bind", "build", "dialect", "handlers", "pure", "sources", "transcendental"),
+    *("__init__", "architecture", "bind", "build", "dialect", "handlers", "marks", "pure"),
+    *("sources", "transcendental"),
 }
 
 COMPILE_ARGS = ["-O2", "-fno-strict-aliasing", "-fwrapv", "-foptimize-sibling-calls",
@@ -316,9 +318,10 @@ def c_field(name: str, annotation: ast.expr, public: bool) -> str | None:
     """A field's C declaration, or None when it only exists uncompiled."""
     text = ast.unparse(annotation)
     visible = "public " if public else ""
-    match = re.fullmatch(r"Annotated\[list\[(\w+)\], (\d+)\]", text)
+    match = re.fullmatch(r"Annotated\[list\[(\w+)\], (\d+).*\]", text)
     if match:
         return f"{match[1]} {name}[{match[2]}]"
+    text = re.sub(r"Annotated\[(\w+), .*\]", r"\1", text)
     if text == "PureOnly":
         return None
     if text == "Handler":
@@ -497,6 +500,7 @@ def amalgamate() -> Path:
         *classes,
         head,
         PRIMITIVES,
+        compiled_text(),
         *code,
         "\n# ---- handlers ----\n",
         handlers,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bt.interp.architecture import set_state_values, state_values
 from bt.interp.blocks import forget_blocks
 from bt.interp.debug_regs import debug_changed
 from bt.interp.decode import SH_MODRM, decode, op_ends, op_shape
@@ -72,6 +73,7 @@ from bt.interp.state import (
     CR4_PSE,
     CS,
     EDX,
+    EFLAGS_VALID,
     EXIT_BREAKPOINT,
     EXIT_NONE,
     FRAME_MONITOR,
@@ -104,6 +106,8 @@ from bt.interp.transfer import (
 from bt.interp.vmware import fault_instead
 from bt.interp.watchpoints import wp_space
 from bt.interp.x87_stack import fpu_init, fpu_reset
+
+A20_CLOSED = 0xFFEFFFFF  # physical address bit 20 is always 0
 
 
 @inline
@@ -171,12 +175,55 @@ class Interp(Cpu):
         self.dr_held = 0
         self.nmi_pending = 0
         self.nmi_blocked = 0
+        self.halted = 0
         fpu_reset(self)
         msr_reset(self)
         set_eflags(self, 2)
         for i in range(6):
             segment_changed(self, i)
         set_cpl(self, 0)
+        flush_tlb(self, 0)
+
+    # --- all of its state ---------------------------------------------------------------
+
+    def save_state(self) -> dict[str, int]:
+        """All that the guest could find out, by the names of architecture.py.
+
+        Between two instructions, that is not from a callback of the bus. Memory is not part of it.
+        """
+        now: u64 = icount_now(self)
+        state = state_values(self)
+        state["eflags"] = get_eflags(self)
+        state["icount"] = now
+        state["interrupt_shadow"] = 1 if self.shadow_at == now else 0
+        state["debug_shadow"] = 1 if self.ss_loaded_at == now else 0
+        state["rep_under_way"] = 1 if self.rep_at == now else 0
+        state["a20"] = 1 if self.a20_mask == M32 else 0
+        return state
+
+    def load_state(self, state: Any) -> None:
+        """Become what save_state() told; StateError, and nothing has changed: this is no state.
+
+        The TLB is empty then, as after any other change from outside (take_news() says so).
+        """
+        from bt.interp.architecture import check
+
+        check(state)
+        set_state_values(self, state)
+        set_eflags(self, state["eflags"])
+        now: u64 = state["icount"]
+        self.budget = 0
+        self.icount_end = now
+        self.shadow_at = now if state["interrupt_shadow"] else M64
+        self.ss_loaded_at = now if state["debug_shadow"] else M64
+        self.rep_at = now if state["rep_under_way"] else M64
+        self.a20_mask = M32 if state["a20"] else A20_CLOSED
+        self.exit_reason = EXIT_NONE
+        self.wp_hit = 0
+        for i in range(6):
+            segment_changed(self, i)
+        debug_changed(self)
+        set_cpl(self, self.cpl)
         flush_tlb(self, 0)
 
     # --- registers ----------------------------------------------------------------------
@@ -193,7 +240,7 @@ class Interp(Cpu):
         return get_eflags(self)
 
     def set_flags(self, value: int) -> None:
-        set_eflags(self, value & M32)
+        set_eflags(self, value & EFLAGS_VALID)
         set_cpl(self, self.cpl)  # AC may have changed
 
     def segment(self, i: int) -> tuple[int, int, int, int]:
@@ -430,7 +477,7 @@ class Interp(Cpu):
 
     def set_a20(self, enabled: bool) -> None:
         """The A20 gate: closed, physical address bit 20 is always 0."""
-        self.a20_mask = M32 if enabled else M32 & ~0x100000
+        self.a20_mask = M32 if enabled else A20_CLOSED
         flush_tlb(self, 0)
 
     # --- the engine contract (bt/contract.py) -------------------------------------------
@@ -531,20 +578,20 @@ class Interp(Cpu):
         """Null selectors that ring 3 loaded by itself; how many."""
         return take_null_segments(target, self)
 
-    def save_state(self) -> tuple[tuple[int, ...], ...]:
+    def hold_registers(self) -> tuple[tuple[int, ...], ...]:
         """Registers, flags, EIP, CPL and descriptor caches, to be put back later."""
         general = tuple(self.regs[i] for i in range(8))
         segments = tuple(self.segment(i) for i in range(6))
         return (general, (self.eip, get_eflags(self), self.cpl, self.cr0), *segments)
 
-    def restore_state(self, saved: tuple[tuple[int, ...], ...]) -> None:
-        """Put back what save_state() took."""
+    def put_back_registers(self, held: tuple[tuple[int, ...], ...]) -> None:
+        """Put back what hold_registers() took."""
         for i in range(8):
-            self.regs[i] = saved[0][i]
-        self.eip, flags, cpl, self.cr0 = saved[1]
+            self.regs[i] = held[0][i]
+        self.eip, flags, cpl, self.cr0 = held[1]
         set_eflags(self, flags)
         for i in range(6):
-            selector, base, limit, rights = saved[2 + i]
+            selector, base, limit, rights = held[2 + i]
             self.set_segment(i, selector, base, limit, rights)
         set_cpl(self, cpl)
 

@@ -45,7 +45,7 @@ class Audit:
         ideal = self.ideal
         mnemonic = self._mnemonic(ideal.eip)
         windows = self._windows()
-        before = ideal.save_state()
+        before = ideal.hold_registers()
         blocked = ideal.nmi_blocked
         saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         ideal.set_icount(count)
@@ -54,7 +54,7 @@ class Audit:
             wanted = self._visible(windows)
             blocked_then = ideal.nmi_blocked  # IRET lets NMI through
         finally:  # a device of the embedder's may have raised
-            ideal.restore_state(before)
+            ideal.put_back_registers(before)
             ideal.nmi_blocked = blocked
             for at, data in zip(windows.values(), saved, strict=True):
                 self.memory.write(at, data)

@@ -214,7 +214,7 @@ class Lab:
         self.memory.buffer[SCRATCH : SCRATCH + len(code)] = code
         self.ram.written(SCRATCH, len(code))
         self.memory.buffer[place : place + X87_SIZE] = image
-        before = self.ideal.save_state()
+        before = self.ideal.hold_registers()
         self.ideal.cr0 = 0x31
         self.ideal.set_segment(CS, 0x23, 0, FLAT, CODE3)
         for i in (0, SS, 3):
@@ -223,7 +223,7 @@ class Lab:
         self.ideal.eip = SCRATCH
         reason = self.ideal.run(count)
         assert reason == EXIT_BUDGET, (reason, self.ideal.fault_vector)
-        self.ideal.restore_state(before)
+        self.ideal.put_back_registers(before)
         return self.read(place, X87_SIZE)
 
     # --- running ------------------------------------------------------------------------

@@ -56,9 +56,9 @@ def change_x87(machine: Machine) -> None:
     other.load_flat(bytes.fromhex("d9eb ddd8"), START)
     other.step(2)
     cpu, donor = machine.processor.ideal, other.processor.ideal
-    state = cpu.save_state()
+    state = cpu.hold_registers()
     donor.give_registers(cpu)
-    cpu.restore_state(state)
+    cpu.put_back_registers(state)
     cpu.fpu_ip, cpu.fpu_cs, cpu.fpu_op, cpu.fpu_ds, cpu.fpu_dp = 0, 0, 0, 0, 0
 
 
