@@ -17,7 +17,8 @@ from typing import Any
 
 from devices.clock import Clock
 from devices.device import MemoryDevice, PortDevice
-from devices.irq import InterruptSink, IrqLine, IrqWires
+from devices.errors import BadRange, BusError, MemoryOverlap, PortOverlap
+from devices.irq import LINES, InterruptSink, IrqLine, IrqWires
 from devices.timers import Timer, TimerQueue
 
 PORTS = 0x10000
@@ -30,20 +31,7 @@ _BYTES_ONLY = (1,)
 ISA_CYCLE_NS = 1000
 
 
-class BusError(Exception):
-    """A machine that cannot be built as asked."""
-
-
-class PortOverlap(BusError):
-    """Two devices claim a port."""
-
-
-class MemoryOverlap(BusError):
-    """Two devices claim an address."""
-
-
-class BadRange(BusError):
-    """A range that is empty, or not on this bus."""
+__all__ = ["BadRange", "Bus", "BusError", "MemoryOverlap", "PortOverlap"]
 
 
 class Bus:
@@ -55,7 +43,7 @@ class Bus:
         self.on_memory: Callable[[], None] | None = None  # told when a range was claimed
         self._intr = False
         self._timers = TimerQueue()
-        self._wires = IrqWires()
+        self.wires = IrqWires()
         self._port_owner: dict[int, str] = {}
         # Keyed by port << 3 | size, so that a device answers only the widths it knows.
         self._port_reads: dict[int, tuple[Callable[[int, int], int], int]] = {}
@@ -175,8 +163,12 @@ class Bus:
     # Time
 
     def schedule(self, when_ns: int, callback: Callable[[], None]) -> Timer:
-        """Call a function when the clock shows so many nanoseconds."""
+        """Call a function once, when the clock shows so many nanoseconds."""
         return self._timers.schedule(when_ns, callback)
+
+    def timer(self, callback: Callable[[], None]) -> Timer:
+        """A timer for a device to keep, which can be set again and again, and saved."""
+        return self._timers.timer(callback)
 
     def next_deadline(self) -> int | None:
         """When the next timer is due, in nanoseconds, if one is set."""
@@ -194,12 +186,21 @@ class Bus:
         return self._intr
 
     def irq(self, line: int) -> IrqLine:
-        """The wire to an input of the interrupt controllers, 0 to 15."""
-        return IrqLine(line, self._wires)
+        """The wire to an input of the interrupt controllers, 0 to 15, as an ISA card drives it."""
+        return self._line(line, shared=False)
+
+    def shared_irq(self, line: int) -> IrqLine:
+        """The same as a PCI device drives it: up while anybody pulls. For levels."""
+        return self._line(line, shared=True)
+
+    def _line(self, line: int, shared: bool) -> IrqLine:
+        if not 0 <= line < LINES:
+            raise BadRange(f"interrupt line {line}: there are 0 to {LINES - 1}")
+        return self.wires.line(line, shared)
 
     def connect_interrupt_controller(self, sink: InterruptSink) -> None:
         """Where all wires lead from now on."""
-        self._wires.sink = sink
+        self.wires.sink = sink
 
     def set_intr(self, level: bool) -> None:
         """For the interrupt controller: drive the INT pin."""

@@ -1,237 +1,221 @@
-"""What the fields of a snapshot may hold. A snapshot may come from a stranger's file.
+"""The kinds of field that a device's snapshot is made of.
 
->>> BYTE.check(7), maybe(BYTE).check(None), some(BYTE, 4).check([1, 2])
-(7, None, [1, 2])
->>> BYTE.check(256)
-Traceback (most recent call last):
-    ...
-devices.fields.WrongField: 256 is not from 0 to 255
+    class Scratch(Chip):
+        name = "scratch"
+        state = fields(value=BYTE, mode=choice(("slow", "fast")), line=LINE, timer=TIMER)
 
-A shape says no more than what the chip itself keeps to; what hangs together between two fields
-is for the chip to check when it is restored.
+A field says three things of an attribute: what of it is saved, which saved values it may take
+back, and how it takes them. Everything saved is what JSON can hold. Snapshots come from files, and
+files from anywhere; a chip that was given nonsense would raise in the middle of a guest's
+instruction. So nothing is taken back before all of it has been looked at.
+
+>>> number(0, 9).problem(12)
+'12 is not a number from 0 to 9'
+>>> sequence(BYTE, most=2).problem([1, 2, 300])
+'[1, 2, 300] is not at most 2 values'
+>>> optional(FLAG).problem(None) is None
+True
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import IntFlag
-from typing import Any, Protocol
+import reprlib
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-SHOWN = 40  # characters of a wrong value
-
-
-class WrongField(ValueError):
-    """A value that this field cannot have."""
+if TYPE_CHECKING:
+    from devices.device import Chip
 
 
-class Shape(Protocol):
-    """Which values a field may have."""
+class Field:
+    """An attribute that holds a plain value. `fits` tells whether a saved one can be that."""
 
-    def check(self, value: Any) -> Any:
-        """The value. WrongField: it may not be one."""
+    def __init__(self, what: str, fits: Callable[[Any], bool]) -> None:
+        self.what = what
+        self._fits = fits
 
-
-Fields = Mapping[str, Shape]
-
-
-@dataclass(frozen=True)
-class Number:
-    """An integer, no bool."""
-
-    low: int
-    high: int
-
-    def check(self, value: Any) -> int:
-        if type(value) is not int or not self.low <= value <= self.high:
-            raise WrongField(f"{shown(value)} is not from {self.low} to {self.high}")
+    def save(self, value: Any) -> Any:
+        """The attribute's value as JSON can hold it."""
         return value
 
+    def problem(self, saved: Any, current: Any = None) -> str | None:
+        """Why this cannot be taken back, in place of `current`; None: it can."""
+        return None if self._fits(saved) else f"{reprlib.repr(saved)} is not {self.what}"
 
-@dataclass(frozen=True)
-class Flag:
-    """True or false."""
-
-    def check(self, value: Any) -> bool:
-        if type(value) is not bool:
-            raise WrongField(f"{shown(value)} is neither true nor false")
-        return value
+    def load(self, current: Any, saved: Any) -> Any:
+        """What the attribute is now; `current` is what it was. For what has no problem."""
+        return saved
 
 
-@dataclass(frozen=True)
-class Text:
-    """Text of bounded length, one of `among` if that is given."""
+class _Sequence(Field):
+    """A list, a deque or a bytearray; it stays what it is."""
 
-    most: int
-    among: frozenset[str] | None = None
+    def __init__(self, item: Field, least: int, most: int | None) -> None:
+        if most is None:
+            super().__init__("a list", lambda saved: isinstance(saved, list))
+        else:
+            length = f"{most} values" if least == most else f"at most {most} values"
+            super().__init__(
+                length, lambda saved: isinstance(saved, list) and least <= len(saved) <= most
+            )
+        self._item = item
 
-    def check(self, value: Any) -> str:
-        if type(value) is not str or len(value) > self.most:
-            raise WrongField(f"{shown(value)} is no text of at most {self.most} characters")
-        if self.among is not None and value not in self.among:
-            raise WrongField(f"{shown(value)} is none of what it may be")
-        return value
+    def save(self, value: Any) -> Any:
+        return [self._item.save(each) for each in value]
 
+    def problem(self, saved: Any, current: Any = None) -> str | None:
+        whole = super().problem(saved)
+        if whole is not None:
+            return whole
+        return next((found for each in saved if (found := self._item.problem(each))), None)
 
-@dataclass(frozen=True)
-class Maybe:
-    """None, or what `shape` says."""
-
-    shape: Shape
-
-    def check(self, value: Any) -> Any:
-        return None if value is None else self.shape.check(value)
-
-
-@dataclass(frozen=True)
-class Some:
-    """A list of `least` to `most` values."""
-
-    shape: Shape
-    least: int
-    most: int
-
-    def check(self, value: Any) -> list[Any]:
-        if type(value) is not list or not self.least <= len(value) <= self.most:
-            raise WrongField(f"{shown(value)} is no list of {self.least} to {self.most}")
-        return [self.shape.check(each) for each in value]
+    def load(self, current: Any, saved: Any) -> Any:
+        return type(current)(saved)
 
 
-@dataclass(frozen=True)
-class Record:
-    """Named values: these names, no more and no fewer."""
+class _Hex(Field):
+    """A bytearray or bytes, saved as hexadecimal digits."""
 
-    shapes: Mapping[str, Shape]
+    def __init__(self, most: int | None) -> None:
+        what = "bytes in hexadecimal" + ("" if most is None else f", at most {most}")
+        super().__init__(what, lambda saved: _is_hex(saved, most))
 
-    def check(self, value: Any) -> dict[str, Any]:
-        if type(value) is not dict:
-            raise WrongField(f"{shown(value)} has no names")
-        check_names(value, self.shapes)
-        return {name: named(name, shape, value[name]) for name, shape in self.shapes.items()}
+    def save(self, value: Any) -> Any:
+        return bytes(value).hex()
 
-
-@dataclass(frozen=True)
-class Table:
-    """Values under names that are not known beforehand."""
-
-    shape: Shape
-    most: int
-    name_most: int = 200
-
-    def check(self, value: Any) -> dict[str, Any]:
-        if type(value) is not dict or len(value) > self.most:
-            raise WrongField(f"{shown(value)} is no table of at most {self.most} names")
-        for name in value:
-            if type(name) is not str or len(name) > self.name_most:
-                raise WrongField(f"{shown(name)} is too long a name")
-        return {name: named(name, self.shape, each) for name, each in value.items()}
+    def load(self, current: Any, saved: Any) -> Any:
+        return type(current)(bytes.fromhex(saved))
 
 
-BYTE = Number(0, 0xFF)
-WORD = Number(0, 0xFFFF)
-DWORD = Number(0, 0xFFFFFFFF)
-COUNT = Number(0, (1 << 63) - 1)  # instructions, nanoseconds, bytes: none ever gets that far
-FLAG = Flag()
+class _Optional(Field):
+    """None, or what another field may be."""
+
+    def __init__(self, field: Field) -> None:
+        super().__init__(f"{field.what}, or nothing", lambda saved: True)
+        self._field = field
+
+    def save(self, value: Any) -> Any:
+        return None if value is None else self._field.save(value)
+
+    def problem(self, saved: Any, current: Any = None) -> str | None:
+        return None if saved is None else self._field.problem(saved)
 
 
-def maybe(shape: Shape) -> Maybe:
-    """None or such a value."""
-    return Maybe(shape)
+class _Timer(Field):
+    """A timer of the device's: when it is due. It is set or cancelled, and stays the same one."""
+
+    def save(self, value: Any) -> Any:
+        return value.when
+
+    def load(self, current: Any, saved: Any) -> Any:
+        if saved is None:
+            current.cancel()
+        else:
+            current.set(saved)
+        return current
 
 
-def some(shape: Shape, most: int) -> Some:
-    """At most so many."""
-    return Some(shape, 0, most)
+class _Line(Field):
+    """An interrupt line of the device's: its level, which is put back without driving the wire.
 
-
-def exactly(shape: Shape, count: int) -> Some:
-    """So many, no more and no fewer."""
-    return Some(shape, count, count)
-
-
-def check_names(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """WrongField: names are missing, or there are others."""
-    missing = [name for name in wanted if name not in value]
-    if missing:
-        raise WrongField(f"it lacks {', '.join(missing)}")
-    others = [shown(name) for name in value if name not in wanted]
-    if others:
-        raise WrongField(f"it has {', '.join(others[:5])}, which nobody knows")
-
-
-def named(name: str, shape: Shape, value: Any) -> Any:
-    """A field's value; the error says which field."""
-    try:
-        return shape.check(value)
-    except WrongField as error:
-        raise WrongField(f"{shown_name(name)}: {error}") from None
-
-
-def shown(value: Any) -> str:
-    """A wrong value, short enough for a sentence."""
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
-        return "a number of too many digits"
-    text = ascii(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-
-
-def shown_name(name: str) -> str:
-    """A field's name as it may be printed."""
-    return name if name.isidentifier() and len(name) <= SHOWN else shown(name)
-
-
-def take(owner: Any, shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    """These attributes, as JSON can hold them; bytes are hexadecimal text.
-
-    An underscore before an attribute's name is none of the field's.
+    What an input of the interrupt controller has seen is in the controller's own snapshot.
     """
-    return {name.lstrip("_"): plain(getattr(owner, name)) for name in shapes}
+
+    def save(self, value: Any) -> Any:
+        return value.level
+
+    def load(self, current: Any, saved: Any) -> Any:
+        current.level = saved
+        return current
 
 
-def give(owner: Any, shapes: Mapping[str, Shape], saved: Any) -> None:
-    """Set them, all or, with WrongField, none."""
-    values = Record({name.lstrip("_"): shape for name, shape in shapes.items()}).check(saved)
-    for name in shapes:
-        setattr(owner, name, like(getattr(owner, name), values[name.lstrip("_")]))
+class _Part(Field):
+    """A chip within the chip, or a list of them: each with a snapshot of its own."""
+
+    def __init__(self, several: bool) -> None:
+        super().__init__("the snapshot of a part", lambda saved: True)
+        self._several = several
+
+    def save(self, value: Any) -> Any:
+        return [each.snapshot() for each in value] if self._several else value.snapshot()
+
+    def problem(self, saved: Any, current: Any = None) -> str | None:
+        """SnapshotError where the part itself refuses it."""
+        if self._several and (not isinstance(saved, list) or len(saved) != len(current)):
+            return f"{reprlib.repr(saved)} is not the snapshots of {len(current)} parts"
+        for part, state in self._pairs(current, saved):
+            part.check(state)
+        return None
+
+    def load(self, current: Any, saved: Any) -> Any:
+        for part, state in self._pairs(current, saved):
+            part.load(state)
+        return current
+
+    def _pairs(self, current: Any, saved: Any) -> list[tuple[Chip, Any]]:
+        return list(zip(current, saved, strict=True)) if self._several else [(current, saved)]
 
 
-def plain(value: Any) -> Any:
-    """A value that JSON can hold."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, IntFlag):
-        return int(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    return list(value) if isinstance(value, (list, tuple, deque, bytearray)) else value
+def fields(**named: Field) -> Mapping[str, Field]:
+    """Which attributes are saved, and what they may be."""
+    return MappingProxyType(named)
 
 
-def like(current: Any, value: Any) -> Any:
-    """A snapshot's value in the container that its owner uses."""
-    if isinstance(current, deque):
-        return deque(value, current.maxlen)
-    if isinstance(current, IntFlag):
-        return type(current)(value)
-    if isinstance(current, bytes):
-        return bytes.fromhex(value)
-    if isinstance(current, (list, bytearray, tuple, set)):
-        return type(current)(value)
-    return value
+def number(low: int, high: int) -> Field:
+    """A whole number from `low` to `high`."""
+    return Field(f"a number from {low} to {high}", lambda saved: _is_number(saved, low, high))
 
 
-@dataclass(frozen=True)
-class Hex:
-    """Bytes as hexadecimal text."""
-
-    most: int  # bytes
-
-    def check(self, value: Any) -> str:
-        if type(value) is not str or len(value) > 2 * self.most or len(value) % 2:
-            raise WrongField(f"{shown(value)} is no hexadecimal text of at most {self.most} bytes")
-        if not set(value) <= HEX_DIGITS:
-            raise WrongField(f"{shown(value)} is not hexadecimal")
-        return value
+def choice(values: Collection[int | str]) -> Field:
+    """One of these values."""
+    known = frozenset(values)
+    shown = reprlib.repr(sorted(values, key=str)).strip("[]")
+    return Field(
+        f"one of {shown}",
+        lambda saved: type(saved) in (int, str) and saved in known,
+    )
 
 
-HEX_DIGITS = frozenset("0123456789abcdef")
+def sequence(item: Field, most: int | None = None, least: int = 0) -> Field:
+    """A list, deque or bytearray of such values; without `most`, of any length."""
+    return _Sequence(item, least, most)
+
+
+def hex_bytes(most: int | None = None) -> Field:
+    """A bytearray or bytes; without `most`, of any length."""
+    return _Hex(most)
+
+
+def optional(field: Field) -> Field:
+    """None, or what `field` says. For plain values."""
+    return _Optional(field)
+
+
+def _is_number(saved: Any, low: int, high: int) -> bool:
+    return type(saved) is int and low <= saved <= high
+
+
+def _is_hex(saved: Any, most: int | None) -> bool:
+    if not isinstance(saved, str) or len(saved) % 2 or not saved.isascii():
+        return False
+    if most is not None and len(saved) > 2 * most:
+        return False
+    return all(digit in "0123456789abcdef" for digit in saved)
+
+
+#: A century and a half in nanoseconds.
+MOST_TIME = 1 << 62
+
+FLAG = Field("true or false", lambda saved: type(saved) is bool)
+BYTE = number(0, 0xFF)
+WORD = number(0, 0xFFFF)
+DWORD = number(0, 0xFFFFFFFF)
+#: A moment in nanoseconds or ticks, or a time between two; it may lie before power-on.
+MOMENT = number(-MOST_TIME, MOST_TIME)
+TIMER = _Timer(
+    "a moment, or nothing", lambda saved: saved is None or _is_number(saved, 0, MOST_TIME)
+)
+LINE = _Line("true or false", lambda saved: type(saved) is bool)
+PART = _Part(several=False)
+PARTS = _Part(several=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from devices.fields import WrongField, check_names
+from devices.shapes import WrongField, check_names
 from monitor.checkpoint.format import (
     DATA,
     HEAD,

@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from monitor.checkpoint.history import RamHistory
-from monitor.checkpoint.state import check_quiet, gather, revert
+from monitor.checkpoint.state import check_quiet, gather
 from monitor.host.console import ConsoleState
-from monitor.host.serial_line import SerialLine
 from monitor.vmm.clock import HostClock
 from monitor.vmm.errors import MonitorBug, UserError
 from monitor.vmm.outcome import Outcome

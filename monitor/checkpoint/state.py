@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from devices.device import SnapshotError
-from devices.fields import (
+from devices.shapes import (
     COUNT,
     FLAG,
     Hex,
@@ -116,7 +116,7 @@ def gather(machine: Machine) -> dict[str, Any]:
         "roms": [[place.start, len(place)] for place in machine.roms.ranges],
         "firmware": machine.roms.firmware_size,
         "vmware": vmware.snapshot(machine._guest_calls, machine._switches),
-        "devices": board.pc.snapshot(),
+        "devices": board.snapshot(),
         "processor": processor.ideal.save_state(),
     }  # fmt: skip
 
@@ -138,7 +138,7 @@ def _apply(machine: Machine, values: dict[str, Any]) -> None:
     processor.resume_at(values["instructions"])
     machine.clock.resume_at(values["now"])
     vmware.restore(machine._guest_calls, machine._switches, values["vmware"])
-    named("devices", _Restore(board.pc.restore), values["devices"])
+    named("devices", _Restore(board.restore), values["devices"])
     named("processor", _Restore(processor.ideal.load_state), values["processor"])
     processor.resume_at(values["instructions"])
     processor.set_a20(board.pc.a20.enabled)

@@ -13,6 +13,7 @@ timer from `bus.schedule(when, function)`, in nanoseconds of `bus.clock`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from devices.bus import Bus, BusError
 from devices.device import Device, MemoryDevice, PortDevice
@@ -67,8 +68,20 @@ class Devices:
                 self.bus.claim_memory(memory.start, len(memory), device)  # type: ignore[arg-type]
         except BusError as error:
             raise UserError(f"cannot plug the device in: {error}") from error
-        if hasattr(device, "reset") and hasattr(device, "coming_irqs"):
-            self._board.plugged.append(device)  # type: ignore[arg-type]
+        self._board.devices.add(self._free_name(device), device)
+
+    def __getitem__(self, name: str) -> Any:
+        """The device of this name: "pit", "uart" and so on, or one of your own."""
+        return self._board.devices[name]
+
+    def _free_name(self, device: object) -> str:
+        name = str(getattr(device, "name", type(device).__name__))
+        others = 1
+        free = name
+        while free in self._board.devices:
+            others += 1
+            free = f"{name}-{others}"
+        return free
 
     def plug_ports(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from devices.fields import DWORD, Number, exactly, maybe
+from devices.shapes import DWORD, Number, exactly, maybe
 
 WORDS = 624  # of the generator's state (random.getstate), behind which it keeps its place
 ALGORITHM = 3

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from devices.fields import (
+from devices.shapes import (
     COUNT,
     DWORD,
     FLAG,

@@ -11,6 +11,7 @@ from pieces import controllers
 
 from devices.bus import Bus
 from devices.device import Chip
+from devices.fields import MOMENT, fields
 from monitor import Machine
 from monitor.vmm.errors import UserError
 
@@ -134,7 +135,7 @@ class Ticker(Chip):
     """
 
     name = "ticker"
-    state = ("ticks", "due")
+    state = fields(ticks=MOMENT, due=MOMENT)
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus

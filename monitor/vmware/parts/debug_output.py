@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import ClassVar
 
-from devices.fields import BYTE, COUNT, DWORD, Fields, maybe, some
+from devices.shapes import BYTE, COUNT, DWORD, Fields, maybe, some
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from devices.fields import COUNT, FLAG, Fields
+from devices.shapes import COUNT, FLAG, Fields
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.host import Host
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntFlag
 from typing import ClassVar
 
-from devices.fields import Fields, Number
+from devices.shapes import Fields, Number
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 from monitor.vmware.tools.tools import Tools

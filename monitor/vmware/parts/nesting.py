@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from devices.fields import FLAG, Fields
+from devices.shapes import FLAG, Fields
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 

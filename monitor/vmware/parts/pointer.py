@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import ClassVar
 
-from devices.fields import DWORD, FLAG, WORD, Fields, Number, Text, exactly, some
+from devices.shapes import DWORD, FLAG, WORD, Fields, Number, Text, exactly, some
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 

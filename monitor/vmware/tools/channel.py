@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Protocol
 
-from devices.fields import BYTE, COUNT, DWORD, FLAG, Hex, Number, Record, exactly, maybe, some
+from devices.shapes import BYTE, COUNT, DWORD, FLAG, Hex, Number, Record, exactly, maybe, some
 
 MAX_IN_SIZE = 64 * 1024  # GUESTMSG_MAX_IN_SIZE: no guest may send a longer message
 MAX_OUT_SIZE = 2 * 1024 * 1024  # of a message to the guest: more than all of guestinfo by default

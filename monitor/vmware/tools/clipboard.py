@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from devices.fields import BYTE, Fields, Hex, Number, some
+from devices.shapes import BYTE, Fields, Hex, Number, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host

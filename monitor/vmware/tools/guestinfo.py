@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from devices.fields import Hex, Record, Text, some
+from devices.shapes import Hex, Record, Text, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import Events, GuestInfoSet, kept

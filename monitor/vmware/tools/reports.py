@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from devices.fields import Hex, Record, Table, Text, maybe
+from devices.shapes import Hex, Record, Table, Text, maybe
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import CapabilitySet, Events, Reported, VersionSet, kept
 from monitor.vmware.tools.guestinfo import text_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.fields import Hex, Record, maybe
+from devices.shapes import Hex, Record, maybe
 from monitor.vmware.tools.channel import MAX_IN_SIZE, MAX_OUT_SIZE
 from monitor.vmware.tools.rpci import Rpci
 

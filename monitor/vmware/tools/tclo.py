@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from devices.fields import COUNT, Number, Record, Text, WrongField, maybe, some
+from devices.shapes import COUNT, Number, Record, Text, WrongField, maybe, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.channel import MAX_IN_SIZE

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from devices.fields import Record, Text, maybe
+from devices.shapes import Record, Text, maybe
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools import rpci, tclo
