@@ -130,9 +130,10 @@ class Machine:
         self._switches = Switches(self._guest_calls, start_time)
         #: Real time spent in run() so far.
         self.seconds = 0.0
-        self._stopping = Stopping(self.board, self.processor)
+        #: Where run() stops (`monitor.embedding.stopping`).
+        self.stopping = Stopping(self.board, self.processor)
         #: Linear addresses of the breakpoints that are set.
-        self.breakpoints = self._stopping.breakpoints
+        self.breakpoints = self.stopping.breakpoints
         self._loaded = False
         self._waiting = Waiting(self.serial.output, self.processor)
         #: ROMs (`monitor.embedding.roms`).
@@ -140,7 +141,7 @@ class Machine:
         #: Devices of your own (`monitor.embedding.plugging`).
         self.devices = Devices(self.board, self.processor, self.roms)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
-        self.hooks = self._stopping.hooks
+        self.hooks = self.stopping.hooks
         #: Interrupt lines and NMI (`monitor.embedding.lines`).
         self.lines = Lines(self.board, self.processor)
         #: Keys of the PS/2 keyboard (`monitor.embedding.keyboard`).
@@ -433,9 +434,9 @@ class Machine:
         try:
             with watchdog.limit(limits.deadline, self.board, self.processor, self.hooks):
                 while True:
-                    self._stopping.arm(until_address)
+                    self.stopping.arm(until_address)
                     outcome = self._guest_calls.resume() or self.loop.run(limits)
-                    if not self._stopping.hooked(outcome, until_address):
+                    if not self.stopping.hooked(outcome, until_address):
                         return outcome
         except watchdog.TimeOver as over:
             if over.board is not self.board:  # a machine's within which this one runs
@@ -612,7 +613,7 @@ class Machine:
 
         The guest's memory is not touched. UserError beyond 255 of them, hooks included.
         """
-        self._stopping.add_breakpoint(linear)
+        self.stopping.add_breakpoint(linear)
 
     def remove_breakpoint(self, linear: int) -> None:
         """Forget a breakpoint; nothing happens where none is set."""
@@ -625,16 +626,16 @@ class Machine:
         Which watchpoint it was stands in `watchpoint_hit`. UserError beyond 16 of them, or for a
         range that is none.
         """
-        self._stopping.watchpoints.add(Watchpoint(linear, size, access))
+        self.stopping.watchpoints.add(Watchpoint(linear, size, access))
 
     def remove_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
         """Forget a watchpoint, named as it was added; nothing happens where none is set."""
-        self._stopping.watchpoints.remove(Watchpoint(linear, size, access))
+        self.stopping.watchpoints.remove(Watchpoint(linear, size, access))
 
     @property
     def watchpoint_hit(self) -> Watchpoint | None:
         """The watchpoint that ended the last run, or None."""
-        return self._stopping.watchpoints.hit
+        return self.stopping.watchpoints.hit
 
     def recent_exits(self) -> list[str]:
         """The last exits in words, oldest first; mode bare has none."""

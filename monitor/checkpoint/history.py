@@ -6,8 +6,8 @@ Of the newest moment there is a copy, of each older one the pages that the next 
     pages changed     pages changed     the copy: only what is not zero
     before 1          before 2
 
-Going back to a moment is the copy with the changes of 1, then of 0 undone. Leaving a moment out joins
-its pages with those of the one before, where those count: no other moment loses anything.
+Going back to a moment is the copy with the changes of 1, then of 0 undone. Leaving a moment out
+joins its pages with those of the one before, where those count: no other moment loses anything.
 """
 
 from __future__ import annotations

@@ -8,24 +8,27 @@
 
 With counted instructions as the clock every run repeats: the machine a moment ago is a checkpoint
 in memory and the instructions since. So checkpoints are taken while it runs (history.py), what is
-typed is noted with the place where the guest got it, and going back is restoring and running forward
-up to where one wants to be. What the guest sent to its console before is not shown again.
+typed is noted with the place where the guest got it (recorded_line.py), and going back is restoring
+and running forward up to where one wants to be. What the guest sent to its console before is not
+shown again.
 
 A place is told by instructions, interrupts, time and registers, since a REP, or an interrupt that
-was delivered, is more than one place at one count. Running on from the past repeats what was; behind
-the newest place there is, the run goes on. Who changes the past (changed()) makes it the newest.
+was delivered, is more than one place at one count. Running on from the past repeats what was;
+behind the newest place there is, the run goes on. Who changes the past (changed()) makes it the
+newest.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from monitor.checkpoint.history import RamHistory
-from monitor.checkpoint.state import check_quiet, gather
+from monitor.checkpoint.recorded_line import RecordedLine, When
+from monitor.checkpoint.state import check_quiet, gather, revert
 from monitor.host.console import ConsoleState
 from monitor.vmm.clock import HostClock
 from monitor.vmm.errors import MonitorBug, UserError
@@ -41,9 +44,9 @@ SHORTEST = 0.2  # seconds of running between two moments,
 SHARE = 20  # and so many times what taking one costs
 KEPT = 1 << 16  # bytes of a console's tail that a moment keeps
 STOPS = ("address", "watchpoint")
+NOTHING = Outcome("nothing")
 BEGINNING = Outcome("beginning", detail="there is no earlier moment to go back to")
 
-When = tuple[int, int, int]  # instructions, interrupts, time: where between two turns
 Place = tuple[When, tuple[int, ...]]  # and the registers
 
 
@@ -72,11 +75,11 @@ class Rewind:
         self._most = memory_mb << 20
         self._ram = RamHistory(machine.memory.map())
         self._moments: list[Moment] = []
-        self._line = RecordedLine(machine, self)
+        self._line = RecordedLine(machine.serial, self)
         self._newest: When = self.when()  # as far as the run ever got
         self._taken = time.monotonic()
         self._cost = 0.0
-        self._searching = False
+        self.searching = False  # it runs for our sake, and nobody shall see it
         machine.board.serial = self._line
         machine.loop.chores.append(self)
         self._take(exact=True)
@@ -114,7 +117,7 @@ class Rewind:
         if self.in_the_past:
             return self._line.next_count()
         self._newest = self.when()
-        if not self._searching and self._is_time():
+        if not self.searching and self._is_time():
             self._take(exact=False)
         return None
 
@@ -151,7 +154,8 @@ class Rewind:
         def worth(at: int) -> float:
             return (counts[at + 1] - counts[at - 1]) / (now - counts[at] + 1)
 
-        return min(range(1, len(counts) - 1), key=worth)
+        inner = [at for at in range(1, len(counts) - 1) if not self._moments[at].exact]
+        return min(inner, key=worth, default=0)
 
     def _leave_out(self, at: int) -> None:
         self._ram.leave_out(at)
@@ -173,26 +177,25 @@ class Rewind:
         the machine is where it was.
         """
         check_quiet(self._machine)
-        here = self.place()
-        end = here
+        here = end = self.place()
         with self._search(here):
-            for at in reversed(range(self._first_before(here) + 1)):
+            for at in reversed(range(self._moment_before(here) + 1)):
                 self._restore(at)
-                found, outcome = self._last_stop(end)
-                if outcome.kind == "stopped":
+                begin = self.place()
+                stops, last = self._stops_until(end, end == here)
+                if last.kind == "stopped":
                     self._reach(here)
-                    return outcome
-                if found:
-                    return self._return_to(at, found)
-                self._restore(at)
-                end = self.place()
+                    return last
+                if stops:
+                    return self._go_to_stop(at, stops, last)
+                end = begin
             self._restore(0)
             return BEGINNING
 
     def changed(self) -> None:
         """Somebody changed registers or memory: what came after this place never was."""
         when = self.when()
-        while self._moments and self._moments[-1].when >= when and len(self._moments) > 1:
+        while len(self._moments) > 1 and self._moments[-1].when >= when:
             self._moments.pop()
         self._ram.forget_after(len(self._moments) - 1)
         self._line.forget()
@@ -201,23 +204,35 @@ class Rewind:
 
     @contextmanager
     def _search(self, here: Place) -> Iterator[None]:
-        """Nothing is shown and nothing is awaited; if it fails, the machine is where it was."""
+        """While the machine runs for our sake only. Interrupted, it goes back to where it was."""
         self._machine.serial.output.forget_text()
-        self._searching = True
+        self.searching = True
         try:
             yield
         except KeyboardInterrupt:
             self._reach(here)
             raise
         finally:
-            self._searching = False
+            self.searching = False
 
-    def _first_before(self, place: Place) -> int:
-        """The newest moment from which the place can be reached."""
-        count = place[0][0]
+    def _restore(self, at: int) -> None:
+        """The machine is as it was at a moment."""
+        moment, machine = self._moments[at], self._machine
+        self._ram.go(at)
+        revert(machine, moment.state)
+        lines = machine.serial, machine.debug_port
+        for line, console in zip(lines, moment.consoles, strict=True):
+            line.output.resume(console)
+        self._line.rewound(moment.when)
+
+    def _moment_before(self, place: Place) -> int:
+        """The newest moment that lies before a place, or is it; 0 if none does."""
+        return self._newest_moment(lambda moment: moment.when <= place[0], place[0][0])
+
+    def _newest_moment(self, fits: Callable[[Moment], bool], count: int) -> int:
         for at in reversed(range(len(self._moments))):
             moment = self._moments[at]
-            if moment.count < count or (moment.exact and moment.when <= place[0]):
+            if moment.count < count or (moment.exact and fits(moment)):
                 return at
         return 0
 
@@ -226,66 +241,69 @@ class Rewind:
         count = place[0][0]
         if self._to_count(count) and self.place() != place:
             return Outcome("instructions", detail="amid an instruction, to where it began")
-        if count <= self._moments[0].count:
-            self._restore(0)
-            return BEGINNING
-        self._to_count(count - 1)
-        return Outcome("instructions", detail="one instruction back")
+        if self._to_count(count - 1):
+            return Outcome("instructions", detail="one instruction back")
+        return BEGINNING
 
     def _to_count(self, count: int) -> bool:
-        """To where so many instructions have just completed; False: that is too long ago."""
-        target = (count, 0, 0), ()
-        at = self._first_before(((count, 1 << 62, 1 << 62), ()))
-        moment = self._moments[at]
-        if moment.count > count or (moment.count == count and not moment.exact):
-            self._restore(0)
-            return False
+        """To where so many instructions have just completed; False: to the beginning instead."""
+        at = self._newest_moment(lambda moment: moment.count == count, count)
         self._restore(at)
-        self._run_to(target[0][0])
+        if self._moments[at].count > count:
+            return False
+        self._run_to(count)
         return True
 
     def _reach(self, place: Place) -> None:
         """To a place that was."""
-        self._restore(self._first_before(place))
-        count = place[0][0]
-        self._run_to(count)
+        self._restore(self._moment_before(place))
+        self._run_to(place[0][0])
         while self.place() != place:
-            outcome = self._stop_or(count)
-            if outcome.kind not in STOPS:
+            if self._stop_until(place[0][0]).kind not in STOPS:
                 raise MonitorBug(f"{place[0]} is not reached again: the run did not repeat")
 
     def _run_to(self, count: int) -> None:
-        """Run to a count, without stops."""
+        """Run to a count of instructions, without stops."""
         machine = self._machine
-        with self._without_stops():
+        with machine.stopping.disarmed():
             while machine.instructions < count:
                 outcome = machine.run(max_instructions=count - machine.instructions)
                 if outcome.kind not in ("instructions", "stopped"):
-                    break
+                    raise MonitorBug(f"the run did not repeat: {outcome.detail}")
 
-    @contextmanager
-    def _without_stops(self) -> Iterator[None]:
-        stopping = self._machine.stopping
-        breakpoints, watchpoints = set(stopping.breakpoints), list(stopping.watchpoints)
-        stopping.breakpoints.clear()
-        for each in watchpoints:
-            stopping.watchpoints.remove(each)
-        try:
-            yield
-        finally:
-            stopping.breakpoints.update(breakpoints)
-            for each in watchpoints:
-                stopping.watchpoints.add(each)
-
-    def _stop_or(self, count: int) -> Outcome:
-        """Run to the next stop, or until so many instructions have completed."""
+    def _stop_until(self, count: int) -> Outcome:
+        """Run to the next stop, or until so many instructions have completed, or one more."""
         machine = self._machine
-        left = count - machine.instructions
-        return machine.run(max_instructions=max(left, 1 if left == 0 else 0))
+        return machine.run(max_instructions=max(1, count - machine.instructions))
 
-    def _last_stop(self, end: Place) -> tuple[list[int], Outcome]:
-        """Run to a place; how many stops there are before it, as a list, and how it ended."""
-        raise NotImplementedError
+    def _stops_until(self, end: Place, crossing: bool) -> tuple[int, Outcome]:
+        """Run to a place: how many stops lie before it, and the last of them.
 
-    def _return_to(self, at: int, found: list[int]) -> Outcome:
-        raise NotImplementedError
+        `crossing`: a watchpoint that is met right at the end lies before it, too: going back from
+        there undoes the access.
+        """
+        stops, last, count = 0, NOTHING, end[0][0]
+        while self.place() != end:
+            outcome = self._stop_until(count)
+            if outcome.kind not in STOPS:
+                if outcome.kind == "stopped":
+                    last = outcome
+                break
+            at_end = self.place() == end
+            if at_end and not (crossing and outcome.kind == "watchpoint"):
+                break
+            if self.when() > end[0]:
+                break
+            stops, last = stops + 1, outcome
+        return stops, last
+
+    def _go_to_stop(self, at: int, stops: int, last: Outcome) -> Outcome:
+        """From a moment on to the stop of this number; before the access, if it is about one."""
+        self._restore(at)
+        for _ in range(stops):
+            self._stop_until(1 << 62)
+        if last.kind == "watchpoint":
+            hit = self._machine.watchpoint_hit
+            self._before(self.place())
+            self._machine.stopping.watchpoints.hit = hit
+        return last

@@ -8,6 +8,7 @@ whose lines reach the processor, then the processor itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from devices.device import SnapshotError
@@ -132,12 +133,23 @@ def apply(machine: Machine, state: dict[str, Any]) -> None:
         raise BadCheckpoint(f"the state in it is none of a machine's: {error}") from None
 
 
+def revert(machine: Machine, state: dict[str, Any]) -> None:
+    """Give a machine a state of its own back, RAM being as it was then."""
+    machine._guest_calls.forget()
+    _set(machine, state, lambda: vmware.revert(machine._guest_calls, state["vmware"]))
+
+
 def _apply(machine: Machine, values: dict[str, Any]) -> None:
-    board, loop, processor = machine.board, machine.loop, machine.processor
     machine.roms.restore([tuple(each) for each in values["roms"]], values["firmware"])
+    calls, switches = machine._guest_calls, machine._switches
+    _set(machine, values, lambda: vmware.restore(calls, switches, values["vmware"]))
+
+
+def _set(machine: Machine, values: dict[str, Any], set_vmware: Callable[[], None]) -> None:
+    board, loop, processor = machine.board, machine.loop, machine.processor
     processor.resume_at(values["instructions"])
     machine.clock.resume_at(values["now"])
-    vmware.restore(machine._guest_calls, machine._switches, values["vmware"])
+    set_vmware()
     named("devices", _Restore(board.restore), values["devices"])
     named("processor", _Restore(processor.ideal.load_state), values["processor"])
     processor.resume_at(values["instructions"])
