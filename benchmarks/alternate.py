@@ -38,5 +38,5 @@ def _slice(machine: Machine, instructions: int) -> float:
     outcome = machine.run(max_instructions=instructions)
     spent = time.process_time() - before
     if outcome.kind != "instructions":
-        raise BenchmarkError(f"the guest ended early: {outcome.kind}\n{machine.where()}")
+        raise BenchmarkError(f"the guest ended early: {outcome.kind}\n{machine.debug.where()}")
     return spent

@@ -74,8 +74,8 @@ def _backdoor(mode: str, forward: tuple[str, ...] = ()) -> Machine:
 def _hypercall(mode: str, limit: float | None) -> Machine:
     machine = _machine(mode, HYPERCALL)
     machine.enable(X86_VMWARE_HYPERCALL)
-    machine.callback_seconds = limit
-    machine.on_hypercall = _answer
+    machine.vmware.callback_seconds = limit
+    machine.vmware.on_hypercall = _answer
     return machine
 
 

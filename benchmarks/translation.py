@@ -83,5 +83,5 @@ def _run_once(code: bytes, mode: str) -> float:
     before = time.process_time()
     outcome = machine.run()
     if outcome.kind != "exit":
-        raise BenchmarkError(f"straight code, {mode}: {outcome.kind}\n{machine.where()}")
+        raise BenchmarkError(f"straight code, {mode}: {outcome.kind}\n{machine.debug.where()}")
     return time.process_time() - before

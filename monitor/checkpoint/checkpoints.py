@@ -67,7 +67,7 @@ class Checkpoints:
             assert text is not None
             wanted = Awaited(text.encode() if isinstance(text, str) else text, b"")
             self._texts.append((wanted, Path(path)))
-            self._machine.on_serial.append(lambda data: self._hear(wanted, data))
+            self._machine.serial.listeners.append(lambda data: self._hear(wanted, data))
 
     def soon(self, path: str | Path) -> None:
         """Write a file between two of the next instructions. Safe from any thread."""

@@ -3,7 +3,7 @@
     rewind = Rewind(machine)
     machine.run(until="# ")
     rewind.step_back()                    one instruction
-    machine.add_watchpoint(address)
+    machine.debug.add_watchpoint(address)
     rewind.run_back()                     to where the last write of it is about to happen
 
 With counted instructions as the clock every run repeats: the machine a moment ago is a checkpoint
@@ -265,7 +265,7 @@ class Rewind:
     def _run_to(self, count: int) -> None:
         """Run to a count of instructions, without stops."""
         machine = self._machine
-        with machine.stopping.disarmed():
+        with machine._stopping.disarmed():
             while machine.instructions < count:
                 outcome = machine.run(max_instructions=count - machine.instructions)
                 if outcome.kind not in ("instructions", "stopped"):
@@ -303,7 +303,7 @@ class Rewind:
         for _ in range(stops):
             self._stop_until(1 << 62)
         if last.kind == "watchpoint":
-            hit = self._machine.watchpoint_hit
+            hit = self._machine.debug.watchpoint_hit
             self._before(self.place())
-            self._machine.stopping.watchpoints.hit = hit
+            self._machine._stopping.watchpoints.hit = hit
         return last

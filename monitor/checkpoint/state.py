@@ -30,7 +30,7 @@ from devices.shapes import (
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
+from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -82,8 +82,8 @@ def settings(machine: Machine) -> dict[str, Any]:
     return {
         "memory_mb": machine.memory.size >> 20,
         "mode": machine.mode,
-        "clock": machine.clock_name,
-        "start_time": machine.start_time,
+        "clock": machine.settings.clock,
+        "start_time": machine.settings.start_time,
     }
 
 
@@ -94,7 +94,7 @@ def check_quiet(machine: Machine) -> None:
             "a checkpoint is taken between two instructions, not from within one: "
             "let run() return first, or ask with machine.checkpoints.when()"
         )
-    if machine.vmware_exit is not None:
+    if machine._guest_calls.hypercalls.waiting is not None:
         raise UserError("a hypercall waits for its answer: run() on before a checkpoint")
 
 

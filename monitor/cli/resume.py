@@ -11,18 +11,8 @@ import argparse
 from pathlib import Path
 
 from monitor.cli import run as vp_run
-from monitor.cli.checkpoints import checkpoint_of
-from monitor.cli.json_output import JsonOutput
-from monitor.settings.config import (
-    CLOCKS,
-    ENGINES,
-    KINDS,
-    MODES,
-    ImageConfig,
-    MachineConfig,
-    check_ablations,
-    parse_names,
-)
+from monitor.settings.config import KINDS, ImageConfig, parse_names
+from monitor.settings.machine import CLOCKS, ENGINES, MODES, check_ablations
 from monitor.settings.serial_config import parse_serial
 
 NAME = "resume"
@@ -59,15 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """`vp resume`."""
     without = parse_names(args.without)
     check_ablations(args.mode or "translate", without)
-    asked = vp_run.Asked(
-        limits=vp_run.limits_of(args),
-        typing=vp_run.typing_of(args.typing or ()),
-        serial=parse_serial(args.serial or DEFAULT_SERIAL),
-        json=JsonOutput(args.json),
-        port=vp_run.gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
-        checkpoint=checkpoint_of(args),
-    )
-    asked.json.keep_apart(asked.serial)
+    asked = vp_run.asked_of(args, parse_serial(args.serial or DEFAULT_SERIAL))
 
     def make() -> vp_run.Ready:
         from monitor import Machine
@@ -75,13 +57,8 @@ def run(args: argparse.Namespace) -> int:
         machine = Machine.restore(
             args.file, mode=args.mode, engine=args.engine, clock=args.clock, without=without
         )
-        memory_mb = machine.memory.size >> 20
-        config = MachineConfig(
-            memory_mb, machine.mode, args.engine, machine.clock_name, machine.without
-        )
-        image = image_of(machine.guest, args.guest)
         begun = f"resuming {args.file} at {machine.instructions:,} instructions"
-        return vp_run.Ready(machine, config, image, begun)
+        return vp_run.Ready(machine, image_of(machine.guest, args.guest), begun)
 
     return vp_run.attend(args, asked, make)
 

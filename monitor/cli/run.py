@@ -30,31 +30,30 @@ from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
-    extra_of,
-    memory_of,
     nothing_to_run,
     open_vmx,
     serial_of,
+    settings_of,
     statistics_of,
 )
 from monitor.host.typist import Line
 from monitor.settings.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.settings.config import (
-    CLOCKS,
-    ENGINES,
     FIRMWARE_STATES,
     KINDS,
+    ImageConfig,
+    LimitConfig,
+    parse_flat,
+    parse_number,
+    unescape,
+)
+from monitor.settings.machine import (
+    CLOCKS,
+    ENGINES,
     MAX_MEMORY_MB,
     MEMORY_MB,
     MIN_MEMORY_MB,
     MODES,
-    ImageConfig,
-    LimitConfig,
-    MachineConfig,
-    parse_flat,
-    parse_names,
-    parse_number,
-    unescape,
 )
 from monitor.settings.serial_config import FORMS, SerialConfig
 from monitor.vmm.ablations import ABLATIONS
@@ -200,7 +199,6 @@ class Ready(NamedTuple):
     """A machine with a guest in it, and what to say of it."""
 
     machine: Machine
-    config: MachineConfig
     image: ImageConfig
     begun: str = ""  # instead of "running" and the image
 
@@ -209,37 +207,39 @@ def run(args: argparse.Namespace) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts."""
     with config_file.named(args):
         vmx = open_vmx(args.vmx)
-        config = MachineConfig(
-            memory_of(args.memory, vmx), args.mode, args.engine, args.clock,
-            parse_names(args.without),
-        )  # fmt: skip
+        settings = settings_of(args, vmx)
         image = image_of(args)
-        asked = Asked(
-            limits=limits_of(args),
-            typing=typing_of(args.typing or ()),
-            serial=serial_of(args.serial, vmx),
-            json=JsonOutput(args.json),
-            port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
-            checkpoint=checkpoint_of(args),
-            vmx=vmx,
-        )
-        asked.json.keep_apart(asked.serial)
+        asked = asked_of(args, serial_of(args.serial, vmx), vmx)
 
     def make() -> Ready:
         from monitor import Machine
         from monitor.loaders.described import load
 
-        machine = Machine(
-            memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
-            clock=config.clock, without=config.without, **extra_of(vmx),
-        )
+        machine = Machine.of(settings)
         enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
         if args.vmware_clipboard:
             share_clipboard(machine)
         load(machine, image)
-        return Ready(machine, config, image)
+        return Ready(machine, image)
 
     return attend(args, asked, make)
+
+
+def asked_of(
+    args: argparse.Namespace, serial: SerialConfig, vmx: VmxMachine | None = None
+) -> Asked:
+    """The options that are no settings of the machine's, checked."""
+    asked = Asked(
+        limits=limits_of(args),
+        typing=typing_of(args.typing or ()),
+        serial=serial,
+        json=JsonOutput(args.json),
+        port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
+        checkpoint=checkpoint_of(args),
+        vmx=vmx,
+    )
+    asked.json.keep_apart(serial)
+    return asked
 
 
 def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) -> int:
@@ -255,7 +255,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
     limits, vmx = asked.limits, asked.vmx
     with ExitStack() as stack:
         log = stack.enter_context(RunLog(args.log, args.verbose))
-        machine, config, image, begun = make()
+        machine, image, begun = make()
         debugger = None
         if asked.port is not None:
             debugger = stack.enter_context(
@@ -274,12 +274,12 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
-        log.begin(machine, config, image, limits, {
+        log.begin(machine, machine.settings, image, limits, {
             "serial": args.serial or asked.serial.kind, "gdb": asked.port,
             "config": getattr(args, "config", None),
         })  # fmt: skip
         if not args.quiet:
-            say(opening_line(image, config, session.takes_keys, begun))
+            say(opening_line(image, machine.settings, session.takes_keys, begun))
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
@@ -356,7 +356,7 @@ def enable(
 def share_clipboard(machine: Machine) -> None:
     """Cut and paste between the guest and whoever runs it."""
     try:
-        tools = machine.tools
+        tools = machine.vmware.tools
     except UserError:
         raise UserError("--vmware-clipboard: give --vmware-backdoor too") from None
     tools.share_clipboard()

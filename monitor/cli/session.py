@@ -74,10 +74,10 @@ class Session:
         self._raw = RawMode(self._input)
         output.on_trouble = self._runner.stop
         if self._progress is not None:
-            machine.on_serial.append(self._progress.on_output)
-        machine.on_serial.append(output)
+            machine.serial.listeners.append(self._progress.on_output)
+        machine.serial.listeners.append(output)
         if typing:
-            machine.on_serial.append(Typist(typing, machine.send))
+            machine.serial.listeners.append(Typist(typing, machine.send))
 
     @property
     def takes_keys(self) -> bool:
@@ -90,7 +90,7 @@ class Session:
             signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
-                self._machine.input_open = True
+                self._machine.serial.input_open = True
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
@@ -133,7 +133,7 @@ class Session:
             self._checkpoint.key()
 
     def _end_input(self) -> None:
-        self._machine.input_open = False
+        self._machine.serial.input_open = False
 
     def _say(self, text: str) -> None:
         with self._aside():

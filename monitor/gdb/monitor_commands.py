@@ -58,7 +58,7 @@ def _exits(view: View, _words: Sequence[str]) -> str:
     if not counts:
         return f"mode {view.machine.mode} has had no exits"
     ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
-    last = view.machine.recent_exits()
+    last = view.machine.debug.recent_exits()
     return "\n".join([*_table(ordered), "last exits, oldest first:", *(f"  {e}" for e in last)])
 
 
@@ -66,7 +66,7 @@ def _tc(view: View, _words: Sequence[str]) -> str:
     figures = view.machine.statistics().get("tc")
     if figures is None:
         return f"mode {view.machine.mode} has no translation cache"
-    block = view.machine.block_listing() or ["no translated block begins at eip"]
+    block = view.machine.debug.block_listing() or ["no translated block begins at eip"]
     return "\n".join([*_table(figures), *block])
 
 
@@ -78,7 +78,7 @@ def _shadow(view: View, _words: Sequence[str]) -> str:
 
 
 def _where(view: View, _words: Sequence[str]) -> str:
-    return view.machine.where()
+    return view.machine.debug.where()
 
 
 def _registers(view: View, _words: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ class Line:
 
 
 class Typist:
-    """Listens to the console (a callable for Machine.on_serial) and types with `send`."""
+    """Listens to the console (a callable for `machine.serial.listeners`) and types with `send`."""
 
     def __init__(self, lines: Iterable[Line], send: Callable[[bytes], None]) -> None:
         self._waiting = deque(lines)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.settings.config import MAX_MEMORY_MB
+from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.vmm.errors import UserError
 
 HOLE_START = 0xA0000

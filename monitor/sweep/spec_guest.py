@@ -39,16 +39,8 @@ from monitor.bench.rows import Workload
 from monitor.host.typist import Line
 from monitor.loaders.source import open_image
 from monitor.settings import units
-from monitor.settings.config import (
-    KINDS,
-    MAX_MEMORY_MB,
-    MEMORY_MB,
-    MIN_MEMORY_MB,
-    ImageConfig,
-    LimitConfig,
-    parse_flat,
-    parse_number,
-)
+from monitor.settings.config import KINDS, ImageConfig, LimitConfig, parse_flat, parse_number
+from monitor.settings.machine import MEMORY_MB, check_memory
 from monitor.settings.toml_file import known, table
 from monitor.settings.toml_file import texts as _texts
 from monitor.sweep.guests import (
@@ -157,10 +149,12 @@ def _name(entry: Mapping[str, Any], otherwise: str, where: str) -> str:
 
 
 def _memory(entry: Mapping[str, Any], otherwise: int, where: str) -> int:
-    memory = entry.get("memory", otherwise)
-    if not MIN_MEMORY_MB <= memory <= MAX_MEMORY_MB:
-        raise UserError(f"{where}: memory: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)")
-    return int(memory)
+    memory = int(entry.get("memory", otherwise))
+    try:
+        check_memory(memory)
+    except UserError as error:
+        raise UserError(f"{where}: memory: {str(error).removeprefix('memory ')}") from error
+    return memory
 
 
 # --- what it is -----------------------------------------------------------------------------------

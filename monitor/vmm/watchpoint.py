@@ -1,7 +1,7 @@
 """What a watchpoint of the machine waits for: an access to linear addresses, by any instruction.
 
-    machine.add_watchpoint(0xC0101000, 4, "write")
-    machine.run().kind == "watchpoint"; machine.watchpoint_hit.address
+    machine.debug.add_watchpoint(0xC0101000, 4, "write")
+    machine.run().kind == "watchpoint"; machine.debug.watchpoint_hit.address
 
 The guest's own debug registers are not touched (bt/interp/watchpoints.py says how it is done).
 """

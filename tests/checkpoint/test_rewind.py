@@ -69,7 +69,7 @@ def test_back_to_any_place_and_on_to_the_same_end(mode: str) -> None:
     machine, other = embedded(mode), embedded(mode)
     rewind = Rewind(machine)
     shown: list[bytes] = []
-    machine.on_serial.append(shown.append)
+    machine.serial.listeners.append(shown.append)
     machine.run(max_instructions=200_000)
     rewind._take(exact=False)
     machine.run(max_instructions=200_000)
@@ -98,10 +98,10 @@ def test_back_to_the_last_write_and_the_one_before_it(mode: str) -> None:
     machine = small(mode, COUNTING)
     rewind = Rewind(machine)
     machine.run(max_instructions=3000)
-    machine.add_watchpoint(0x110000, 4, "write")
+    machine.debug.add_watchpoint(0x110000, 4, "write")
     for back in range(3):
         assert rewind.run_back().kind == "watchpoint"
-        assert machine.watchpoint_hit is not None
+        assert machine.debug.watchpoint_hit is not None
         assert machine.read_physical(0x110000, 4) != machine.registers["ecx"].to_bytes(4, "little")
         assert machine.registers["ecx"] == 599 - back
         assert machine.registers["eip"] == BASE + 2
@@ -116,14 +116,14 @@ def test_back_to_breakpoints_and_to_the_beginning(mode: str) -> None:
     machine = small(mode, COUNTING)
     rewind = Rewind(machine)
     machine.run(max_instructions=16)
-    machine.add_breakpoint(BASE + 2)
+    machine.debug.add_breakpoint(BASE + 2)
     counts = []
     while rewind.run_back().kind == "address":
         counts.append(machine.instructions)
     assert counts == [11, 6, 1]
     assert machine.instructions == 0 and machine.registers["eip"] == BASE
     assert rewind.run_back().kind == rewind.step_back().kind == "beginning"
-    machine.remove_breakpoint(BASE + 2)
+    machine.debug.remove_breakpoint(BASE + 2)
     assert machine.run(max_instructions=100_000).kind == "stuck"
 
 
@@ -147,7 +147,7 @@ def test_what_was_typed_comes_again_where_it_came(mode: str) -> None:
     machine = small(mode, ECHO)
     rewind = Rewind(machine)
     shown: list[bytes] = []
-    machine.on_serial.append(shown.append)
+    machine.serial.listeners.append(shown.append)
     for letter in "abc":
         machine.run(max_instructions=777)
         machine.send(letter)
@@ -203,7 +203,7 @@ def test_a_rep_is_more_than_one_place(mode: str) -> None:
     machine = small(mode, REP)
     rewind = Rewind(machine)
     machine.run(max_instructions=5)
-    machine.add_watchpoint(0x110010, 1, "write")
+    machine.debug.add_watchpoint(0x110010, 1, "write")
     assert rewind.run_back().kind == "watchpoint"
     assert machine.instructions == 4 and machine.registers["ecx"] == 64
     assert machine.run().kind == "watchpoint"

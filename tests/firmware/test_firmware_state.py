@@ -13,7 +13,8 @@ from bt.assembler import assemble
 from devices.i8254 import PIT_HZ
 from monitor import Machine
 from monitor.firmware import vectors
-from monitor.settings.config import FIRMWARE_STATE, MODES
+from monitor.settings.config import FIRMWARE_STATE
+from monitor.settings.machine import MODES
 from monitor.vmm.errors import UserError
 
 PERIOD = 0x10000  # of counter 0

@@ -168,14 +168,15 @@ def boot(row: Boot, mode: str) -> Life:
 
     if row.dialogue:
         lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]
-        machine.on_serial.append(Typist(lines, send))
+        machine.serial.listeners.append(Typist(lines, send))
     begun = time.process_time()
     outcome = machine.run(until=row.until, timeout=PATIENCE)
     spent = time.process_time() - begun
     text = machine.console.decode("latin-1").replace("\r\n", "\n")
     memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()
     figures = machine.statistics()
-    return Life(outcome, text, machine.registers, figures, memory, machine.where(), spent, host)
+    where = machine.debug.where()
+    return Life(outcome, text, machine.registers, figures, memory, where, spent, host)
 
 
 @cache

@@ -232,7 +232,7 @@ def trap(first: int, count: int) -> None:
     for seed in range(first, first + count):
         machine = make_world(seed)("trap")
         print(seed, live(machine).kind, machine.instructions, flush=True)
-        assert machine.where()
+        assert machine.debug.where()
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from monitor.loaders.plan import HOLE_END, HOLE_START, Plan, more_memory
 from monitor.loaders.setup_header import HEADER_MAX, check_signature, parse
 from monitor.loaders.source import Image
 from monitor.loaders.start import GENERAL, StartState, check_registers
-from monitor.settings.config import MAX_MEMORY_MB
+from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.vmm.errors import UserError
 
 # --- plans ----------------------------------------------------------------------------------------

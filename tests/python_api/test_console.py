@@ -208,11 +208,11 @@ def test_a_machine_keeps_a_tail(mode: str) -> None:
 @modes
 def test_the_debug_console_keeps_a_tail_too(mode: str) -> None:
     machine = Machine(memory_mb=4, mode=mode)
-    machine.debug_output.limit = 8
+    machine.debug_port.output.limit = 8
     machine.load_flat(assemble("mov ecx, 100; again: mov al, cl; out 0xe9, al; loop again; hlt"),
                       ORIGIN)  # fmt: skip
     machine.run(timeout=PATIENCE)
-    assert machine.debug_output.total == 100
+    assert machine.debug_port.output.total == 100
     assert 8 <= len(machine.debug_console) <= 16
     assert machine.debug_console.endswith(bytes((3, 2, 1)))
 

@@ -231,7 +231,7 @@ def test_what_a_function_raises_at_a_breakpoint_comes_out_of_run(mode: str) -> N
     machine = Machine(memory_mb=4, mode=mode)
     machine.devices.plug_ports(PORT, 1, read=lambda offset, size: 1 // 0)
     machine.load_flat(asm("mov edx, 0x300; in al, dx; inc ebx; hlt"), ORIGIN)
-    machine.add_breakpoint(ORIGIN + 5)
+    machine.debug.add_breakpoint(ORIGIN + 5)
     assert machine.run(timeout=PATIENCE).kind == "address"
     with pytest.raises(ZeroDivisionError):
         machine.step()

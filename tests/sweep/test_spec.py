@@ -48,7 +48,7 @@ WRONG = [
     (DEMO + "[[guest]]\ndemo = false", "guest 2: demo: must be true"),
     (DEMO + "[[guest]]\ndemo = true", "guest: two are named 'demo'; give one a `name`"),
     (DEMO + "name = 'a,b'", "guest 1: name: 'a,b': give one without commas"),
-    (DEMO + "memory = 4096", "guest 1: memory: choose from 1 to 2048 (MiB)"),
+    (DEMO + "memory = 4096", "guest 1: memory: 4096: choose from 1 to 2048 (MiB)"),
     ("[grid]\nmemory = [8]\n" + DEMO + "memory = 8",
      "guest 1: memory: grid.memory says it for all guests already"),
     (DEMO + "until = ''", "guest 1: until needs a text to wait for"),

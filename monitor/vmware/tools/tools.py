@@ -1,10 +1,10 @@
-"""machine.tools: the host's side of VMware's tools in the guest.
+"""machine.vmware.tools: the host's side of VMware's tools in the guest.
 
-machine.tools.guestinfo["name"] = "value"
-machine.tools.clipboard = "text"
-request = machine.tools.send("OS_Halt")      # ... run ... request.state, request.reply
-machine.tools.register("answer", lambda args: "42")
-for event in machine.tools.events: ...
+machine.vmware.tools.guestinfo["name"] = "value"
+machine.vmware.tools.clipboard = "text"
+request = machine.vmware.tools.send("OS_Halt")      # ... run ... request.state, request.reply
+machine.vmware.tools.register("answer", lambda args: "42")
+for event in machine.vmware.tools.events: ...
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Tools:
     def register(self, name: str, function: UserCommand) -> None:
         """`vmware-rpctool "name arguments"` in the guest calls function("arguments"). It returns
         the reply: text, bytes or None, or (False, text) for a failure. One that raises, or takes
-        too long (`machine.callback_seconds`), ends the run with a report."""
+        too long (`machine.vmware.callback_seconds`), ends the run with a report."""
         self._rpci.register(name, function)
 
     @property
