@@ -508,7 +508,7 @@ class Machine:
             "instructions": count,
             "seconds": round(seconds, 6),
             "guest_seconds": round(self.clock.now() / 1e9, 6),
-            "mips": round(count / seconds / 1e6, 3) if seconds else 0.0,
+            "mips": round((count - self.processor.restored) / seconds / 1e6, 3) if seconds else 0.0,
             "interrupts": self.loop.interrupts,
             "devices": dict(self.board.accesses),
             "world_switches": self.board.host.count,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from devices.device import SnapshotError
 from devices.shapes import (
     COUNT,
     FLAG,
@@ -21,7 +20,6 @@ from devices.shapes import (
     Shape,
     Table,
     Text,
-    WrongField,
     exactly,
     maybe,
     named,
@@ -129,7 +127,7 @@ def apply(machine: Machine, state: dict[str, Any]) -> None:
         _apply(machine, values)
     except BadCheckpoint:
         raise
-    except (SnapshotError, WrongField, UserError) as error:
+    except (ValueError, UserError) as error:  # SnapshotError, StateError, WrongField
         raise BadCheckpoint(f"the state in it is none of a machine's: {error}") from None
 
 

@@ -16,7 +16,6 @@ class BareProcessor(Processor):
         self.stops = set()
         self.cpu = Interp(ram, board)
         self.ideal = self.cpu
-        self._restored = 0  # guest instructions completed before resume_at()
 
     def run(self, budget: int) -> int:
         return int(self.cpu.run(budget))
@@ -26,7 +25,7 @@ class BareProcessor(Processor):
 
     def resume_at(self, count: int) -> None:
         self.cpu.set_icount(count)
-        self._restored = count
+        self.restored = count
 
     def io_count(self) -> int:
         return int(self.cpu.io_icount)
@@ -64,9 +63,9 @@ class BareProcessor(Processor):
         pass
 
     def statistics(self) -> dict[str, object]:
-        kinds = {"bare": self.count() - self._restored}
-        if self._restored:
-            kinds["restored"] = self._restored
+        kinds = {"bare": self.count() - self.restored}
+        if self.restored:
+            kinds["restored"] = self.restored
         return {"by_kind": kinds}
 
 

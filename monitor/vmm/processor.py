@@ -26,6 +26,7 @@ class Processor(ABC):
     listeners: list[Listener]  # told of every exit; empty costs nothing
     ideal: Interp  # holds the architectural state; see sync()
     stops: set[int]  # the breakpoints that are set
+    restored: int = 0  # guest instructions that were completed elsewhere, before a checkpoint
 
     @abstractmethod
     def run(self, budget: int) -> int:

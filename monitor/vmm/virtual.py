@@ -110,6 +110,7 @@ class VirtualProcessor(Processor):
         return self.total
 
     def resume_at(self, count: int) -> None:
+        self.restored = count
         self.kinds.clear()
         if count:
             self.kinds["restored"] = count
