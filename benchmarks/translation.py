@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks import images, ours
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, seconds
 from benchmarks.timing import BenchmarkError
 
@@ -48,7 +48,7 @@ def image(count: int) -> bytes:
     return b"".join(value.to_bytes(4, "little") for value in fields) + code
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table."""
     if plan.peers_only:
         return

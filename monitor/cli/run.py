@@ -36,7 +36,7 @@ from monitor.cli.vmx import (
     settings_of,
     statistics_of,
 )
-from monitor.host.typist import Line
+from monitor.host.typist import TypedLine
 from monitor.settings.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.settings.config import (
     FIRMWARE_STATES,
@@ -387,13 +387,13 @@ def limits_of(args: argparse.Namespace) -> LimitConfig:
     return LimitConfig(args.until, args.timeout, args.max_instructions)
 
 
-def typing_of(options: Sequence[tuple[str, str]]) -> list[Line]:
+def typing_of(options: Sequence[tuple[str, str]]) -> list[TypedLine]:
     """Pair each --type with the --type-after before it."""
-    lines: list[Line] = []
+    lines: list[TypedLine] = []
     cue: bytes | None = None
     for option, text in options:
         if option == "--type":
-            lines.append(Line(unescape(text, option), cue))
+            lines.append(TypedLine(unescape(text, option), cue))
             cue = None
         elif cue is None:
             cue = unescape(text, option)

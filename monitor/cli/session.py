@@ -28,7 +28,7 @@ from monitor.host.terminal import (
     owns_terminal,
     say,
 )
-from monitor.host.typist import Line, Typist
+from monitor.host.typist import TypedLine, Typist
 from monitor.settings.config import LimitConfig, unescape
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Session:
         stdio: bool,
         progress: bool,
         doing: Callable[[], str] = str,
-        typing: Sequence[Line] = (),
+        typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
         checkpoint: CheckpointWriter | None = None,
     ) -> None:

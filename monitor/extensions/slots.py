@@ -17,14 +17,12 @@ only is filled in whenever translated code is entered, and taken back by nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bt import stubs
 from monitor.vmm.errors import UserError
+from monitor.vmm.memory import GuestMemory
 from monitor.vmm.shadow import TC_BYTES
-
-if TYPE_CHECKING:
-    from monitor.machine import Machine
 
 SELECTOR_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 DOUBLEWORD = 4
@@ -60,7 +58,14 @@ SLOTS = {
 }
 
 
-def own_memory(machine: Machine) -> memoryview:
+class HasOwn(Protocol):
+    """A machine (`monitor.Machine`)."""
+
+    mode: str
+    memory: GuestMemory
+
+
+def own_memory(machine: HasOwn) -> memoryview:
     """The doublewords of OWN, to be read and written between runs of a translating machine.
 
     UserError for another one, which has none.

@@ -36,7 +36,7 @@ from typing import Any
 
 from monitor.bench.own_plan import INSTRUCTIONS
 from monitor.bench.rows import Workload
-from monitor.host.typist import Line
+from monitor.host.typist import TypedLine
 from monitor.loaders.source import open_image
 from monitor.settings import units
 from monitor.settings.config import KINDS, ImageConfig, LimitConfig, parse_flat, parse_number
@@ -222,19 +222,19 @@ def _limits(entry: Mapping[str, Any], most: int | None, where: str) -> LimitConf
         return LimitConfig(entry.get("until"), timeout, entry.get("max-instructions", most))
 
 
-def _typing(lines: Iterable[Any], where: str) -> tuple[Line, ...]:
+def _typing(lines: Iterable[Any], where: str) -> tuple[TypedLine, ...]:
     return tuple(_line(line, where) for line in lines)
 
 
-def _line(line: Any, where: str) -> Line:
+def _line(line: Any, where: str) -> TypedLine:
     if isinstance(line, str):
-        return Line(line.encode())
+        return TypedLine(line.encode())
     if not isinstance(line, dict) or {*line} != {"after", "text"}:
         raise UserError(f"{where}: give texts, or tables with `after` and `text`")
     after, text = line["after"], line["text"]
     if not (isinstance(after, str) and after and isinstance(text, str)):
         raise UserError(f"{where}: `after` and `text` must be texts, and `after` not empty")
-    return Line(text.encode(), after.encode())
+    return TypedLine(text.encode(), after.encode())
 
 
 class _KeysNamed:

@@ -1,8 +1,8 @@
 """Guest RAM: one array over a memory file, with a little room behind it for the monitor.
 
 The host allocates a page only when it is touched, so a 512 MiB guest that uses 40 costs 40. The
-frames above `size` are the monitor's own (translation cache, shadow descriptor tables, the
-virtual CPU's page): the engine can map them, the guest has no address for them.
+frames above `size` are the monitor's own (translation cache, tables of landings, the virtual
+CPU's pages): the engine can map them, the guest has no address for them.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class How(Enum):
     EMULATED = "emulated"
 
 
-# The published rule (DESIGN section 3): how a posture runs, and in which context it is translated.
-# What is not here is emulated.
+# The published rule (Bugnion et al. 2012, section 4): how a posture runs, and in which context it
+# is translated. What is not here is emulated.
 RULE = {
     POSTURE_KERNEL: (How.TRANSLATED, CONTEXTS[0]),
     POSTURE_USER: (How.DIRECT, CONTEXTS[1]),

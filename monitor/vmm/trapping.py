@@ -1,7 +1,7 @@
 """The trapping processor: the guest's kernel as it is, in ring 3, and what traps is emulated.
 
 This is trap-and-emulate, the way that Popek and Goldberg (1974) prove right for a processor on
-which every sensitive instruction traps, and which x86 is not: see audit.py for what goes wrong.
+which every sensitive instruction traps, and which x86 is not: see witness.py for what goes wrong.
 Rings are compressed, so that the kernel's selectors carry RPL 3.
 """
 
@@ -20,7 +20,7 @@ from monitor.vmm.board import Board
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.vmm.virtual import VirtualProcessor
-from monitor.vmm.witness import Audit
+from monitor.vmm.witness import Witness
 
 
 class TrappingProcessor(VirtualProcessor):
@@ -30,7 +30,7 @@ class TrappingProcessor(VirtualProcessor):
         super().__init__(ram, memory, board, engine)
         self.engine.audit_all = 1
         self.ideal.ring_compression = 1
-        self.audit = Audit(self.ideal, self.engine, memory)
+        self.witness = Witness(self.ideal, self.engine, memory)
 
     def advance(self, posture: int, budget: int) -> int:
         if posture == POSTURE_STRANGE:
@@ -66,7 +66,7 @@ class TrappingProcessor(VirtualProcessor):
     def _witness(self) -> int:
         """A critical instruction: let ring 3 run it, and note what ring 0 would have seen."""
         engine = self.engine
-        if not self.audit.step(self.total):
+        if not self.witness.step(self.total):
             if engine.exit_reason == EXIT_EXCEPTION and engine.fault_vector == VEC_PF:
                 return self.engine_fault(user=False)  # its stack, perhaps: fill and try again
             return self.emulate("critical, traps")
@@ -77,4 +77,4 @@ class TrappingProcessor(VirtualProcessor):
         return EXIT_NONE
 
     def statistics(self) -> dict[str, object]:
-        return super().statistics() | {"wrong_answers": self.audit.report()}
+        return super().statistics() | {"wrong_answers": self.witness.report()}

@@ -1,4 +1,4 @@
-"""The virtual processor: the monitor's one loop (DESIGN: Bugnion et al. 2012, section 4).
+"""The virtual processor: the monitor's one loop (Bugnion et al. 2012, section 4).
 
     interrupt pending and virtual IF    back to the machine, which delivers it
     advance()                           by what the guest's posture asks for:

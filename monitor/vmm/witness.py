@@ -34,7 +34,7 @@ class WrongAnswer:
 
 
 @dataclass
-class Audit:
+class Witness:
     ideal: Interp
     engine: Engine[Any]
     memory: GuestMemory

@@ -15,7 +15,7 @@ from monitor.extensions.slots import SLOTS
 SLOT = r"\b({}):\[(e[a-z]{{2}}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]"
 
 
-class Line(NamedTuple):
+class CodeLine(NamedTuple):
     """One instruction."""
 
     address: int
@@ -23,17 +23,17 @@ class Line(NamedTuple):
     text: str
 
 
-def lines(code: bytes, address: int) -> Iterator[Line]:
+def lines(code: bytes, address: int) -> Iterator[CodeLine]:
     """Disassemble; what is no instruction comes byte by byte as `.byte`."""
     for at, size, mnemonic, operands in _decoder().disasm_lite(code, address):
-        yield Line(at, size, f"{mnemonic} {operands}".rstrip())
+        yield CodeLine(at, size, f"{mnemonic} {operands}".rstrip())
 
 
-def one(code: bytes, address: int, wide: bool = True) -> Line:
+def one(code: bytes, address: int, wide: bool = True) -> CodeLine:
     """The first instruction of some code, 32 or 16 bits."""
     for at, size, mnemonic, operands in _decoder(wide).disasm_lite(code, address, 1):
-        return Line(at, size, f"{mnemonic} {operands}".rstrip())
-    return Line(address, len(code), "?")
+        return CodeLine(at, size, f"{mnemonic} {operands}".rstrip())
+    return CodeLine(address, len(code), "?")
 
 
 def with_slots(text: str, reserved: str) -> str:

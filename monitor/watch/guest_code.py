@@ -11,7 +11,7 @@ from bt.engine import Ram
 from bt.interp.paging import PTE_P, PTE_PS
 from bt.interp.state import TRACE_PAGING, TRACE_WIDE
 from monitor.vmm.memory import PAGE, GuestMemory
-from monitor.watch.disassembly import Line, one
+from monitor.watch.disassembly import CodeLine, one
 
 LONGEST = 15
 MOST_KEPT = 1 << 16
@@ -22,13 +22,13 @@ class GuestCode:
         self._memory = memory
         self._ram = ram
         self._pages: dict[tuple[int, int], int] = {}  # CR3 and linear page -> physical, or -1
-        self._lines: dict[tuple[int, bytes, bool], Line] = {}
+        self._lines: dict[tuple[int, bytes, bool], CodeLine] = {}
 
     def look_anew(self) -> None:
         """The page tables may have changed."""
         self._pages.clear()
 
-    def at(self, eip: int, root: int, known: bytes = b"") -> Line:
+    def at(self, eip: int, root: int, known: bytes = b"") -> CodeLine:
         """The instruction at EIP; `root` is a TRACE_* word (bt/interp/state.py).
 
         `known`: its bytes, which hold as far as its first page goes.

@@ -16,21 +16,8 @@ from bt.contract import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
 from bt.translate import CONTEXTS
 from monitor.vmm.errors import UserError
 from monitor.watch.disassembly import lines, with_slots
-from monitor.watch.tc_model import (
-    CHAIN,
-    COPY,
-    EMULATES,
-    EXIT,
-    FALLS,
-    LOOKUP,
-    STUB,
-    BlockView,
-    CacheView,
-    ChainLink,
-    GuestRow,
-    TranslatedRow,
-    by_hits,
-)
+from monitor.watch.tc_model import BlockView, CacheView, ChainLink, GuestRow, TranslatedRow, by_hits
+from monitor.watch.words import CHAIN, COPY, EMULATES, EXIT, FALLS, LOOKUP, STUB
 
 if TYPE_CHECKING:
     from monitor.vmm.translating import TranslatingProcessor

@@ -20,7 +20,7 @@ from bt.interp.state import TRACE_CODE, TRACE_RING_SHIFT
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import ExitEvent
 from monitor.vmm.loop import LONGEST_SLICE
-from monitor.watch.disassembly import Line
+from monitor.watch.disassembly import CodeLine
 from monitor.watch.guest_code import LONGEST, GuestCode
 from monitor.watch.trace_model import (
     BLOCK,
@@ -145,7 +145,7 @@ class Trace:
                 line = self._code.at(eip, root, known)
                 self._instruction(count, eip, place >> TRACE_RING_SHIFT & 3, line)
 
-    def _instruction(self, count: int, eip: int, ring: int, line: Line) -> None:
+    def _instruction(self, count: int, eip: int, ring: int, line: CodeLine) -> None:
         if eip != self._next:
             self._put(TraceEvent(count, BLOCK, eip, ring, f"from {self._next:08x}"
                                  if self._next >= 0 else "the beginning"))

@@ -26,7 +26,7 @@ from patience import PATIENCE
 from monitor import Machine, Outcome
 from monitor.guests import embedded_image
 from monitor.guests.linux import GUESTS, INITRD, KERNEL, PROMPT, QUICK
-from monitor.host.typist import Line, Typist
+from monitor.host.typist import TypedLine, Typist
 
 BUSYBOX = GUESTS / "busybox"
 EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"
@@ -167,7 +167,7 @@ def boot(row: Boot, mode: str) -> Life:
                 host[command] = act(machine)
 
     if row.dialogue:
-        lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]
+        lines = [TypedLine(command.encode() + b"\n") for command, _ in row.dialogue]
         machine.serial.listeners.append(Typist(lines, send))
     begun = time.process_time()
     outcome = machine.run(until=row.until, timeout=PATIENCE)

@@ -15,12 +15,12 @@ from bt.hostcpu.gdt import visible_descriptors
 from bt.hostcpu.host import (
     NO_FAULT,
     Case,
+    CaseOutcome,
     CaseTimeoutError,
     EscapeError,
     Fault,
     HostCpu,
     OracleError,
-    Outcome,
     State,
     StrayWriteError,
     new_cases,
@@ -42,7 +42,7 @@ def cpu() -> Iterator[HostCpu]:
         yield host
 
 
-def run(cpu: HostCpu, code: str, **state: object) -> Outcome:
+def run(cpu: HostCpu, code: str, **state: object) -> CaseOutcome:
     fields = {"regs": REGS, **state}
     [outcome] = cpu.run_batch([Case(bytes.fromhex(code), State(**fields))])  # type: ignore[arg-type]
     return outcome

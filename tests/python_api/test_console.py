@@ -11,7 +11,7 @@ from patience import PATIENCE
 from bt.assembler import assemble
 from monitor import Machine
 from monitor.host.console import LIMIT, Awaited, Console
-from monitor.host.typist import Line, Typist
+from monitor.host.typist import TypedLine, Typist
 from monitor.vmm.errors import UserError
 
 modes = pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
@@ -218,6 +218,6 @@ def test_the_debug_console_keeps_a_tail_too(mode: str) -> None:
 
 
 def test_a_typist_keeps_no_more_than_its_cue() -> None:
-    typist = Typist([Line(b"x", b"a cue of some length"), Line(b"y")], lambda text: None)
+    typist = Typist([TypedLine(b"x", b"a cue of some length"), TypedLine(b"y")], lambda text: None)
     typist(b"z" * 100_000)
     assert len(typist._heard) == len(b"a cue of some length")

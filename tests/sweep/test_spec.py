@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sweeping import SMALL, SPIN, spec
 
-from monitor.host.typist import Line
+from monitor.host.typist import TypedLine
 from monitor.sweep.spec import Spec, load
 from monitor.vmm.errors import UserError
 
@@ -161,7 +161,7 @@ def test_a_guest_has_the_options_of_vp_run(folder: Path) -> None:
     assert (guest.name, guest.memory_mb) == ("my guest", 16)
     limits = guest.limits
     assert (limits.until, limits.timeout, limits.max_instructions) == ("done", 2.5, 16)
-    assert list(guest.typing) == [Line(b"ls\n"), Line(b"root\n", b"login: ")]
+    assert list(guest.typing) == [TypedLine(b"ls\n"), TypedLine(b"root\n", b"login: ")]
     assert guest.image.config.cmdline == "quiet --fast"
     assert guest.image.config.firmware_state == "raw"
     assert guest.image.contents == {Path("spin.bin"): SPIN, Path("module"): b"m"}
