@@ -44,6 +44,7 @@ SHORTEST = 0.2  # seconds of running between two moments,
 SHARE = 20  # and so many times what taking one costs
 KEPT = 1 << 16  # bytes of a console's tail that a moment keeps
 STOPS = ("address", "watchpoint")
+PAUSES = ("instructions", "stopped")
 NOTHING = Outcome("nothing")
 BEGINNING = Outcome("beginning", detail="there is no earlier moment to go back to")
 
@@ -268,7 +269,7 @@ class Rewind:
         with machine._stopping.disarmed():
             while machine.instructions < count:
                 outcome = machine.run(max_instructions=count - machine.instructions)
-                if outcome.kind not in ("instructions", "stopped"):
+                if machine.instructions < count and outcome.kind not in PAUSES:
                     raise MonitorBug(f"the run did not repeat: {outcome.detail}")
 
     def _stop_until(self, count: int) -> Outcome:

@@ -26,7 +26,7 @@ from monitor.cli.checkpoints import (
     checkpoint_of,
 )
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.quantities import count, memory_size, seconds
+from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
@@ -74,6 +74,7 @@ EXAMPLES = (
     "vp run machine.vmx --kernel guests/vmlinuz --gdb 1234 --gdb-wait",
 )
 MAX_PORT = 65535
+REWIND_MB = 256
 
 
 class InOrder(argparse.Action):
@@ -178,6 +179,9 @@ def add_debugger(group: argparse._ArgumentGroup) -> None:
                        help="let gdb attach on this port of the loopback; 0 finds a free one")
     group.add_argument("--gdb-wait", action="store_true",
                        help="with --gdb: wait for it before the first instruction")
+    group.add_argument("--rewind", nargs="?", type=positive_size, const=REWIND_MB, metavar="SIZE",
+                       help="with --gdb: reverse-stepi and reverse-continue; keep at most so much "
+                       f"of what changed ({REWIND_MB} MiB)")
     group.add_argument("--gdb-script", type=Path, metavar="F",
                        help="with --gdb: write a script that attaches, for gdb -x F")
 
@@ -187,7 +191,7 @@ class Asked:
     """What the options ask for, beside the machine."""
 
     limits: LimitConfig
-    typing: list[Line]
+    typing: list[TypedLine]
     serial: SerialConfig
     json: JsonOutput
     port: int | None
@@ -229,6 +233,8 @@ def asked_of(
     args: argparse.Namespace, serial: SerialConfig, vmx: VmxMachine | None = None
 ) -> Asked:
     """The options that are no settings of the machine's, checked."""
+    if args.rewind is not None and args.gdb is None:
+        raise UserError("--rewind needs --gdb: a debugger is who goes back")
     asked = Asked(
         limits=limits_of(args),
         typing=typing_of(args.typing or ()),
@@ -259,7 +265,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         debugger = None
         if asked.port is not None:
             debugger = stack.enter_context(
-                listen(machine, image, asked.port, args.gdb_wait, args.gdb_script)
+                listen(machine, image, asked.port, args.gdb_wait, args.gdb_script, args.rewind)
             )
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         stack.enter_context(asked.json)
@@ -314,16 +320,19 @@ def gdb_port(text: str | None, wait: bool, script: Path | None = None) -> int | 
 
 
 def listen(
-    machine: Machine, image: ImageConfig, port: int, wait: bool, script: Path | None
+    machine: Machine, image: ImageConfig, port: int, wait: bool, script: Path | None,
+    rewind_mb: int | None = None,
 ) -> GdbServer:
     """A server for gdb; where it listens is said even with --quiet, since it has to be known."""
+    from monitor.checkpoint.rewind import Rewind
     from monitor.cli.gdb_hint import GdbHint
     from monitor.cli.text_file import TextFile
     from monitor.gdb.server import GdbServer
 
+    rewind = None if rewind_mb is None else Rewind(machine, rewind_mb)
     hint = GdbHint(image, script)
     with TextFile(script, "--gdb-script") if script else nullcontext() as file, ExitStack() as undo:
-        server = undo.enter_context(GdbServer(machine, port, wait))
+        server = undo.enter_context(GdbServer(machine, port, wait, rewind))
         if file is not None:
             file.write_text(hint.script(server.port))
         undo.pop_all()
