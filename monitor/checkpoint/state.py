@@ -53,7 +53,7 @@ SETTINGS = Record(
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
         "mode": Text(20, frozenset(MODES)),
         "clock": Text(20, frozenset(CLOCKS)),
-        "start_time": Number(-(1 << 62), 1 << 62),
+        "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
     }
 )
 GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it

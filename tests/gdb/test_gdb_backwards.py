@@ -113,7 +113,6 @@ def test_the_last_write_of_a_variable_in_linux(tmp_path: Path) -> None:
         "print $before = *(unsigned *)&jiffies_64", "watch *(unsigned *)&jiffies_64",
         "reverse-continue", "print *(unsigned *)&jiffies_64 == $before - 1", "info symbol $pc",
         "reverse-continue", "print *(unsigned *)&jiffies_64 == $before - 2", "delete",
-        "reverse-stepi", "reverse-stepi", "detach", rewind=rewind, until="never",
-        meanwhile=lambda machine, gdb: (gdb.wait(), machine.stop()),  # type: ignore[arg-type]
+        "reverse-stepi", "reverse-stepi", "kill", rewind=rewind,
     )  # fmt: skip
     session.says("Hardware watchpoint 1", "= 1", "do_timer", "Hardware watchpoint 1", "= 1")
