@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import keystone
 
 from bt.assembler import open_assembler
+from bt.instruction import Class
 from bt.lengths import Located, locate, operand_size
+from bt.policy import FLAG_BODIES
 from bt.segment_access import READ, WRITTEN, access_of, operand_of, split
-from bt.stubs import GOES_INDIRECT, LONG_JUMPS, OUTSIDE, SHORT_JUMPS, assembled
-from bt.table import Class
-from bt.translate import FLAG_BODIES
+from bt.stub_code import LONG_JUMPS, OUTSIDE, SHORT_JUMPS, assembled
+from bt.stubs import GOES_INDIRECT
 from monitor.extensions.slots import SLOTS
 from monitor.vmm.errors import UserError
 

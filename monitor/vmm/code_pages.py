@@ -17,7 +17,8 @@ from bt.contract import PERM_GLOBAL, PERM_LARGE, FrameTable
 from bt.engine import Interp
 from bt.interp.paging import PTE_A, PTE_G, PTE_U
 from bt.output import Surveyed
-from bt.translate import CONTEXTS, MAX_INSTRUCTIONS
+from bt.policy import CONTEXTS
+from bt.translate import MAX_INSTRUCTIONS
 
 PAGE = 4096
 LONGEST = 15

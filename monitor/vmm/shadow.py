@@ -29,9 +29,9 @@ from bt.contract import (
     Engine,
 )
 from bt.engine import Interp
-from bt.stubs import VCPU_BYTES, VCPU_PAGES, VSYS
-from bt.translate import CONTEXTS, Context
+from bt.policy import CONTEXTS, Context
 from bt.user_pages import may_run_directly
+from bt.vcpu_page import VCPU_BYTES, VCPU_PAGES, VSYS
 from monitor.vmm.memory import PAGE, GuestMemory
 
 HIDDEN_BASE = 0xFF800000  # also the ceiling of truncated segments

@@ -23,7 +23,9 @@ from bt.interp.state import (
     POSTURE_USER_FLAGS,
     TRACE_CACHE,
 )
-from bt.stubs import (
+from bt.policy import CONTEXTS, Context
+from bt.translate import MAX_BLOCK_BYTES, Translator
+from bt.vcpu_page import (
     SPILLS,
     STI_BEFORE,
     TARGET,
@@ -32,7 +34,6 @@ from bt.stubs import (
     UNDO_TARGET_ECX,
     VCPU_PAGES,
 )
-from bt.translate import CONTEXTS, MAX_BLOCK_BYTES, Context, Translator
 from monitor.vmm.board import Board
 from monitor.vmm.code_pages import CodePages, Survey
 from monitor.vmm.memory import GuestMemory

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import capstone
 
-from bt import stubs
+from bt import vcpu_page
 from monitor.extensions.slots import SLOTS
 
 SLOT = r"\b({}):\[(e[a-z]{{2}}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]"
@@ -50,11 +50,11 @@ def _slot(match: re.Match[str]) -> str:
 @functools.cache
 def slot_names() -> dict[int, str]:
     """Offsets in the vCPU pages (bt/stubs.py) by name."""
-    names = {getattr(stubs, name): name for name in stubs.SLOTS}
+    names = {getattr(vcpu_page, name): name for name in vcpu_page.SLOTS}
     names |= {slot.offset: name for name, slot in SLOTS.items()}
     for i in range(4):
-        names[stubs.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
-        names[stubs.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
+        names[vcpu_page.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
+        names[vcpu_page.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
     return names
 
 

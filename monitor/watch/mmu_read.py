@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_WRITE
 from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
-from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
+from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE
 from monitor.vmm.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
 from monitor.watch import words

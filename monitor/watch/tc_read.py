@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bt import cache as tc
 from bt.contract import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
 from monitor.vmm.errors import UserError
 from monitor.watch.disassembly import lines, with_slots
 from monitor.watch.tc_model import BlockView, CacheView, ChainLink, GuestRow, TranslatedRow, by_hits

@@ -13,7 +13,8 @@ from bt.contract import (
     MAX_STOPS,
     PERM_EXEC,
 )
-from bt.table import TABLE, WRONG_IN_RING3, Class, Instruction
+from bt.instruction import WRONG_IN_RING3, Class, Instruction
+from bt.table import TABLE
 
 NOPS = b"\x90" * 8
 PLACE = 0x500000

@@ -28,7 +28,7 @@ from bt.contract import (
     PERM_WRITE,
 )
 from bt.interp.state import ATTR_UNUSABLE, DS, FS, LDTR, TR
-from bt.stubs import (
+from bt.vcpu_page import (
     CONTROLS,
     LDTR_SELECTOR,
     NEAR_LANDINGS,
@@ -38,7 +38,7 @@ from bt.stubs import (
     VSYS,
     WRITE_BOUNDS,
 )
-from bt.stubs import SELECTORS as SELECTORS_AT
+from bt.vcpu_page import SELECTORS as SELECTORS_AT
 
 CACHE, CACHE_SIZE = CEILING, 0x4000
 VCPU = CEILING + 0x100000  # linear

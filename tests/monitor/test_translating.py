@@ -14,7 +14,7 @@ from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 from patience import PATIENCE
 
 from bt.contract import EXIT_BUDGET
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
 from monitor.vmm.shadow import HIDDEN_BASE
 
 BRANCHES = {
