@@ -48,8 +48,7 @@ from monitor.vmm.events import Listener
 from monitor.vmm.loop import Loop
 from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
 from monitor.vmm.outcome import Outcome
-from monitor.vmm.registers import read_registers, set_register
-from monitor.vmm.system_registers import system_registers
+from monitor.vmm.registers import read_registers, set_register, system_registers
 from monitor.vmm.x87_image import SIZE as X87_SIZE
 from monitor.vmm.x87_image import x87_unit
 from monitor.vmware.guest_calls import GuestCalls
@@ -412,7 +411,11 @@ class Machine:
 
     @property
     def system_registers(self) -> dict[str, int]:
-        """Descriptor tables, LDTR and TR, segment bases, debug registers, CPL, by name."""
+        """All of the processor's state beside `registers` and `x87`, by name.
+
+        Descriptor tables, LDTR and TR, bases, limits and rights of segments, debug registers, CPL,
+        model-specific registers, pins, and what holds between two instructions only.
+        """
         self.processor.sync()
         return system_registers(self.processor.ideal)
 

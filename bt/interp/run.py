@@ -40,7 +40,6 @@ from bt.interp.paging import (
     PTE_A,
     PTE_G,
     PTE_P,
-    PTE_PS,
     PTE_U,
     PTE_W,
     drop_frame,
@@ -49,9 +48,13 @@ from bt.interp.paging import (
     flush_page,
     flush_tlb,
     invalidate_page,
+    last_entry,
     on_board,
+    page_bits,
+    peek_walk,
     phys_read,
     phys_write,
+    top_entry,
     walk,
 )
 from bt.interp.ram import AddressSpace, Ram
@@ -69,8 +72,6 @@ from bt.interp.state import (
     CR0_ET,
     CR0_NW,
     CR0_PG,
-    CR4_PGE,
-    CR4_PSE,
     CS,
     EDX,
     EFLAGS_VALID,
@@ -209,6 +210,16 @@ class Interp(Cpu):
         from bt.interp.architecture import check
 
         check(state)
+        self.put_back(state)
+        self.exit_reason = EXIT_NONE
+        self.wp_hit = 0
+        flush_tlb(self, 0)
+
+    def put_back(self, state: dict[str, int]) -> None:
+        """load_state() of what save_state() has just told.
+
+        In between, nothing was changed that a translation depends on: the TLB stays.
+        """
         set_state_values(self, state)
         set_eflags(self, state["eflags"])
         now: u64 = state["icount"]
@@ -218,13 +229,10 @@ class Interp(Cpu):
         self.ss_loaded_at = now if state["debug_shadow"] else M64
         self.rep_at = now if state["rep_under_way"] else M64
         self.a20_mask = M32 if state["a20"] else A20_CLOSED
-        self.exit_reason = EXIT_NONE
-        self.wp_hit = 0
         for i in range(6):
             segment_changed(self, i)
         debug_changed(self)
         set_cpl(self, self.cpl)
-        flush_tlb(self, 0)
 
     # --- registers ----------------------------------------------------------------------
 
@@ -358,28 +366,39 @@ class Interp(Cpu):
             return settle_fault(self)
         return EXIT_NONE
 
-    def peek_entry(self, la: int) -> int:
+    def peek_entry(self, la: int, root: int = -1) -> int:
         """What the tables say of a linear page, without faults or accessed bits; -1: not mapped.
 
-        The frame's address, and below it the bits of a page-table entry: W, U and A as both levels
-        have them, G only where it counts.
+        The frame's address as on_board() has it, and below it page_bits(). By the tables that CR3
+        names if paging is on, or, at any time, by those of another `root`.
         """
-        if self.cr0 & CR0_PG == 0:
+        if root < 0 and self.cr0 & CR0_PG == 0:
             return on_board(self, la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
-        pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
-        entry = pde
-        frame: u64 = (pde & 0xFFC00000) | (la & 0x3FF000)
-        if pde & PTE_PS == 0 or self.cr4 & CR4_PSE == 0:
-            if pde & PTE_P == 0:
-                return -1
-            entry = phys_read(self, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), 4)
-            frame = entry & 0xFFFFF000
-        if entry & PTE_P == 0:
+        found = peek_walk(self, self.cr3 if root < 0 else root & M32, la & M32)
+        if found < 0:
             return -1
-        bits: u64 = pde & entry & (PTE_P | PTE_W | PTE_U | PTE_A)
-        if entry & PTE_G and self.cr4 & CR4_PGE:
-            bits |= PTE_G
-        return on_board(self, frame & M32) | bits
+        return on_board(self, found & 0xFFFFF000) | found & 0xFFF
+
+    def peek_tables(self) -> list[tuple[int, int, int]]:
+        """All that the tables that CR3 names map: linear address, number of pages, page_bits().
+
+        Their frame's address is as it stands in the tables, that of the first one of 1024.
+        """
+        found: list[tuple[int, int, int]] = []
+        for number in range(1024):
+            region: u32 = number << 22
+            top = top_entry(self, self.cr3, region, 1)
+            if top & PTE_P == 0:
+                continue
+            for i in range(1024):
+                la: u32 = region | i << 12
+                last = last_entry(self, top, la, 1)
+                bits = page_bits(self, la, top, last)
+                if bits >= 0:
+                    found.append((la, 1024 if top == last else 1, bits))
+                if top == last:
+                    break
+        return found
 
     def set_stops(self, addresses: list[int]) -> None:
         """Leave run() with EXIT_BREAKPOINT before the instruction at any of these (at most 256)."""
@@ -423,18 +442,8 @@ class Interp(Cpu):
 
         As on_board() has it, like translation() and peek_entry().
         """
-        if self.cr0 & CR0_PG == 0:
-            return on_board(self, la & M32)
-        pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
-        if pde & 1 == 0:
-            return -1
-        if pde & 0x80 and self.cr4 & CR4_PSE:
-            return on_board(self, (pde & 0xFFC00000) | (la & 0x3FFFFF))
-        pte = phys_read(self, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), 4)
-        if pte & 1 == 0:
-            return -1
-        return on_board(self, (pte & 0xFFFFF000) | (la & 0xFFF))
-
+        entry = self.peek_entry(la)
+        return -1 if entry < 0 else entry & 0xFFFFF000 | la & 0xFFF
 
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
         """Read 1, 2 or 4 bytes as the processor would; -1 if that faults (nothing is raised)."""
@@ -577,23 +586,6 @@ class Interp(Cpu):
     def give_null_segments(self, target: Interp) -> int:
         """Null selectors that ring 3 loaded by itself; how many."""
         return take_null_segments(target, self)
-
-    def hold_registers(self) -> tuple[tuple[int, ...], ...]:
-        """Registers, flags, EIP, CPL and descriptor caches, to be put back later."""
-        general = tuple(self.regs[i] for i in range(8))
-        segments = tuple(self.segment(i) for i in range(6))
-        return (general, (self.eip, get_eflags(self), self.cpl, self.cr0), *segments)
-
-    def put_back_registers(self, held: tuple[tuple[int, ...], ...]) -> None:
-        """Put back what hold_registers() took."""
-        for i in range(8):
-            self.regs[i] = held[0][i]
-        self.eip, flags, cpl, self.cr0 = held[1]
-        set_eflags(self, flags)
-        for i in range(6):
-            selector, base, limit, rights = held[2 + i]
-            self.set_segment(i, selector, base, limit, rights)
-        set_cpl(self, cpl)
 
     def take_news(self) -> int:
         """NEWS_* bits: what a monitor has to follow since it last asked."""

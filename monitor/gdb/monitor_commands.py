@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitor.gdb.layout import SHOWN
 from monitor.gdb.target import Target
 from monitor.machine import Machine
 from monitor.symbols.elf_file import symbol_file
@@ -83,8 +84,8 @@ def _where(view: View, _words: Sequence[str]) -> str:
 
 def _registers(view: View, _words: Sequence[str]) -> str:
     machine = view.machine
-    values = machine.registers | machine.system_registers
-    cells = [f"{name:10} {value:08x}" for name, value in values.items()]
+    system = {n: v for n, v in machine.system_registers.items() if v or n in SHOWN}
+    cells = [f"{name:16} {value:08x}" for name, value in (machine.registers | system).items()]
     rows = [cells[at : at + 4] for at in range(0, len(cells), 4)]
     return "\n".join("   ".join(row) for row in rows)
 

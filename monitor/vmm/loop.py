@@ -64,7 +64,6 @@ class Loop:
         self.board = board
         self.processor = processor
         self.clock = clock
-        self.halted = False
         self.interrupts = 0
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
@@ -74,6 +73,15 @@ class Loop:
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
         self._stop = threading.Event()
+
+    @property
+    def halted(self) -> bool:
+        """The processor has executed HLT, and nothing has woken it up."""
+        return bool(self.processor.ideal.halted)
+
+    @halted.setter
+    def halted(self, halted: bool) -> None:
+        self.processor.ideal.halted = 1 if halted else 0
 
     def stop(self) -> None:
         """Ask run() to return soon. Safe from any thread."""

@@ -171,7 +171,8 @@ class VirtualProcessor(Processor):
         return int(reason)
 
     def sync(self) -> None:
-        """Between turns the ideal processor is always current."""
+        """Between turns the ideal processor is always current, but for the time."""
+        self.ideal.set_icount(self.total)
 
     def restarted(self) -> None:
         super().restarted()

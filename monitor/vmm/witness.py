@@ -45,17 +45,15 @@ class Witness:
         ideal = self.ideal
         mnemonic = self._mnemonic(ideal.eip)
         windows = self._windows()
-        before = ideal.hold_registers()
-        blocked = ideal.nmi_blocked
-        saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         ideal.set_icount(count)
+        before = ideal.save_state()
+        saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         try:
             ideal.step_past()  # also where there is a breakpoint
             wanted = self._visible(windows)
             blocked_then = ideal.nmi_blocked  # IRET lets NMI through
         finally:  # a device of the embedder's may have raised
-            ideal.put_back_registers(before)
-            ideal.nmi_blocked = blocked
+            ideal.put_back(before)
             for at, data in zip(windows.values(), saved, strict=True):
                 self.memory.write(at, data)
         self.engine.set_icount(count)

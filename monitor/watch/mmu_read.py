@@ -35,7 +35,7 @@ def mmu_view(machine: Subject) -> MmuView:
     processor = machine.processor
     processor.sync()
     cpu = processor.ideal
-    tables = guest_tables(cpu, machine.ram)
+    tables = guest_tables(cpu)
     virtual = processor if isinstance(processor, VirtualProcessor) else None
     used = processor.cache.used if isinstance(processor, TranslatingProcessor) else 0
     figures = virtual.shadow.statistics() if virtual else {}

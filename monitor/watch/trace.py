@@ -69,7 +69,7 @@ class Trace:
         self._machine = machine
         self._processor = machine.processor
         self._sink = sink or self.events.append
-        self._code = GuestCode(machine.memory, machine.ram)
+        self._code = GuestCode(machine.processor.ideal, machine.memory, machine.ram)
         self._ended = False  # nothing runs that could be stopped
         self._last = (-1, -1)  # count and EIP of the last instruction
         self._next = -1  # EIP behind it

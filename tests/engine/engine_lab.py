@@ -214,7 +214,7 @@ class Lab:
         self.memory.buffer[SCRATCH : SCRATCH + len(code)] = code
         self.ram.written(SCRATCH, len(code))
         self.memory.buffer[place : place + X87_SIZE] = image
-        before = self.ideal.hold_registers()
+        before = self.ideal.save_state()
         self.ideal.cr0 = 0x31
         self.ideal.set_segment(CS, 0x23, 0, FLAT, CODE3)
         for i in (0, SS, 3):
@@ -223,7 +223,8 @@ class Lab:
         self.ideal.eip = SCRATCH
         reason = self.ideal.run(count)
         assert reason == EXIT_BUDGET, (reason, self.ideal.fault_vector)
-        self.ideal.put_back_registers(before)
+        x87 = {n: v for n, v in self.ideal.save_state().items() if n.startswith("fp")}
+        self.ideal.load_state(before | x87)
         return self.read(place, X87_SIZE)
 
     # --- running ------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Processor:
         self.listeners: list[Any] = []
         self.noticed = 0
         self.ideal = SimpleNamespace(
-            wp_hit=0, tsc_offset=0, eip=0x1234, nmi_pending=0, nmi_blocked=0
+            wp_hit=0, tsc_offset=0, eip=0x1234, nmi_pending=0, nmi_blocked=0, halted=0
         )
         self.on_interrupt = 0
         self.nmis = 0

@@ -11,11 +11,21 @@ from system_lab import CODE, Lab, assemble
 
 from bt.engine import Interp, Ram, StateError
 from bt.interp.architecture import BITS, DERIVED, FIELDS, NAMES
+from bt.interp.marks import SEGMENTS, Ring3
 from bt.interp.msr import msr_slot
 from bt.interp.run import Interp as Sources
-from bt.interp.state import EXIT_HALT, EXIT_INTERRUPT, EXIT_IO, EXIT_SHUTDOWN, Cpu
+from bt.interp.state import (
+    EXIT_HALT,
+    EXIT_INTERRUPT,
+    EXIT_IO,
+    EXIT_SHUTDOWN,
+    NEWS_FLUSH_ALL,
+    Cpu,
+)
+from bt.interp.transfer import RING3_FLAGS
 
 SIZE = 1 << 20
+PARTS = ("selector", "base", "limit", "rights")
 
 
 def fresh() -> Any:
@@ -112,6 +122,70 @@ def test_no_state_harms_the_processor(seed: int) -> None:
         lab.cpu.load_state(state)
         lab.cpu.run(50)
         lab.cpu.load_state(lab.cpu.save_state())
+
+
+# --- who else takes part of it ---------------------------------------------------------
+
+RING3 = [name for field in FIELDS if isinstance(field.mark, Ring3) for name, _ in field.values]
+LOWERED = {
+    *("eip", "icount", "eflags", "cr0", "cr4", "tsc_offset", "cpl", "rep_under_way"),
+    *("interrupt_shadow", "debug_shadow"),  # of its own, and of another time
+    *(f"{segment}_{part}" for segment in SEGMENTS[:6] for part in PARTS),
+}  # what an engine has of the guest's in a form of its own (transfer.py)
+
+
+def differing(one: dict[str, int], other: dict[str, int]) -> set[str]:
+    return {name for name in NAMES if one[name] != other[name]}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_engine_gets_what_is_marked_for_it_and_gives_it_back(seed: int) -> None:
+    dice = random.Random(seed)
+    ram = Ram(bytearray(SIZE), SIZE, 4096)
+    ideal, engine = Interp(ram), Interp(ram, None, True)
+    engine.load_state(any_state(dice))
+    ideal.load_state(any_state(dice))
+    guest, own = ideal.save_state(), engine.save_state()
+    engine.load_direct(ideal, 0xFF800000, guest["icount"])
+    loaded = engine.save_state()
+    assert [loaded[name] for name in RING3] == [guest[name] for name in RING3]
+    assert differing(loaded, own) <= {*RING3, *LOWERED}
+    assert loaded["rep_under_way"] == guest["rep_under_way"]
+
+    engine.load_state(any_state(dice))
+    engine.give_registers(ideal)
+    given, back = engine.save_state(), ideal.save_state()
+    assert [back[name] for name in RING3] == [given[name] for name in RING3]
+    assert differing(back, guest) <= {*RING3, "eip", "eflags", "rep_under_way"}
+    assert (back["eflags"] ^ guest["eflags"]) & ~RING3_FLAGS == 0
+    assert (back["eflags"] ^ given["eflags"]) & RING3_FLAGS == 0
+
+
+def test_reset_leaves_nothing_but_time_and_what_is_outside() -> None:
+    """RESET# (SDM vol. 3, table 9-1); the pins, and what the embedder has set up."""
+    outside = {
+        *("tsc_offset", "icount", "a20", "intr", "backdoor", "hypercalls", "hypercalls_served"),
+        *("tsc_khz", "bus_khz"),
+    }
+    cpu = fresh()
+    after_power_on = cpu.save_state()
+    for seed in range(20):
+        cpu.load_state(any_state(random.Random(seed)))
+        cpu.reset()
+        assert differing(cpu.save_state(), after_power_on) <= outside
+
+
+def test_what_is_put_back_keeps_the_tlb() -> None:
+    """A moment later, when nothing that a translation depends on has changed."""
+    lab = Lab()
+    before = lab.cpu.save_state()
+    lab.run("mov eax, [0x30000]; inc ebx")
+    lab.cpu.take_news()
+    lab.cpu.put_back(before)
+    assert lab.cpu.save_state() == before
+    assert lab.cpu.take_news() == 0
+    lab.cpu.load_state(before)
+    assert lab.cpu.take_news() == NEWS_FLUSH_ALL
 
 
 # --- going on --------------------------------------------------------------------------
