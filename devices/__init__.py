@@ -6,7 +6,8 @@ last: they plug them in.
 
     clock, timers        virtual time, and events in it
     fields, device       what a chip is, and what is saved of it
-    irq, bus             lines, ports, memory ranges
+    irq, claims, dma     lines, ports and memory ranges, and guest memory
+    bus, slot            all of it together, and as one device sees it
     named                all devices of a board by name
     i8259 i8254 uart16550 mc146818 i8042 ...   the chips
     pc                   a whole board: ``build_pc(bus, ...)``

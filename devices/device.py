@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 from devices.errors import SnapshotError
-from devices.fields import Field
+from devices.fields import LINE, TIMER, Field
 
 __all__ = [
     "Chip",
@@ -111,12 +111,15 @@ class Chip:
     version: ClassVar[int] = 1
     #: What a snapshot holds, by attribute.
     state: ClassVar[Mapping[str, Field]] = {}
-    #: The other attributes: what it is connected to, and what follows from the state.
+    #: The other attributes, for unsaved(): what it is connected to, what follows from the state.
     wiring: ClassVar[tuple[str, ...]] = ()
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        """Most chips interrupt nobody."""
-        return iter(())
+        """While one of its timers is set, each of its lines may rise; a chip may know better."""
+        if any(getattr(self, name).live for name, field in self.state.items() if field is TIMER):
+            for name, field in self.state.items():
+                if field is LINE:
+                    yield getattr(self, name).number
 
     def snapshot(self) -> dict[str, Any]:
         """The fields that `state` names, and which device and version they are of."""
@@ -155,6 +158,10 @@ class Chip:
 
     def restored(self) -> None:
         """Called with all fields in place, for what follows from them."""
+
+    def unsaved(self) -> list[str]:
+        """Attributes that are neither in `state` nor named as `wiring`: what a snapshot forgets."""
+        return sorted(set(vars(self)) - set(self.state) - set(self.wiring))
 
     def _check_names(self, state: Mapping[str, Any]) -> None:
         if not isinstance(state, Mapping):

@@ -17,7 +17,7 @@ pulsed at them; it stays high between, which nobody but a reader of the IRR can 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from devices.bcd import from_bcd, to_bcd
@@ -390,7 +390,3 @@ class I8254(Chip):
         self.out0 = True
         self.line.pulse()
         self._schedule(tick)
-
-    def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        if self.timer.live:
-            yield self.line.number

@@ -75,7 +75,7 @@ class IrqWires(Chip):
 class IrqLine:
     """A device's end of a wire, by the number of the controller's input."""
 
-    __slots__ = ("_released", "_wires", "level", "number", "shared")
+    __slots__ = ("_wires", "level", "number", "released", "shared")
 
     def __init__(self, number: int, wires: IrqWires, shared: bool = False) -> None:
         self.number = number
@@ -83,7 +83,8 @@ class IrqLine:
         #: What this device drives it to, or did last.
         self.level = False
         self._wires = wires
-        self._released = False
+        #: It was given back.
+        self.released = False
 
     def raise_(self) -> None:
         """Drive it high."""
@@ -95,7 +96,7 @@ class IrqLine:
 
     def set(self, level: bool) -> None:
         """Drive it to a level."""
-        if self._released:
+        if self.released:
             raise Released(f"interrupt line {self.number} is driven by a device that gave it back")
         self.level = level
         self._wires.drive(self)
@@ -107,11 +108,11 @@ class IrqLine:
 
     def release(self) -> None:
         """Give it back, and let go of the wire. Released if it was before."""
-        if self._released:
+        if self.released:
             raise Released(f"interrupt line {self.number} is given back twice")
         if self.level:
             self.set(False)
-        self._released = True
+        self.released = True
         self._wires.take_out(self)
 
 

@@ -15,7 +15,7 @@ timer, for the next event that would change the interrupt line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
 from devices.bcd import from_bcd, to_bcd
@@ -330,10 +330,6 @@ class Mc146818(Chip):
             return self.second_ns + NS_PER_SECOND
         alarm = self._seconds_to_alarm() if self.cmos[REG_B] & B_AIE else None
         return None if alarm is None else self.second_ns + alarm * NS_PER_SECOND
-
-    def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        if self.timer.live:
-            yield self.line.number
 
     def _event(self) -> None:
         self._settle()

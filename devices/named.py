@@ -111,8 +111,9 @@ class NamedDevices(Mapping[str, Any]):
 
 
 def _name_it(name: str, device: Any, state: Mapping[str, Any]) -> None:
-    """A device's check, with the device's name in front of what it says."""
+    """A device's check; the name that it goes by is in what it says."""
     try:
         device.check(state)
     except SnapshotError as error:
-        raise SnapshotError(f"{name}: {error}") from None
+        said = str(error)
+        raise SnapshotError(said if said.startswith(f"{name}: ") else f"{name}: {said}") from None

@@ -24,7 +24,7 @@ _LAST = 1 << 62  # the order of timers that are set once: behind all others, as 
 class Timer:
     """A callback that can be set to a moment; it goes off once, until it is set again."""
 
-    __slots__ = ("_callback", "_order", "_queue", "_released", "_sequence", "when")
+    __slots__ = ("__weakref__", "_callback", "_order", "_queue", "_sequence", "released", "when")
 
     def __init__(self, callback: Callable[[], None], queue: TimerQueue, order: int) -> None:
         #: When it goes off, in nanoseconds; None while it is not set.
@@ -33,7 +33,8 @@ class Timer:
         self._queue = queue
         self._order = order
         self._sequence = -1  # of its entry in the heap that counts
-        self._released = False
+        #: It was given back.
+        self.released = False
 
     @property
     def live(self) -> bool:
@@ -42,7 +43,7 @@ class Timer:
 
     def set(self, when: int) -> None:
         """Go off at `when`, and at no other time that it was set to before."""
-        if self._released:
+        if self.released:
             raise Released("a timer is set that was given back")
         self.cancel()
         self.when = when
@@ -56,10 +57,10 @@ class Timer:
 
     def release(self) -> None:
         """Give it back: its device leaves the board. Released if it was before."""
-        if self._released:
+        if self.released:
             raise Released("a timer is given back twice")
         self.cancel()
-        self._released = True
+        self.released = True
 
     def is_entry(self, sequence: int) -> bool:
         """Is it set, and by this entry of the heap?"""

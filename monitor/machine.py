@@ -11,7 +11,7 @@ monitor's (memory.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from monitor.embedding.debug import Debug
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
-from monitor.embedding.plugging import Devices
+from monitor.embedding.plugging import Devices, MakeDevice
 from monitor.embedding.processors import make_processor
 from monitor.embedding.roms import Roms
 from monitor.embedding.running import Running
@@ -43,6 +43,7 @@ from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.vmm.board import Board
 from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.vmm.dma import DeviceAccess
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.loop import Loop
@@ -63,7 +64,9 @@ class Machine:
     """A virtual PC: made, loaded with a guest, run, looked at, run on.
 
     Its settings are those of `monitor.settings.machine.Settings`, which says what each is;
-    `extensions` are parts to use instead of the monitor's own (`monitor.extensions`).
+    `extensions` are parts to use instead of the monitor's own (`monitor.extensions`). `devices` are
+    devices of your own, beside the chips of the PC: classes, or functions that are given the bus
+    and make one, in a list or by name (`monitor.embedding.plugging`).
 
     UserError for settings that make no machine. All addresses are in bytes, 32 bits; *linear* ones
     go through the guest's page tables, *physical* ones are places in its RAM. A machine belongs to
@@ -79,6 +82,7 @@ class Machine:
         start_time: int = 0,
         without: Collection[str] = (),
         extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> None:
         settings = Settings(memory_mb, mode, engine, clock, start_time, without)
         if extensions is not None:
@@ -118,7 +122,7 @@ class Machine:
         self.debug = Debug(self._stopping, self.processor, lambda: self.registers, self.read_memory)
         #: ROMs (`monitor.embedding.roms`).
         self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
-        #: Devices of your own (`monitor.embedding.plugging`).
+        #: All devices by name, and those of your own (`monitor.embedding.plugging`).
         self.devices = Devices(self.board, self.processor, self.roms)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
@@ -132,13 +136,19 @@ class Machine:
         self.checkpoints = Checkpoints(self)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
+        self.devices.add_all(devices)
 
     @classmethod
-    def of(cls, settings: Settings, extensions: Extensions | None = None) -> Machine:
+    def of(
+        cls,
+        settings: Settings,
+        extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    ) -> Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions,
+            settings.start_time, settings.without, extensions, devices,
         )  # fmt: skip
 
     def _physical_map(self) -> Ram:
@@ -155,6 +165,7 @@ class Machine:
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
         self.board.bus.on_memory = self._device_memory
+        self.board.bus.memory.behind = DeviceAccess(self.memory, self.ram, self.processor)
         self._device_memory()
 
     def _device_memory(self) -> None:

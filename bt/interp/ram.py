@@ -37,6 +37,7 @@ from bt.interp.pure import (
 from bt.interp.smc import HASH_SIZE, code_hit, code_written, watch_bytes
 from bt.interp.state import (
     FRAME_AUDIT,
+    FRAME_CODE,
     FRAME_DEVICE,
     FRAME_RAM,
     FRAME_ROM,
@@ -125,11 +126,16 @@ class Ram:
         self.memory.window_to = shown
 
     def written(self, pa: int, size: int) -> None:
-        """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""
+        """RAM was changed behind the processors' back: drop blocks over those bytes."""
         m = self.memory
-        for at in range(pa, pa + size, 4):
-            if code_hit(m, at, 4 if at + 4 <= pa + size else pa + size - at):
-                code_written(m, at, 4)
+        end = pa + size
+        while pa < end:
+            stop = min(end, (pa | 0xFFF) + 1)
+            if m.frame_flags[pa >> 12] & FRAME_CODE:  # seldom: mostly it is a device's buffer
+                for at in range(pa, stop, 4):
+                    if code_hit(m, at, 4 if at + 4 <= stop else stop - at):
+                        code_written(m, at, 4)
+            pa = stop
 
     def watch(self, pa: int, size: int, on: bool) -> None:
         """Trace writes to these bytes (in one page), or stop tracing them."""
@@ -146,6 +152,10 @@ class Ram:
     def is_ram(self, pa: int) -> bool:
         """Is there guest RAM at this physical address?"""
         return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_RAM != 0
+
+    def is_rom(self, pa: int) -> bool:
+        """Do writes at this physical address vanish?"""
+        return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_ROM != 0
 
     def bytes_at(self, pa: int, size: int) -> bytes:
         return bytes(self.buffer[pa : pa + size])

@@ -124,8 +124,12 @@ class Processor(ABC):
         self.ram.forget_blocks()
 
     def memory_changed(self, physical: int, size: int) -> None:
-        """The embedder changed RAM."""
+        """Somebody other than a processor changed RAM, perhaps in the middle of an access.
+
+        Then run() comes back behind the instruction that does it.
+        """
         self.ram.written(physical, size)
+        self.notice()
 
     def set_breakpoints(self, stops: set[int]) -> None:
         """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""

@@ -110,10 +110,13 @@ class TranslatingProcessor(VirtualProcessor):
         self.pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
         self._interrupted: Interrupted | None = None
+        self._written: list[tuple[int, int]] = []  # by devices, while the engine ran
         self._traced: list[tuple[int, int, int, int, int]] = []  # taken when the cache was emptied
         self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
 
     def advance(self, posture: int, budget: int) -> int:
+        if self._written:
+            self._take_writes()
         how, context = decide(posture, self.rule)
         if how is How.TRANSLATED:
             return self._run_translated(budget, context)
@@ -349,7 +352,15 @@ class TranslatingProcessor(VirtualProcessor):
 
     def memory_changed(self, physical: int, size: int) -> None:
         super().memory_changed(physical, size)
-        self.drop(self.cache.overlapping(physical, size))
+        self._written.append((physical, size))
+        if not self._in_engine:  # else it may be in one of those blocks; it leaves at once
+            self._take_writes()
+
+    def _take_writes(self) -> None:
+        """What was made of bytes that somebody else wrote is dropped."""
+        written, self._written = self._written, []
+        for physical, size in written:
+            self.traced_write(physical, size)
 
     def mappings_changed(self, everything: bool) -> None:
         self.drop(self.code_pages.recheck(everything))
@@ -371,7 +382,7 @@ class TranslatingProcessor(VirtualProcessor):
         self.forget_translations()
 
     def traced_write(self, pa: int, size: int) -> None:
-        """The ideal processor wrote these bytes, or some of them."""
+        """The ideal processor or a device wrote these bytes, or some of them."""
         self.drop(self.cache.overlapping(pa, size))
 
     def block_here(self) -> TranslatedBlock | None:

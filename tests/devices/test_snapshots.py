@@ -38,6 +38,7 @@ def test_every_attribute_is_saved_or_known_not_to_be(board: Any) -> None:
     seen = []
     for chip in chips(board):
         saved, wiring = set(chip.state), set(chip.wiring)
+        assert chip.unsaved() == [], type(chip).__name__
         assert saved | wiring == set(vars(chip)), type(chip).__name__
         assert not saved & wiring
         seen.append(type(chip).__name__)
