@@ -496,15 +496,17 @@ class Machine:
         clock: str | None = None,
         without: Collection[str] = (),
         extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> Machine:
         """A new machine from a snapshot or a checkpoint's file, which goes on as if nothing had
         been.
 
         Its memory and start time are those of the file, and so are mode and clock unless others
         are given. What was the embedder's (breakpoints, hooks, listeners, functions) it gives
-        again. UserError for a file that is broken or of a version that this program does not read.
+        again; `devices` of its own, under the names they had, get their state back. UserError for
+        a file that is broken, or of a version that this program does not read.
         """
-        return snapshots.machine_of(source, mode, engine, clock, without, extensions)
+        return snapshots.machine_of(source, mode, engine, clock, without, extensions, devices)
 
     def statistics(self) -> dict[str, Any]:
         """What happened so far: a new dictionary that JSON can hold.

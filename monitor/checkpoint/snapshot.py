@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from monitor.vmm.errors import UserError
 from monitor.writing.whole_file import write_whole
 
 if TYPE_CHECKING:
+    from monitor.embedding.plugging import MakeDevice
     from monitor.extensions import Extensions
     from monitor.machine import Machine
 
@@ -58,6 +59,7 @@ def machine_of(
     clock: str | None = None,
     without: Collection[str] = (),
     extensions: Extensions | None = None,
+    devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
 ) -> Machine:
     """A new machine from a snapshot or a file. UserError."""
     from monitor.machine import Machine
@@ -72,6 +74,7 @@ def machine_of(
             start_time=settings["start_time"],
             without=without,
             extensions=extensions,
+            devices=devices,
         )
         machine.guest = head.guest
         return machine
