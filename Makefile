@@ -15,7 +15,7 @@ PYTEST := -q -ra --numprocesses=auto --maxprocesses=8 --dist=worksteal \
 CHECK := $(shell sed -nE 's/^(tests[^ ]*).*/\1/p' tests/check.txt)
 
 # What the compiled interpreter is made from; the amalgamation itself is not a source.
-SOURCES := $(shell find bt -name '*.py')
+SOURCES := $(shell find bt -name '*.py' -o -name '*.pxi')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -68,7 +68,7 @@ build: $(if $(filter-out 0,$(VP_PURE)),$(STAMP)-run,$(STAMP)-build)  ## compile 
 
 clean:  ## remove what was built; keep .venv and guests/
 	rm -rf build out *.egg-info .pytest_cache .mypy_cache .ruff_cache $(STAMP)-build
-	rm -f bt/interp/_compiled.pyx bt/interp/_compiled.c bt/interp/_compiled*.so
+	rm -f bt/interp/_compiled*
 	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # The virtual environment, one stamp per group of packages.
@@ -110,4 +110,5 @@ $(STAMP)-build: $(SOURCES) setup.py | $(STAMP)-run
 	@mkdir -p out
 	@VP_SAY=3 $(BIN)/python setup.py -q build_ext --inplace 3>&1 >out/build.log 2>&1 \
 	  || { cat out/build.log; exit 1; }
+	@grep -F 'warning:' out/build.log || :
 	@! ls bt/interp/_compiled*.so >/dev/null 2>&1 || touch $@

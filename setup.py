@@ -1,9 +1,9 @@
 """Build the compiled interpreter, or say in plain words why there is none.
 
 The processor's sources under `bt/` are ordinary Python that Cython can compile. `bt.interp.build`
-writes one amalgamated `bt/interp/_compiled.pyx` from them, and this file turns that into the one
-extension module `bt.interp._compiled`. Without a C compiler, or with VP_PURE=1 in the
-environment, nothing is compiled and the same sources run as they are, only much slower.
+makes one amalgamated module of them and C of that, and this file the one extension module
+`bt.interp._compiled`. Without a C compiler, or with VP_PURE=1 in the environment, nothing is
+compiled and the same sources run as they are, only much slower.
 
 Two packages lie elsewhere than their names say (package_dir in setup.cfg): the name of the project
 as a package of its own, and the handouts of the labs. A link to the sources has the former on its
@@ -29,11 +29,6 @@ PACKAGES = ("bt", "devices", "monitor")
 ENTRY = "virtual_platform"
 ENTRY_FOLDER = ROOT / "monitor" / "entry"
 HANDOUTS = "monitor.labs.handouts"
-
-# -fwrapv: the interpreter's arithmetic is modulo 2**32 and may overflow.
-# -fno-strict-aliasing: guest memory is read at every width through the same pointer.
-# -foptimize-sibling-calls: one handler ends by jumping to the next.
-COMPILE_ARGS = ["-O2", "-fno-strict-aliasing", "-fwrapv", "-foptimize-sibling-calls"]
 
 
 def pure_wanted() -> bool:
@@ -106,13 +101,13 @@ class BuildInterpreter(build_ext):
     @staticmethod
     def translate_to_c(extension: Extension) -> None:
         """Write the amalgamation and let Cython make C of it, unless the C is newer."""
-        from Cython.Build import cythonize
+        from bt.interp.build import BuildError, Refused, amalgamate, make_c
 
-        from bt.interp.build import amalgamate
-
-        source = Path(amalgamate()).relative_to(ROOT)
-        probe = Extension(extension.name, [str(source)])
-        extension.sources = cythonize([probe], language_level=3)[0].sources
+        try:
+            amalgamate()
+            make_c(extension)
+        except (BuildError, Refused) as error:
+            raise SystemExit(str(error)) from None
 
 
 def extensions() -> list[Extension]:
@@ -128,9 +123,9 @@ def extensions() -> list[Extension]:
     return [
         Extension(
             EXTENSION,
-            ["bt/interp/_compiled.pyx"],
-            extra_compile_args=[*COMPILE_ARGS, *getattr(build, "COMPILE_ARGS", [])],
-            define_macros=list(getattr(build, "MACROS", [])),
+            [str((build.OUTPUT / "_compiled.pyx").relative_to(ROOT))],
+            extra_compile_args=build.COMPILE_ARGS,
+            define_macros=build.MACROS,
         )
     ]
 

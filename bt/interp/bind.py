@@ -10,17 +10,18 @@ import importlib
 from typing import Any
 
 from bt.interp import dialect
-from bt.interp.build import body_parameters, modules
 from bt.interp.handlers import bind, build_tables
+from bt.interp.join import Sources
 
 
 def bind_handlers() -> None:
     """Fill the tables that decoding and dispatch read when uncompiled. Repeating it is harmless."""
     if dialect.HANDLERS:
         return
+    sources = Sources()
     bodies: dict[str, Any] = {}
-    for name in modules():
+    for name in sources.order():
         bodies.update(vars(importlib.import_module(f"bt.interp.{name}")))
-    tables = build_tables(body_parameters())
+    tables = build_tables(sources.parameters())
     dialect.TABLES.extend((tables.shape, tables.imm, tables.select))
     dialect.HANDLERS.extend(bind(tables, bodies))

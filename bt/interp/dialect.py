@@ -4,7 +4,7 @@ The files of `bt/interp` are ordinary Python. `bt/interp/build.py` joins the hot
 Cython module (an *amalgamation*: one C translation unit, so that small bodies inline into each
 other). What differs between the two worlds is kept here, and only here: the names of the C
 types, two decorators and a dozen primitives that touch raw memory. The compiled twin of this
-file is the prologue in `build.py`.
+file is `dialect.pxi`.
 
 Rules of the dialect (the traps that cost a day each):
 

@@ -1,7 +1,7 @@
 """What allocates structs and starts a block when the interpreter runs uncompiled.
 
-Its compiled twin is in build.py's prologue, as for dialect.py; it stands apart from there because
-it needs the struct classes of state.py.
+Its compiled twin is in dialect.pxi, as for dialect.py; it stands apart from there because it needs
+the struct classes of state.py.
 """
 
 from __future__ import annotations

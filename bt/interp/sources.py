@@ -31,7 +31,7 @@ def digest() -> str:
     from hashlib import blake2b
 
     state = blake2b(digest_size=16)
-    for file in [*TABLE, *sorted(HERE.glob("*.py"))]:
+    for file in [*TABLE, *sorted(HERE.glob("*.py")), *sorted(HERE.glob("*.pxi"))]:
         if file.stem not in UNCOMPILED:
             text = file.read_bytes()
             state.update(f"{file.name} {len(text)}\n".encode())

@@ -475,7 +475,7 @@ class Cpu:
     stop_count: u32
     wp_first: Annotated[list[u32], 16]  # the embedder's watchpoints (watchpoints.py)
     wp_last: Annotated[list[u32], 16]
-    wp_kinds: Annotated[list[u32], 16]  # WATCH_*
+    wp_kinds: Annotated[list[u32], 16]  # WP_*
     wp_total: u32
     wp_hit: u32  # 1 + the number of the watchpoint that was hit, 0: none
     wp_pass: u32  # external: 1 lets step_past() through

@@ -56,6 +56,7 @@ from bt.interp.state import (
     CR4_PGE,
     CS,
     DS,
+    EFLAGS_VALID,
     ES,
     FS,
     GS,
@@ -92,7 +93,6 @@ IMAGE_TRAP = 25
 
 TSS32_BYTES = 104
 TSS16_BYTES = 44
-EFLAGS_VALID = 0x003F7FD5
 BUSY = 2
 
 # What a 16-bit TSS leaves in the upper halves of EAX to EDI. The manual says only that they "are
@@ -131,13 +131,20 @@ def read_tss(c: Cpu, base: u32, wide: u32) -> i64:
 
 
 @func
+def least_limit(wide: u32) -> u32:
+    """The least limit of a TSS, 32 or 16 bits."""
+    size: u32 = TSS32_BYTES if wide else TSS16_BYTES
+    return size - 1
+
+
+@func
 def save_task(c: Cpu, eflags: u32) -> i64:
     """Save EIP, EFLAGS, the general and the segment registers in the current TSS."""
     wide: u32 = c.seg_attr[TR] & 8
     size: u32 = 4 if wide else 2
     segs: u32 = 6 if wide else 4
     base = c.seg_base[TR]
-    if c.seg_limit[TR] < (TSS32_BYTES if wide else TSS16_BYTES) - 1:
+    if c.seg_limit[TR] < least_limit(wide):
         return selector_error(c, VEC_TS, c.seg_sel[TR])
     if sup_write(c, (base + tss_offset(wide, IMAGE_EIP)) & M32, size, c.eip) < 0:
         return -1
@@ -298,7 +305,7 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32, error: i64) -> 
     hi: u32 = c.desc_hi
     base = desc_base(lo, hi)
     wide: u32 = desc_type(hi) & 8
-    if desc_limit(lo, hi) < (TSS32_BYTES if wide else TSS16_BYTES) - 1:
+    if desc_limit(lo, hi) < least_limit(wide):
         return selector_error(c, VEC_TS, selector)
     if read_tss(c, base, wide) < 0 or save_task(c, eflags) < 0:
         return -1

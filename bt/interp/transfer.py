@@ -106,7 +106,7 @@ def enter_ring3(c: Cpu, src: Cpu, ceiling: u32) -> i32:
 
 @func
 def posture(c: Cpu) -> u32:
-    """How the guest's state can be run: POSTURE_* (DESIGN section 3, `decide`)."""
+    """How the guest's state can be run: POSTURE_*, by which a monitor decides."""
     if c.cr0 & CR0_PE == 0 or c.eflags & (VM | TF | RF) or c.dr_armed & ~ARMED_WATCHPOINT:
         return POSTURE_STRANGE
     if c.seg_base[CS] or c.seg_limit[CS] != M32 or c.seg_attr[CS] & ATTR_DB == 0:

@@ -38,9 +38,6 @@ BACKDOOR_PORT = 0x5658
 BACKDOOR_HIGH_PORT = 0x5659
 PSEUDO_COUNTERS = 0x10000  # the first of four
 
-MODRM_VMCALL = 0xC1
-MODRM_VMMCALL = 0xD9
-
 
 @func
 def is_backdoor(c: Cpu, port: u32) -> u32:

@@ -19,9 +19,7 @@ from bt.interp.softfloat import (
     KIND_INF,
     KIND_ZERO,
     SIG_INT,
-    f80_exp,
     f80_kind,
-    f80_normal,
     round_pack,
     rounding,
     rounds_up,
@@ -57,8 +55,6 @@ FN_SIN = 5
 FN_COS = 6
 FN_SINCOS = 7
 
-ONE_SIG = SIG_INT
-
 
 # --- one operand, one result -----------------------------------------------------------
 
@@ -73,12 +69,6 @@ def transcend(c: Cpu, which: u32, a_se: u32, a_sig: u64, b_se: u32, b_sig: u64) 
     call_transcendental(c, which)
     c.fx |= FX_PE
     return round_pack(c, 64, c.z_sign, c.z_exp, c.z_sig, c.z_low)
-
-
-@func
-def z_same(c: Cpu, se: u32, sig: u64) -> i32:
-    """The operand itself is the result, tiny ones included."""
-    return round_pack(c, 64, se >> 15, f80_exp(se, sig), f80_normal(sig), 0)
 
 
 @func

@@ -39,9 +39,9 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TEXT = re.compile(r"<text [^>]*>([^<]*)<")
 CODE = re.compile(r"`([^`\n]+)`")
 FILE_NAME = re.compile(
-    r"[\w./-]*\w\.(?:py|asm|md|cfg|toml|pyx)|(?:bt|monitor|devices|tests)/[\w/]*"
+    r"[\w./-]*\w\.(?:py|asm|md|cfg|toml|pyx|pxi)|(?:bt|monitor|devices|tests)/[\w/]*"
 )
-NOT_COMMITTED = {"_compiled.pyx", "bt/interp/_compiled.pyx"}
+NOT_COMMITTED = {"_compiled.pyx"}
 
 pages = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix().removeprefix("docs/")

@@ -37,7 +37,9 @@ def test_other_sources_are_refused(contents: dict[str, object]) -> None:
         check(module(**contents))
 
 
-@pytest.mark.parametrize("name", ["table.py", "interp/run.py", "interp/handlers.py"])
+@pytest.mark.parametrize(
+    "name", ["table.py", "interp/run.py", "interp/handlers.py", "interp/dialect.pxi"]
+)
 def test_the_digest_follows_the_sources(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +75,7 @@ def test_without_a_compiled_module_the_sources_run(tmp_path: Path) -> None:
 
 def copied(where: Path, *packages: str) -> Path:
     for package in packages:
-        ignore = shutil.ignore_patterns("__pycache__", "*.c", "*.pyx")
+        ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, where / package, ignore=ignore)
     return where
 
