@@ -12,6 +12,8 @@ joins its pages with those of the one before, where those count: no other moment
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from monitor.checkpoint.ram import CHUNK, PAGE, Bytes, chunk_frames
@@ -22,9 +24,10 @@ Pages = dict[int, bytes]  # frame number: what it held
 class RamHistory:
     """Of one machine's RAM. Moments are numbered from 0, the oldest that is kept."""
 
-    def __init__(self, ram: Bytes) -> None:
+    def __init__(self, ram: Bytes, touched: Callable[[], Iterable[int]]) -> None:
+        """`touched` says which chunks may hold something (ram.py)."""
         self._ram = ram
-        self._chunks = -(-len(ram) // CHUNK)
+        self._touched = touched
         self._copy: dict[int, Bytes] = {}  # by chunk; those that are all zero are not there
         self._undo: list[Pages] = []  # of all moments but the newest
         self._any = False
@@ -41,7 +44,7 @@ class RamHistory:
     def take(self) -> None:
         """A new moment: now."""
         before: Pages = {}
-        for number in range(self._chunks):
+        for number in self._touched():
             self._take_chunk(number, before)
         if self._any:
             self._undo.append(before)
@@ -64,7 +67,7 @@ class RamHistory:
 
     def go(self, moment: int) -> None:
         """RAM is as it was; the moments stay."""
-        for number in range(self._chunks):
+        for number in {*self._touched(), *self._copy}:
             now = chunk_frames(self._ram, number)
             copy = self._copy.get(number)
             if copy is None:

@@ -7,10 +7,12 @@ A few chunks are in memory at a time: RAM of 2 GiB takes no more room than RAM o
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.checkpoint.format import LEVEL, BadCheckpoint, inflate
+from monitor.vmm.memory import GuestMemory
 
 PAGE = 4096
 FRAMES = 256  # of a chunk
@@ -28,14 +31,36 @@ _HEAD = struct.Struct(f"<I{FRAMES // 8}s")
 Bytes = npt.NDArray[np.uint8]
 
 
-def chunks(ram: Bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The payloads that hold the RAM, an array of whole pages; each in two parts.
+def touched(memory: GuestMemory) -> list[int]:
+    """The chunks that may hold something: of a memory file, those that the host has given a page.
+
+    Others are not looked at, since to look is to touch: a large machine costs what it uses.
+    """
+    count = -(-memory.size // CHUNK)
+    file: int = getattr(memory, "file", -1)
+    found: list[int] = []
+    at = 0
+    try:
+        while file >= 0 and at < memory.size:
+            begin = os.lseek(file, at, os.SEEK_DATA)
+            at = os.lseek(file, begin, os.SEEK_HOLE)
+            end = min(at, memory.size)
+            found += range(max(begin // CHUNK, found[-1] + 1 if found else 0), -(-end // CHUNK))
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # there is nothing behind `at`
+            return found
+        file = -1  # this host's memory files do not tell
+    return found if file >= 0 else list(range(count))
+
+
+def chunks(ram: Bytes, numbers: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
+    """The payloads of these chunks of RAM, an array of whole pages; each in two parts.
 
     Compressed by two threads, which zlib lets run at the same time, a few chunks ahead.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         coming: deque[Future[tuple[bytes, bytes] | None]] = deque()
-        for number in range(-(-len(ram) // CHUNK)):
+        for number in numbers:
             coming.append(pool.submit(pack, ram, number))
             if len(coming) > 2 * THREADS and (packed := coming.popleft().result()) is not None:
                 yield packed

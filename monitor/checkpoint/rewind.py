@@ -24,9 +24,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from monitor.checkpoint.history import RamHistory
+from monitor.checkpoint.ram import touched
 from monitor.checkpoint.recorded_line import RecordedLine, When
 from monitor.checkpoint.state import check_quiet, gather, revert
 from monitor.host.console import ConsoleState
@@ -74,7 +76,7 @@ class Rewind:
             raise UserError("going back needs a run that repeats: --clock icount")
         self._machine = machine
         self._most = memory_mb << 20
-        self._ram = RamHistory(machine.memory.map())
+        self._ram = RamHistory(machine.memory.map(), partial(touched, machine.memory))
         self._moments: list[Moment] = []
         self._line = RecordedLine(machine.serial, self)
         self._newest: When = self.when()  # as far as the run ever got

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from monitor.checkpoint.format import HEAD, PAGE, STAT, VERSION, Writer
-from monitor.checkpoint.ram import chunks
+from monitor.checkpoint.ram import chunks, touched
 from monitor.checkpoint.state import check_quiet, console_data, gather, settings
 from monitor.vmm.errors import UserError
 from monitor.writing.whole_file import whole_file
@@ -29,7 +29,7 @@ def write(machine: Machine, file: BinaryIO) -> int:
     writer.document(STAT, gather(machine))
     for name, data in console_data(machine).items():
         writer.data(name, data)
-    for chunk in chunks(machine.memory.map()):
+    for chunk in chunks(machine.memory.map(), touched(machine.memory)):
         writer.section(PAGE, *chunk)
     writer.end()
     return writer.size

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from devices.errors import SnapshotError
 from devices.shapes import (
     COUNT,
     FLAG,
@@ -97,7 +98,7 @@ def check_quiet(machine: Machine) -> None:
 
 
 def gather(machine: Machine) -> dict[str, Any]:
-    """The state by names."""
+    """The state by names. UserError: a device of the embedder's has no snapshot."""
     board, loop, processor = machine.board, machine.loop, machine.processor
     processor.sync()
     processor.ideal.set_icount(processor.count())
@@ -115,9 +116,16 @@ def gather(machine: Machine) -> dict[str, Any]:
         "roms": [[place.start, len(place)] for place in machine.roms.ranges],
         "firmware": machine.roms.firmware_size,
         "vmware": vmware.snapshot(machine._guest_calls, machine._switches),
-        "devices": board.snapshot(),
+        "devices": _devices(machine),
         "processor": processor.ideal.save_state(),
     }  # fmt: skip
+
+
+def _devices(machine: Machine) -> dict[str, Any]:
+    try:
+        return machine.board.snapshot()
+    except SnapshotError as error:
+        raise UserError(str(error)) from None
 
 
 def apply(machine: Machine, state: dict[str, Any]) -> None:

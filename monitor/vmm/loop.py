@@ -68,7 +68,7 @@ class Loop:
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
         self.chores: list[Chore] = []  # what others have to do between turns
-        self.executing = False  # amid an instruction
+        self.executing = False  # within a turn
         self.most = LONGEST_SLICE  # instructions of a turn
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
@@ -102,6 +102,14 @@ class Loop:
     def _turn(self, limits: Limits) -> Outcome | None:
         self._gather_events()
         latest = self._chores()
+        self.executing = True
+        try:
+            return self._go(limits, latest)
+        finally:
+            self.executing = False
+
+    def _go(self, limits: Limits, latest: int | None) -> Outcome | None:
+        """The turn, in which the machine is not whole between two instructions."""
         if self.processor.ideal.wp_hit:  # by an interrupt that was delivered
             return WATCHPOINT
         outcome = self._limit_reached(limits)
@@ -117,11 +125,7 @@ class Loop:
         if latest is not None:
             budget = max(1, min(budget, latest - self.processor.count()))
         begun = time.monotonic()
-        self.executing = True
-        try:
-            reason = self.processor.run(budget)
-        finally:
-            self.executing = False
+        reason = self.processor.run(budget)
         self._adapt(budget, time.monotonic() - begun)
         if self.on_turn is not None:
             self.on_turn()

@@ -190,6 +190,13 @@ def test_devices_of_ones_own() -> None:
         Machine.restore(snapshot)
 
 
+def test_a_device_without_a_snapshot_is_named() -> None:
+    machine = small(SPIN)
+    machine.devices.plug_ports(0x300, 1, read=lambda offset, size: 7, name="seven")
+    with pytest.raises(UserError, match="'seven' cannot be saved"):
+        machine.snapshot()
+
+
 def test_roms_are_there_again() -> None:
     machine = small(SPIN)
     machine.roms.add(0xC8000, b"\x55\xaa")
@@ -351,6 +358,19 @@ def test_no_second_copy_of_ram(tmp_path: Path) -> None:
     assert path.stat().st_size > 60 << 20
     assert np.array_equal(again.memory.map(), machine.memory.map())
     assert saving < 24 << 20 and restoring < 24 << 20
+
+
+def test_what_was_never_touched_is_not_looked_at() -> None:
+    from monitor.checkpoint.ram import CHUNK, touched
+
+    machine = Machine(memory_mb=64, mode="bare")
+    ram = machine.memory.map()
+    ram[5 * CHUNK + 1] = ram[9 * CHUNK - 1] = ram[9 * CHUNK] = ram[-1] = 1
+    found = touched(machine.memory)
+    assert {5, 8, 9, 63} <= {*found} and found == sorted(set(found))
+    assert touched(machine.memory) == found
+    again = Machine.restore(machine.snapshot())
+    assert (again.memory.map() == ram).all()
 
 
 def test_time_goes_on_where_it_was() -> None:

@@ -221,7 +221,7 @@ def test_real_time_cannot_be_rewound() -> None:
 
 def test_moments_stay_right_when_others_are_left_out() -> None:
     ram = np.zeros(3 << 20, np.uint8)
-    history = RamHistory(ram)
+    history = RamHistory(ram, lambda: range(3))
     chance = random.Random(1)
     pictures = []
     for _ in range(30):
