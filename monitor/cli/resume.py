@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
             args.file, mode=args.mode, engine=args.engine, clock=args.clock, without=without
         )
         begun = f"resuming {args.file} at {machine.instructions:,} instructions"
-        return vp_run.Ready(machine, image_of(machine.guest, args.guest), begun)
+        image = image_of(machine.guest, args.guest)
+        return vp_run.Ready(machine, machine.settings, image, begun)
 
     return vp_run.attend(args, asked, make)
 

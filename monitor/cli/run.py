@@ -54,6 +54,7 @@ from monitor.settings.machine import (
     MEMORY_MB,
     MIN_MEMORY_MB,
     MODES,
+    Settings,
 )
 from monitor.settings.serial_config import FORMS, SerialConfig
 from monitor.vmm.ablations import ABLATIONS
@@ -203,6 +204,7 @@ class Ready(NamedTuple):
     """A machine with a guest in it, and what to say of it."""
 
     machine: Machine
+    settings: Settings
     image: ImageConfig
     begun: str = ""  # instead of "running" and the image
 
@@ -224,7 +226,7 @@ def run(args: argparse.Namespace) -> int:
         if args.vmware_clipboard:
             share_clipboard(machine)
         load(machine, image)
-        return Ready(machine, image)
+        return Ready(machine, settings, image)
 
     return attend(args, asked, make)
 
@@ -261,7 +263,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
     limits, vmx = asked.limits, asked.vmx
     with ExitStack() as stack:
         log = stack.enter_context(RunLog(args.log, args.verbose))
-        machine, image, begun = make()
+        machine, settings, image, begun = make()
         debugger = None
         if asked.port is not None:
             debugger = stack.enter_context(
@@ -280,12 +282,12 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
-        log.begin(machine, machine.settings, image, limits, {
+        log.begin(machine, settings, image, limits, {
             "serial": args.serial or asked.serial.kind, "gdb": asked.port,
             "config": getattr(args, "config", None),
         })  # fmt: skip
         if not args.quiet:
-            say(opening_line(image, machine.settings, session.takes_keys, begun))
+            say(opening_line(image, settings, session.takes_keys, begun))
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
