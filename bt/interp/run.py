@@ -205,11 +205,12 @@ class Interp(Cpu):
     def load_state(self, state: Any) -> None:
         """Become what save_state() told; StateError, and nothing has changed: this is no state.
 
+        What set_vmware() says has to be said before, and the same.
         The TLB is empty then, as after any other change from outside (take_news() says so).
         """
         from bt.interp.architecture import check
 
-        check(state)
+        check(state, state_values(self))
         self.put_back(state)
         self.exit_reason = EXIT_NONE
         self.wp_hit = 0

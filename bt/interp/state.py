@@ -452,12 +452,14 @@ class Cpu:
     # icount at which a REP was left between two iterations, else ~0
     rep_at: Annotated[u64, Ring3(within="rep_under_way")]
     intr: Annotated[u32, Guest(1)]  # the INTR pin
-    backdoor: Annotated[u32, Guest(3)]  # BACKDOOR_*
-    hypercalls: Annotated[u32, Guest(1)]  # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
+    backdoor: Annotated[u32, Guest(3, set_up=True)]  # BACKDOOR_*
+    # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
+    hypercalls: Annotated[u32, Guest(1, set_up=True)]
     # 1: with the magic they are backdoor calls, and CPUID says so
-    hypercalls_served: Annotated[u32, Guest(1)]
-    tsc_khz: Annotated[u32, Guest()]  # what CPUID's timing leaf says: frequencies of the TSC
-    bus_khz: Annotated[u32, Guest()]  # and of the (local APIC's) bus
+    hypercalls_served: Annotated[u32, Guest(1, set_up=True)]
+    # what CPUID's timing leaf says: frequencies of the TSC
+    tsc_khz: Annotated[u32, Guest(set_up=True)]
+    bus_khz: Annotated[u32, Guest(set_up=True)]  # and of the (local APIC's) bus
     call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
     deliveries: u32  # exceptions delivered since run() began
