@@ -1,8 +1,9 @@
 """Go on with a machine that a checkpoint holds, as if it had never been put aside.
 
 The file is of vp run's --checkpoint, Ctrl-A c, gdb's `monitor checkpoint` or Machine.snapshot().
-Memory, devices and time are the file's; mode, console and where it stops may be others. Options and
-exit status are those of vp run.
+Memory, devices and time are the file's; mode, console and where it stops may be others.
+
+Exit status: that of vp run; 2 too for a file that is broken, or of a version that is not known.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from monitor.settings.serial_config import parse_serial
 NAME = "resume"
 HELP = "go on with the machine in a checkpoint"
 EXAMPLES = (
-    "vp run --kernel guests/vmlinuz --initrd guests/initramfs.cpio.gz --append console=ttyS0 \\\n"
-    '      --checkpoint booted.vpcheck --until "# "',
     "vp resume booted.vpcheck",
     'vp resume booted.vpcheck --mode bare --type "uname -a\\n" --until i686',
 )
