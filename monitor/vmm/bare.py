@@ -25,6 +25,10 @@ class BareProcessor(Processor):
     def count(self) -> int:
         return int(self.cpu.icount())
 
+    def resume_at(self, count: int) -> None:
+        self.cpu.set_icount(count)
+        self.restored = count
+
     def io_count(self) -> int:
         return int(self.cpu.io_icount)
 
@@ -64,6 +68,9 @@ class BareProcessor(Processor):
         pass
 
     def statistics(self) -> dict[str, object]:
-        return {"by_kind": {"bare": self.count()}}
+        kinds = {"bare": self.count() - self.restored}
+        if self.restored:
+            kinds["restored"] = self.restored
+        return {"by_kind": kinds}
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from bt.interp.state import (
     EXIT_BREAKPOINT,
@@ -51,6 +52,13 @@ class Limits:
     check: Callable[[], Outcome | None] | None = None  # asked between turns
 
 
+class Chore(Protocol):
+    """Something to do between two instructions, when the machine is whole."""
+
+    def look(self) -> int | None:
+        """Called before each turn. The instruction count at which it wants to be, if any."""
+
+
 class Loop:
     def __init__(self, board: Board, processor: Processor, clock: Clock) -> None:
         self.board = board
@@ -59,6 +67,8 @@ class Loop:
         self.interrupts = 0
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
+        self.chores: list[Chore] = []  # what others have to do between turns
+        self.executing = False  # within a turn
         self.most = LONGEST_SLICE  # instructions of a turn
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
@@ -106,6 +116,15 @@ class Loop:
 
     def _turn(self, limits: Limits) -> Outcome | None:
         self._gather_events()
+        latest = self._chores()
+        self.executing = True
+        try:
+            return self._go(limits, latest)
+        finally:
+            self.executing = False
+
+    def _go(self, limits: Limits, latest: int | None) -> Outcome | None:
+        """The turn, in which the machine is not whole between two instructions."""
         if self.processor.ideal.wp_hit:  # by an interrupt that was delivered
             return WATCHPOINT
         outcome = self._limit_reached(limits)
@@ -118,6 +137,8 @@ class Loop:
         if self.halted:
             return self._idle()
         budget = self._budget(limits)
+        if latest is not None:
+            budget = max(1, min(budget, latest - self.processor.count()))
         begun = time.monotonic()
         reason = self.processor.run(budget)
         self._adapt(budget, time.monotonic() - begun)
@@ -135,6 +156,15 @@ class Loop:
             assert self.board.guest_calls is not None
             return self.board.guest_calls.serve() or self.board.ended
         return self.board.ended
+
+    def _chores(self) -> int | None:
+        """Do what others have to do now; the count at which the first wants to look again."""
+        latest = None
+        for chore in tuple(self.chores):
+            count = chore.look()
+            if count is not None and (latest is None or count < latest):
+                latest = count
+        return latest
 
     def _gather_events(self) -> None:
         self.board.take_input()

@@ -27,6 +27,7 @@ class Processor(ABC):
     listeners: list[Listener]  # told of every exit; empty costs nothing
     ideal: Interp  # holds the architectural state; see sync()
     stops: set[int]  # the breakpoints that are set
+    restored: int = 0  # guest instructions that were completed elsewhere, before a checkpoint
 
     @abstractmethod
     def run(self, budget: int) -> int:
@@ -43,6 +44,10 @@ class Processor(ABC):
     @abstractmethod
     def io_place(self) -> int:
         """EIP of the guest's instruction whose port access is being served."""
+
+    @abstractmethod
+    def resume_at(self, count: int) -> None:
+        """So many guest instructions have completed: `ideal` was given another state."""
 
     def trace(self, room: int) -> None:
         """Note each guest instruction that begins (FrameTable.trace); 0: no more."""

@@ -153,6 +153,15 @@ class VirtualProcessor(Processor):
     def count(self) -> int:
         return self.total
 
+    def resume_at(self, count: int) -> None:
+        self.restored = count
+        self.kinds.clear()
+        if count:
+            self.kinds["restored"] = count
+        self.total = count
+        self.ideal.set_icount(count)
+        self._passed = (-1, -1)
+
     def io_count(self) -> int:
         return int((self._ports if self._in_engine else self.ideal).io_icount)
 
