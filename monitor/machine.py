@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bt.engine import BUILD, Ram
+from monitor.checkpoint import snapshot as snapshots
+from monitor.checkpoint.checkpoints import Checkpoints
+from monitor.checkpoint.snapshot import Snapshot
 from monitor.embedding.debug import Debug
+from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
@@ -82,6 +86,7 @@ class Machine:
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> None:
         settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
         #: What it was made of (`monitor.settings.machine`).
@@ -94,14 +99,16 @@ class Machine:
         self.memory = GuestMemory(
             memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES, DEVICE_BYTES
         )
-        self.ram = Ram(self.memory.buffer, len(self.memory.buffer))
+        self.ram = Ram(self.memory.buffer, len(self.memory.buffer), file=self.memory.file)
         #: What answers at which physical address (`monitor.vmm.physical_map`).
         self.physical_map = PhysicalMap(self.memory, self.ram)
+        #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
+        self.guest: dict[str, str] = {}
         count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(count)
         #: The other end of COM1, and of port 0xE9 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self.board.notice())
-        self.debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.serial = SerialLine(on_news=lambda: self.loop.look_soon())
+        self.debug_port = SerialLine(on_news=lambda: self.loop.look_soon())
         self.board = Board(
             self.clock, count, self.memory.size, start_time, self.serial, self.debug_port
         )
@@ -131,6 +138,8 @@ class Machine:
         self.keyboard = Keyboard(self.board, self.processor)
         #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
+        #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
+        self.checkpoints = Checkpoints(self)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
         self.devices.add_all(devices)
@@ -360,7 +369,11 @@ class Machine:
         return self.run(max_instructions=count)
 
     def stop(self) -> None:
-        """Make run() return soon, with kind "stopped". Safe from any thread."""
+        """Make run() return soon, with kind "stopped"; the next one, if none is under way.
+
+        From any thread, and from a signal's handler. A run that ends by itself meanwhile has
+        answered it, too.
+        """
         self.loop.stop()
 
     def send(self, data: bytes | str) -> None:
@@ -470,6 +483,36 @@ class Machine:
         """
         self._access.write(linear, data)
 
+    # --- checkpoints --------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is between two runs, in memory; `save()` makes a file of it.
+
+        `machine.checkpoints` writes files directly, also while the machine runs.
+        """
+        return snapshots.take(self)
+
+    @staticmethod
+    def restore(
+        source: Snapshot | str | Path,
+        *,
+        mode: str | None = None,
+        engine: str = "auto",
+        clock: str | None = None,
+        without: Collection[str] = (),
+        extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    ) -> Machine:
+        """A new machine from a snapshot or a checkpoint's file, which goes on as if nothing had
+        been.
+
+        Its memory and start time are those of the file, and so are mode and clock unless others
+        are given. What was the embedder's (breakpoints, hooks, listeners, functions) it gives
+        again; `devices` of its own, under the names they had, get their state back. UserError for
+        a file that is broken, or of a version that this program does not read.
+        """
+        return snapshots.machine_of(source, mode, engine, clock, without, extensions, devices)
+
     def statistics(self) -> dict[str, Any]:
         """What happened so far: a new dictionary that JSON can hold.
 
@@ -486,7 +529,7 @@ class Machine:
             "instructions": count,
             "seconds": round(seconds, 6),
             "guest_seconds": round(self.clock.now() / 1e9, 6),
-            "mips": round(count / seconds / 1e6, 3) if seconds else 0.0,
+            "mips": round((count - self.processor.restored) / seconds / 1e6, 3) if seconds else 0.0,
             "interrupts": self.loop.interrupts,
             "devices": dict(self.board.accesses),
             "world_switches": self.board.host.count,

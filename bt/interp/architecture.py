@@ -54,7 +54,8 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("ports_open", "guest_cpl", "guest_root"),  # of an engine, while it runs
     ),
     LAST_RUN: (
-        *("budget", "recheck", "callbacks", "deliveries", "passing", "exit_reason", "exit_arg"),
+        *("budget", "later", "slices", "stop_asked"),
+        *("recheck", "callbacks", "deliveries", "passing", "exit_reason", "exit_arg"),
         *("fault_vector", "fault_error", "fault_has_error", "traced", "host_error"),
         *("flushes_all", "flushes_local", "flushes_page", "pages_told", "flushed_pages"),
     ),
@@ -116,10 +117,11 @@ def _marked() -> Iterator[Field]:
 FIELDS = tuple(_marked())
 BITS = {name: field.bits for field in FIELDS for name, _ in field.values} | BETWEEN_INSTRUCTIONS
 NAMES = tuple(BITS)
+SET_UP = tuple(name for field in FIELDS if field.mark.set_up for name, _ in field.values)
 
 
-def check(state: Any) -> None:
-    """StateError unless this is what Interp.save_state() could give."""
+def check(state: Any, own: dict[str, int]) -> None:
+    """StateError unless this is a state for a processor that has `own` now."""
     if not isinstance(state, dict):
         raise StateError(f"a processor's state is a dictionary, not {type(state).__name__}")
     missing = [name for name in NAMES if name not in state]
@@ -133,6 +135,9 @@ def check(state: Any) -> None:
             raise StateError(f"{name} is {type(value).__name__}, not int")
         if value < 0 or value & ~BITS[name]:
             raise StateError(f"{name} = {value:#x}: can only have the bits {BITS[name]:#x}")
+    for name in SET_UP:
+        if state[name] != own[name]:
+            raise StateError(f"{name} = {state[name]:#x}: here it was set up to be {own[name]:#x}")
 
 
 def _some(names: list[Any]) -> str:

@@ -20,12 +20,14 @@ class Guest:
     """A field that is state.
 
     `bits` are those that it can have. Of an array, `names` are its elements'; "": always 0.
-    `within`: no value of its own, the state has what it says in that one.
+    `within`: no value of its own, the state has what it says in that one. `set_up`: the embedder
+    decides what it is, and a state with another value is one of another machine's.
     """
 
     bits: int = ALL_BITS
     names: tuple[str, ...] = ()
     within: str = ""
+    set_up: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from bt.interp.dialect import (
     alloc32,
     alloc64,
     host_base,
+    i32,
     keep,
     new_arena,
     state,
+    u64,
 )
 from bt.interp.paging import flush_space
 from bt.interp.physical import WATCH_RANGES, change_flags, change_map
@@ -53,12 +55,24 @@ class Ram:
     memory: Memory
     buffer: Any
     arena: Any  # frees what the processors over this RAM allocated, when the last of them is gone
+    file: i32  # descriptor of the file that `buffer` maps, for an engine to map; -1: there is none
+    file_offset: u64  # of physical address 0 in it
 
-    def __init__(self, buffer: Any, size: int, ops: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        buffer: Any,
+        size: int,
+        ops: int = 1 << 20,
+        file: int = -1,
+        file_offset: int = 0,
+    ) -> None:
         """`buffer`: writable bytes-like, page aligned in length; `size`: bytes of it that are RAM.
 
-        `ops` bounds the cache of decoded instructions (64 to 96 bytes each).
+        `ops` bounds the cache of decoded instructions (64 to 96 bytes each). `file` is closed by
+        whoever has opened it, when no engine over this RAM is left.
         """
+        self.file = file
+        self.file_offset = file_offset
         if ops < 8 * MAX_OPS:
             raise ValueError(f"ops={ops}: at least {8 * MAX_OPS}")
         self.buffer = memoryview(buffer).cast("B")

@@ -19,6 +19,7 @@ from bt.interp.dialect import (
     M64,
     alloc8,
     alloc64,
+    check_signals,
     i32,
     i64,
     inline,
@@ -32,7 +33,7 @@ from bt.interp.dialect import (
 )
 from bt.interp.flags import get_eflags, set_eflags
 from bt.interp.gates import deliver
-from bt.interp.loop import icount_now, run_loop, settle_fault
+from bt.interp.loop import SLICES, hand_out, icount_now, run_loop, settle_fault
 from bt.interp.memory import ea, read_linear
 from bt.interp.msr import msr_reset
 from bt.interp.paging import (
@@ -74,7 +75,9 @@ from bt.interp.state import (
     EDX,
     EFLAGS_VALID,
     EXIT_BREAKPOINT,
+    EXIT_BUDGET,
     EXIT_NONE,
+    EXIT_SIGNALS,
     FRAME_MONITOR,
     FRAME_RAM,
     H_FIRST,
@@ -87,6 +90,7 @@ from bt.interp.state import (
     NEWS_WATCHED,
     OUTSIDE,
     PERM_PRESENT,
+    SLICE,
     SS,
     TR,
     Cpu,
@@ -204,11 +208,12 @@ class Interp(Cpu):
     def load_state(self, state: Any) -> None:
         """Become what save_state() told; StateError, and nothing has changed: this is no state.
 
+        What set_vmware() says has to be said before, and the same.
         The TLB is empty then, as after any other change from outside (take_news() says so).
         """
         from bt.interp.architecture import check
 
-        check(state)
+        check(state, state_values(self))
         self.put_back(state)
         self.exit_reason = EXIT_NONE
         self.wp_hit = 0
@@ -300,9 +305,11 @@ class Interp(Cpu):
 
         Raises again what a device callback raised.
         """
-        done = icount_now(self)
-        self.budget = budget
-        self.icount_end = (done + budget) & M64
+        self.icount_end = icount_now(self)
+        self.budget = 0
+        self.later = budget
+        self.slices = SLICES
+        hand_out(self, 1 if self.stop_asked else SLICE)  # one at least, or a guest may stand still
         self.recheck = 0
         self.deliveries = 0
         self.traced = 0
@@ -310,12 +317,25 @@ class Interp(Cpu):
         at: u32 = (self.eip + self.seg_base[CS]) & M32
         here = self.exit_reason == EXIT_BREAKPOINT and self.exit_arg == at
         self.passing = 1 if here and self.stop_count else 0
-        reason: i32 = 0
-        with nogil:
-            reason = run_loop(self)
+        reason: i32 = EXIT_SIGNALS
+        while True:
+            with nogil:
+                reason = run_loop(self)
+            if reason != EXIT_SIGNALS:
+                break
+            self.exit_reason = EXIT_BUDGET  # a handler may raise
+            check_signals()
+            self.slices = SLICES
         if self.host_error is not None:
             self._raise_again()
         return reason
+
+    def stop(self) -> None:
+        """Let run() leave with EXIT_STOPPED, if it runs on for another slice; or the next one.
+
+        From any thread, and from a signal's handler.
+        """
+        self.stop_asked = 1
 
     def _raise_again(self) -> None:
         """What a device callback raised comes out here."""
@@ -329,6 +349,9 @@ class Interp(Cpu):
         The TSC shows it, and run() comes back so much earlier, since its budget is a time.
         """
         self.tsc_offset = (self.tsc_offset + ticks) & M64
+        cut = min(ticks, self.later)
+        self.later -= cut
+        ticks -= cut
         cut = min(ticks, self.kept)
         self.kept -= cut
         ticks -= cut
@@ -350,6 +373,7 @@ class Interp(Cpu):
         """
         self.icount_end = (icount_now(self) + 1) & M64
         self.budget = 1
+        self.later = 0
         self.recheck = 0
         self.traced = 0
         self.wp_fault = 0
@@ -507,7 +531,7 @@ class Interp(Cpu):
         self.a20_mask = M32 if enabled else A20_CLOSED
         flush_tlb(self, 0)
 
-    # --- the engine contract (bt/contract.py) -------------------------------------------
+    # --- what bt/engine.py makes an engine of (bt/contract.py) --------------------------
 
     def memory(self) -> Ram:
         """The frames."""

@@ -143,6 +143,10 @@ EXIT_BREAKPOINT = 8  # a breakpoint of the embedder at c.eip
 EXIT_HOST_ERROR = 9  # a device callback raised: the exception is in c.host_error
 EXIT_VMWARE = 10  # VMCALL, or a backdoor call that the host application serves: answer_call()
 EXIT_WATCHPOINT = 11  # what has just completed hit a watchpoint of the embedder: c.wp_hit
+EXIT_STOPPED = 12  # stop() was called
+EXIT_SIGNALS = 13  # within run() only: time to let Python handle signals
+
+SLICE = 65_536  # a budget is handed out in so many instructions (loop.py)
 
 # Cpu.backdoor: VMware's backdoor (vmware.py)
 BACKDOOR_OFF = 0
@@ -457,6 +461,9 @@ class Cpu:
     budget: i64  # counted instructions still allowed; the running block is already debited
     # instructions completed when the budget reaches 0
     icount_end: Annotated[u64, Guest(within="icount")]
+    later: i64  # more budget, handed out in slices (loop.py)
+    slices: u32  # how many of them until run() lets Python handle signals
+    stop_asked: u32  # 1: run() shall leave at the end of a slice; set by any thread
     # icount at which an interrupt shadow (STI, MOV SS) is in force, else ~0
     shadow_at: Annotated[u64, Guest(within="interrupt_shadow")]
     # icount right after MOV SS or POP SS: debug exceptions are held too
@@ -464,12 +471,14 @@ class Cpu:
     # icount at which a REP was left between two iterations, else ~0
     rep_at: Annotated[u64, Ring3(within="rep_under_way")]
     intr: Annotated[u32, Guest(1)]  # the INTR pin
-    backdoor: Annotated[u32, Guest(3)]  # BACKDOOR_*
-    hypercalls: Annotated[u32, Guest(1)]  # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
+    backdoor: Annotated[u32, Guest(3, set_up=True)]  # BACKDOOR_*
+    # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
+    hypercalls: Annotated[u32, Guest(1, set_up=True)]
     # 1: with the magic they are backdoor calls, and CPUID says so
-    hypercalls_served: Annotated[u32, Guest(1)]
-    tsc_khz: Annotated[u32, Guest()]  # what CPUID's timing leaf says: frequencies of the TSC
-    bus_khz: Annotated[u32, Guest()]  # and of the (local APIC's) bus
+    hypercalls_served: Annotated[u32, Guest(1, set_up=True)]
+    # what CPUID's timing leaf says: frequencies of the TSC
+    tsc_khz: Annotated[u32, Guest(set_up=True)]
+    bus_khz: Annotated[u32, Guest(set_up=True)]  # and of the (local APIC's) bus
     call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
     deliveries: u32  # exceptions delivered since run() began

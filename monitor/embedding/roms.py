@@ -34,6 +34,25 @@ class Roms:
         """Physical addresses that are ROM, the second place of firmware not among them."""
         return self._map.roms
 
+    @property
+    def firmware_size(self) -> int:
+        """Bytes of the firmware that appears a second time at the top of 4 GiB."""
+        return len(self._map.firmware)
+
+    def restore(self, ranges: list[tuple[int, int]], firmware: int) -> None:
+        """These ROMs (address and size) are there, their bytes in place. UserError: that cannot be.
+
+        For a machine without ROMs.
+        """
+        for address, size in ranges:
+            if size == 0 or size % PAGE or not HOLE.start <= address <= HOLE.stop - size:
+                raise UserError(f"a ROM at {address:#x}, {size:#x} bytes")
+            self.add(address, self._map.array(address, size).tobytes())
+        if firmware:
+            if firmware % PAGE or not 0 < firmware <= len(HOLE):
+                raise UserError(f"firmware of {firmware} bytes")
+            self.add_firmware(self._map.array(HOLE.stop - firmware, firmware).tobytes())
+
     def add(self, address: int, data: bytes) -> None:
         """Bytes at a physical address from 0xA0000 to 0xFFFFF, a multiple of 4096.
 

@@ -79,8 +79,8 @@ class Board:
             on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
-            on_serial=lambda data: self.host.request("console output", serial.write, data),
-            on_debug=lambda data: self.host.request("debug output", debug.write, data),
+            on_serial=lambda data: self.host.request("console output", self.serial.write, data),
+            on_debug=lambda data: self.host.request("debug output", self.debug.write, data),
         )
         self.devices = self.pc.named()  # and those of the embedder's
         self.bus.on_intr = self._interrupt_line

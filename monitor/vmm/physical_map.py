@@ -20,7 +20,7 @@ device memory in the order it was made, registers. As on a board, where the chip
 below the end of RAM off the bus.
 
 All memory lies in one array (memory.py). A *place* is an offset in it: RAM and ROM lie at their own
-physical address, the rest behind RAM and the monitor. Bytes, decoded code, translations and traces
+physical address, the rest behind RAM. Bytes, decoded code, translations and traces
 go by places, so they are none the worse for a region that moves (bt/interp/physical.py).
 """
 
@@ -150,8 +150,7 @@ class PhysicalMap:
     def __init__(self, memory: GuestMemory, ram: Ram) -> None:
         self._memory = memory
         self._ram = ram
-        self._free = memory.size + memory.extra  # the next place that nobody has
-        self._end = self._free + memory.room
+        self._free = memory.size  # the next place that nobody has
         self.on_changed: Callable[[], None] = _nothing
         self.on_written: Callable[[int, int], None] = _ignore
         self._roms: list[range] = []
@@ -160,10 +159,10 @@ class PhysicalMap:
         self._registers: tuple[tuple[int, int], ...] = ()
         self._shadow_reads: set[int] = set()  # pages of shadow RAM that are read
         self._shadow_writes: set[int] = set()
-        ram.set_frames(0, self._end // PAGE, 0)
+        ram.set_frames(0, (memory.monitor + memory.extra) // PAGE, 0)
         for first, end in self._ram_ranges():
             ram.set_flags(first // PAGE, (end - first) // PAGE, FRAME_RAM, True)
-        ram.set_flags(memory.size // PAGE, memory.extra // PAGE, FRAME_MONITOR, True)
+        ram.set_flags(memory.monitor // PAGE, memory.extra // PAGE, FRAME_MONITOR, True)
         self._shadow_place = self._take(len(SHADOW), "shadow RAM")
         ram.bus_is_open(self._shadow_place - SHADOW.start)
         self._draw(range(memory.size))
@@ -265,6 +264,10 @@ class PhysicalMap:
     def _in_shadow(self, place: int) -> bool:
         return self._shadow_place <= place < self._shadow_place + len(SHADOW)
 
+    def all_memory(self) -> Bytes:
+        """All bytes of the guest's, by place: RAM with the ROMs in it, then what lies behind."""
+        return self.array(0, self._free)
+
     def hidden_memory(self) -> list[tuple[str, Bytes]]:
         """All memory of the guest's that lies behind its RAM, by name: what a copy of RAM lacks."""
         memories = [(memory.name, memory.bytes) for memory in self._memories]
@@ -272,6 +275,7 @@ class PhysicalMap:
 
     def places_of(self, frames: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Of physical frames, by their numbers, those of the places; -1: no memory there."""
+        frames = frames.astype(np.int64)
         places = np.full(frames.shape, -1, np.int64)
         for region in self.regions():
             if region.place >= 0:
@@ -343,7 +347,7 @@ class PhysicalMap:
 
     def _take(self, size: int, name: str) -> int:
         place = self._free
-        if size <= 0 or place + size > self._end:
+        if size <= 0 or place + size > self._memory.monitor:
             raise UserError(
                 f"{name}: {size:#x} bytes of memory; a machine's devices have "
                 f"{self._memory.room >> 20} MiB between them"
@@ -382,17 +386,13 @@ class PhysicalMap:
     # --- saved ---------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
-        """All that can change of the map but the registers, which are their devices', as JSON.
-
-        Bytes are not in it: see hidden_memory().
-        """
+        """What a chipset and devices have switched, as JSON. ROMs are not in it, nor registers, nor
+        bytes (all_memory())."""
         return {
-            "roms": [[rom.start, len(rom)] for rom in self._roms],
-            "firmware": len(self._firmware),
             "shadow_reads": sorted(self._shadow_reads),
             "shadow_writes": sorted(self._shadow_writes),
-            "windows": [
-                [memory.name, memory.size, [list(window) for window in memory.windows]]
+            "memories": [
+                {"name": memory.name, "size": memory.size, "shown": list(map(list, memory.windows))}
                 for memory in self._memories
             ],
         }
@@ -400,29 +400,24 @@ class PhysicalMap:
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the snapshot says. UserError: it is none of a machine with these devices.
 
-        The memory of devices has to be made before; bytes are the caller's to put back.
+        The memory of devices has to be made before, and ROMs put in; bytes are the caller's to put
+        back.
         """
-        roms = [range(first, first + size) for first, size in state["roms"]]
-        firmware, windows = state["firmware"], state["windows"]
-        shadow = [set(state["shadow_reads"]), set(state["shadow_writes"])]
+        memories = state["memories"]
         made = [(memory.name, memory.size) for memory in self._memories]
-        if [(name, size) for name, size, _ in windows] != made:
-            raise UserError(f"the devices of this machine have other memory: {made}")
-        places = [*roms, range(HOLE.stop - firmware, HOLE.stop)]
-        if any(r.start % PAGE or r.stop % PAGE or not _within(r, HOLE) for r in places):
-            raise UserError("there is a ROM where none can be")
+        if [(each["name"], each["size"]) for each in memories] != made:
+            raise UserError("the devices of this machine have other memory of their own")
+        shadow = [set(state["shadow_reads"]), set(state["shadow_writes"])]
         if not (shadow[0] | shadow[1]) <= {at // PAGE for at in SHADOW[::PAGE]}:
             raise UserError("there is shadow RAM where none can be")
-        for rom in self._roms:
-            self._ram.set_flags(rom.start // PAGE, len(rom) // PAGE, FRAME_RAM | FRAME_ROM, False)
-        self._roms = roms
-        self._firmware = range(TOP - firmware, TOP)
         self._shadow_reads, self._shadow_writes = shadow
-        for memory, (_, _, parts) in zip(self._memories, windows, strict=True):
+        for memory, each in zip(self._memories, memories, strict=True):
             memory.hide()
-            for part in parts:
-                memory.show(*part)
-        self.changed(range(TOP))
+            for window in each["shown"]:
+                memory.show(*window)
+            pages = memory.place // PAGE, memory.size // PAGE
+            self._ram.set_flags(*pages, FRAME_CLEAN, False)  # whoever draws begins anew
+        self.changed(SHADOW)
 
     # --- drawing ------------------------------------------------------------------------
 
@@ -495,11 +490,6 @@ class PhysicalMap:
 def _pages(first: int, end: int) -> range:
     """Whole pages around a range."""
     return range(first & -PAGE, -(-end // PAGE) * PAGE)
-
-
-def _within(place: range, whole: range) -> bool:
-    """Does a range lie in another?"""
-    return whole.start <= place.start <= place.stop <= whole.stop
 
 
 def _cut(region: Region, first: int, end: int) -> Region:

@@ -31,9 +31,9 @@ def run(*arguments: object) -> str:
     return done.stdout
 
 
-def compare(first: int, count: int, kind: str = "user") -> Counter[str]:
+def compare(first: int, count: int, *more: str) -> Counter[str]:
     """Compare worlds; guest instructions by how they ran in mode translate."""
-    text = run(first, count, "--kind", kind, "--json")
+    text = run(first, count, "--json", *more)
     summary = json.loads(text.splitlines()[-1])
     assert summary["worlds"] == count
     assert not summary["differing"], f"{text}\n`python {SCRIPT.name} SEED 1 --locate` tells where"
@@ -59,14 +59,14 @@ def test_worlds_are_the_same_in_both_modes(first: int) -> None:
 @pytest.mark.parametrize("kind", ["devices", "moving"])
 def test_some_worlds_with_devices_in_memory(kind: str) -> None:
     """What the devices saw, and when, is the same, too."""
-    compare(1, BATCH // 2, kind)
+    compare(1, BATCH // 2, "--kind", kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["devices", "moving"])
 @pytest.mark.parametrize("first", range(FIRST, FIRST + 4 * BATCH, BATCH))
 def test_worlds_with_devices_in_memory(kind: str, first: int) -> None:
-    compare(first, BATCH, kind)
+    compare(first, BATCH, "--kind", kind)
 
 
 def shadows_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,21 @@ def test_a_monitor_that_is_wrong_about_devices_is_found_out(
 
 def test_trap_mode_survives() -> None:
     """It gives wrong answers, which is its nature, but it gives them in order."""
-    assert len(run(1, BATCH // 2, "--trap").splitlines()) == BATCH // 2
+    assert len(run(1, BATCH // 2, "--alone", "trap").splitlines()) == BATCH // 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [1, 1 + BATCH])
+def test_worlds_are_the_same_on_an_engine_that_leaves_more_often(first: int) -> None:
+    """And that loads segment registers by itself (tests/engine/inexact.py)."""
+    compare(first, BATCH, "--engine", "free")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["trap", "translate"])
+def test_worlds_get_to_their_ends_on_an_engine_without_exact_counts(mode: str) -> None:
+    more = ("--engine", "inexact", "--clock", "host")
+    assert len(run(1, BATCH, "--alone", mode, *more).splitlines()) == BATCH
 
 
 def test_a_monitor_that_is_wrong_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -534,13 +534,10 @@ def test_a_map_is_saved_and_put_back() -> None:
         return machine
 
     machine = make()
-    machine.load_rom(b"\x11" * PAGE)
-    machine.roms.add(ROM, bytes(PAGE))
     chipset(machine, 3)
     memory_of(machine).show(0xA0000, PAGE, PAGE)
     state = json.loads(json.dumps(machine.physical_map.snapshot()))
     other = make()
-    other.roms.add(0xD0000, bytes(PAGE))
     other.physical_map.restore(state)
     assert regions(other) == regions(machine)
     assert other.physical_map.snapshot() == state
@@ -548,9 +545,9 @@ def test_a_map_is_saved_and_put_back() -> None:
     assert regions(other) == regions(make())
 
     bad: list[dict[str, object]] = [
-        {"windows": []}, {"windows": [["other", 4 * PAGE, []]]}, {"firmware": 0x70000},
-        {"roms": [[0x9F000, PAGE]]}, {"roms": [[ROM + 1, PAGE]]}, {"shadow_reads": [0xBF]},
-        {"shadow_writes": [0x100]}, {"windows": [["device", 4 * PAGE, [[1, 0, PAGE]]]]},
+        {"memories": []}, {"memories": [{"name": "other", "size": 4 * PAGE, "shown": []}]},
+        {"memories": [{"name": "device", "size": 4 * PAGE, "shown": [[1, 0, PAGE]]}]},
+        {"shadow_reads": [0xBF]}, {"shadow_writes": [0x100]},
     ]  # fmt: skip
     for change in bad:
         with pytest.raises(UserError):
