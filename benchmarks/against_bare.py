@@ -7,14 +7,14 @@ from functools import partial
 
 from benchmarks import ours
 from benchmarks.alternate import least
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, per_second
 
 MODES = (ours.TRANSLATE, ours.BARE)
 
 
 def rows(
-    plan: Plan, name: str, guest: str, instructions: int, limit: float, **settings: int
+    plan: BenchmarkPlan, name: str, guest: str, instructions: int, limit: float, **settings: int
 ) -> Iterator[Row]:
     """Real time of so many guest instructions, and what the engine executes for a round."""
     makes = (partial(ours.small, guest, mode, **settings) for mode in MODES)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.timing import BenchmarkError
 from monitor import Machine
 
 Make = Callable[[], Machine]
 
 
-def least(plan: Plan, instructions: int, *makes: Make) -> list[float]:
+def least(plan: BenchmarkPlan, instructions: int, *makes: Make) -> list[float]:
     """The least CPU seconds of a slice of each machine; their guests must not end."""
     times: list[list[float]] = [[] for _ in makes]
     for _ in range(plan.placements):
@@ -38,5 +38,5 @@ def _slice(machine: Machine, instructions: int) -> float:
     outcome = machine.run(max_instructions=instructions)
     spent = time.process_time() - before
     if outcome.kind != "instructions":
-        raise BenchmarkError(f"the guest ended early: {outcome.kind}\n{machine.where()}")
+        raise BenchmarkError(f"the guest ended early: {outcome.kind}\n{machine.debug.where()}")
     return spent

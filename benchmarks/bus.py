@@ -12,7 +12,7 @@ from functools import partial
 
 from benchmarks import ours
 from benchmarks.alternate import least
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, per_second, seconds
 
 READS = 20_000_000
@@ -22,7 +22,7 @@ OPEN_LIMIT = {ours.BARE: 6.0, ours.TRANSLATE: 1.1}
 WAIT_LIMIT = 10.0
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """Two tables."""
     if plan.peers_only:
         return
@@ -34,14 +34,14 @@ def sections(plan: Plan) -> Iterator[Section]:
     yield section
 
 
-def _open_bus(plan: Plan, mode: str) -> Row:
+def _open_bus(plan: BenchmarkPlan, mode: str) -> Row:
     makes = (partial(ours.small, "read", mode, PLACE=place) for place in (OPEN_BUS, RAM))
     times = least(plan, READS, *makes)
     figures = per_second(READS / times[0]), per_second(READS / times[1])
     return Row(mode, *figures, times[0] / times[1], OPEN_LIMIT[mode])
 
 
-def _wait(plan: Plan, mode: str) -> Row:
+def _wait(plan: BenchmarkPlan, mode: str) -> Row:
     machine = ours.small("poll", mode)
     machine.run(max_instructions=POLLS)  # warm
     spent = []

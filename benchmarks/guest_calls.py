@@ -13,7 +13,7 @@ from functools import partial
 
 from benchmarks import images, ours
 from benchmarks.alternate import least
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section
 from monitor import Machine
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
@@ -25,14 +25,14 @@ BACKDOOR, HYPERCALL, PORT = range(3)
 MODES = ("bare", "trap", "translate")
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table a mode."""
     if not plan.peers_only:
         for mode in MODES:
             yield _section(plan, mode)
 
 
-def _section(plan: Plan, mode: str) -> Section:
+def _section(plan: BenchmarkPlan, mode: str) -> Section:
     makes = {
         "in the monitor": partial(_backdoor, mode),
         "host application": partial(_backdoor, mode, forward=("GETTIME",)),
@@ -74,8 +74,8 @@ def _backdoor(mode: str, forward: tuple[str, ...] = ()) -> Machine:
 def _hypercall(mode: str, limit: float | None) -> Machine:
     machine = _machine(mode, HYPERCALL)
     machine.enable(X86_VMWARE_HYPERCALL)
-    machine.callback_seconds = limit
-    machine.on_hypercall = _answer
+    machine.vmware.callback_seconds = limit
+    machine.vmware.on_hypercall = _answer
     return machine
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import ours
 from benchmarks.peers import bochs, native, unicorn_machine
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, per_second
 from benchmarks.timing import BenchmarkError, Measured
 
@@ -23,7 +23,7 @@ AIM, LEAST = 350e6, 200e6
 Run = Callable[[int], Measured]
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """Against the peers, and against what was set out for."""
     rounds = max(SHORT + 1, plan.scaled(ROUNDS))
     per_round = unicorn_machine.instructions(2) - unicorn_machine.instructions(1)
@@ -55,7 +55,7 @@ def _goals(speeds: dict[str, float]) -> Section:
     return section
 
 
-def _compete(plan: Plan, rounds: int, total: int) -> tuple[dict[str, float], list[str]]:
+def _compete(plan: BenchmarkPlan, rounds: int, total: int) -> tuple[dict[str, float], list[str]]:
     """Instructions per second by machine, fastest peer first, and why some did not run."""
     machines: dict[str, Run] = {
         "native": native.run,

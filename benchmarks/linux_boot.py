@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from benchmarks import ours, translation
 from benchmarks.peers import bochs
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, megabytes, seconds
 from benchmarks.timing import BenchmarkError, Measured
 from benchmarks.worker import Job, Result
@@ -25,7 +25,7 @@ TRANSLATE_LIMIT = 1.5
 MACHINE_KILOBYTES = 120 * 1000 * 1000 // 1024
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table for each command line; the plain one only without `quick`."""
     lines = {"short command line": SHORT, "plain command line": PLAIN}
     for name, append in lines.items():
@@ -40,7 +40,7 @@ def sections(plan: Plan) -> Iterator[Section]:
         yield section
 
 
-def _fill(section: Section, plan: Plan, append: str) -> None:
+def _fill(section: Section, plan: BenchmarkPlan, append: str) -> None:
     peer = None
     if plan.quick:
         section.note += "\nBochs is left out of a quick run"

@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks import images, ours
 from benchmarks.alternate import Make, least
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, per_second
 
 MANY_ROUNDS, MIX_ROUNDS = 100_000, 4  # of the integer mix: what it could do, and a slice
@@ -16,7 +16,7 @@ ALIASED, APART = 0x400000, 0x410000
 LIMIT = 1.10
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table."""
     if plan.peers_only:
         return
@@ -32,7 +32,7 @@ def sections(plan: Plan) -> Iterator[Section]:
     yield section
 
 
-def _mix(plan: Plan) -> Row:
+def _mix(plan: BenchmarkPlan) -> Row:
     """Slices of whole rounds, every one of which does the same."""
     rounds = 1 if plan.quick else MIX_ROUNDS
     elves = (images.integer_mix(MANY_ROUNDS, variant).elf for variant in ("paging", "bare"))
@@ -40,7 +40,7 @@ def _mix(plan: Plan) -> Row:
     return _compare(plan, "integer mix, paging on / off", rounds * ours.mix_round(), *makes)
 
 
-def _compare(plan: Plan, name: str, instructions: int, unlucky: Make, easy: Make) -> Row:
+def _compare(plan: BenchmarkPlan, name: str, instructions: int, unlucky: Make, easy: Make) -> Row:
     times = least(plan, instructions, unlucky, easy)
     figures = per_second(instructions / times[0]), per_second(instructions / times[1])
     return Row(name, *figures, times[0] / times[1], LIMIT)

@@ -63,7 +63,7 @@ def finish(machine: Machine, name: str) -> None:
     outcome = machine.run(timeout=60)
     if outcome.kind != "exit" or outcome.status != RIGHT:
         raise BenchmarkError(
-            f"{name}, {machine.mode}: {outcome.kind} {outcome.detail}\n{machine.where()}"
+            f"{name}, {machine.mode}: {outcome.kind} {outcome.detail}\n{machine.debug.where()}"
         )
 
 

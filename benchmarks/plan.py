@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """`quick`: shorter runs and fewer repeats, for a first look; the limits are the same."""
 
     quick: bool = False

@@ -30,13 +30,13 @@ from benchmarks import (
     translation,
     virtualization,
 )
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section
 from benchmarks.timing import BenchmarkError
 from monitor.writing.progress import bar
 from monitor.writing.whole_console import whole_console
 
-BENCHMARKS: dict[str, Callable[[Plan], Iterator[Section]]] = {
+BENCHMARKS: dict[str, Callable[[BenchmarkPlan], Iterator[Section]]] = {
     "start_up": start_up.sections,
     "integer_mix": integer_mix.sections,
     "memory": memory.sections,
@@ -60,11 +60,11 @@ def main() -> int:
     unknown = sorted(set(options.names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}")
-    plan = Plan(options.quick, options.peers_only)
+    plan = BenchmarkPlan(options.quick, options.peers_only)
     return _report(whole_console(), options.names or list(BENCHMARKS), plan)
 
 
-def _report(console: Console, names: list[str], plan: Plan) -> int:
+def _report(console: Console, names: list[str], plan: BenchmarkPlan) -> int:
     """Print each table as soon as it is there, and in the end what did not hold."""
     limits = 0
     missed: list[str] = []

@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks import ours
 from benchmarks.alternate import least
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, per_second
 
 COUNTER_SLICE = 10_000_000
@@ -23,7 +23,7 @@ REWRITERS = {
 }
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """Two tables."""
     if plan.peers_only:
         return
@@ -37,7 +37,7 @@ def sections(plan: Plan) -> Iterator[Section]:
     yield section
 
 
-def _counter(plan: Plan, mode: str) -> Row:
+def _counter(plan: BenchmarkPlan, mode: str) -> Row:
     makes = (
         partial(ours.small, "hot_counter", mode, COUNTER_OFFSET=offset)
         for offset in (BESIDE, ELSEWHERE)
@@ -47,7 +47,7 @@ def _counter(plan: Plan, mode: str) -> Row:
     return Row(mode, *figures, beside / elsewhere, COUNTER_LIMIT)
 
 
-def _rewriter(plan: Plan, what: str, guest: str) -> Row:
+def _rewriter(plan: BenchmarkPlan, what: str, guest: str) -> Row:
     instructions = round(REWRITES * ours.round_length(guest))
     makes = (partial(ours.small, guest, mode) for mode in (ours.TRANSLATE, ours.BARE))
     times = least(plan, instructions, *makes)

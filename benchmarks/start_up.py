@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, seconds
 from benchmarks.timing import BenchmarkError
 
@@ -17,7 +17,7 @@ REPEATS = 7
 LIMIT_SECONDS = 0.3
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table."""
     if plan.peers_only:
         return

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks import images, ours
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, seconds
 from benchmarks.timing import BenchmarkError
 
@@ -48,7 +48,7 @@ def image(count: int) -> bytes:
     return b"".join(value.to_bytes(4, "little") for value in fields) + code
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table."""
     if plan.peers_only:
         return
@@ -83,5 +83,5 @@ def _run_once(code: bytes, mode: str) -> float:
     before = time.process_time()
     outcome = machine.run()
     if outcome.kind != "exit":
-        raise BenchmarkError(f"straight code, {mode}: {outcome.kind}\n{machine.where()}")
+        raise BenchmarkError(f"straight code, {mode}: {outcome.kind}\n{machine.debug.where()}")
     return time.process_time() - before

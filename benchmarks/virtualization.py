@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks import against_bare
-from benchmarks.plan import Plan
+from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Section
 
 SLICE = 25_000_000
 USER_LIMIT, FLAGS_LIMIT = 1.02, 3.0
 
 
-def sections(plan: Plan) -> Iterator[Section]:
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
     """One table."""
     if plan.peers_only:
         return

@@ -14,9 +14,10 @@ really its own (stubs.py: "ret" and "landing").
 from __future__ import annotations
 
 import mmap
-from array import array
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import numpy as np
 
 INT3 = 0xCC
 JMP_REL32 = 0xE9
@@ -168,7 +169,7 @@ class TranslationCache:
         """Let every indirect branch of a context miss."""
         self._misses[context] = (near_miss, far_miss)
         for table, miss in zip(self._landings[context], self._misses[context], strict=True):
-            table[:] = memoryview(array("I", [miss]) * ENTRIES)
+            np.frombuffer(table, np.uint32).fill(miss)  # in place: each reset does eight of them
 
     def miss(self, context: int, far: bool) -> int:
         """Where a landing of that table sends what is not for it."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bt.table import TABLE, Instruction
+from bt.instruction import Instruction
+from bt.table import TABLE
 
 PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 OPERAND_SIZE = 0x66

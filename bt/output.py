@@ -23,7 +23,7 @@ from bt.cache import (
     jmp,
 )
 from bt.interp.state import MARK_COUNTS
-from bt.stubs import Run, Stub
+from bt.stub_code import Run, Stub
 
 NOP = b"\x90"
 NOWHERE: Mapping[str, int] = MappingProxyType({})

@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bt.instruction import Class, Instruction
 from bt.lengths import locate
-from bt.table import Class, Instruction
 
 if TYPE_CHECKING:
     from capstone import Cs

@@ -34,10 +34,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from bt.instruction import Instruction
 from bt.lengths import ADDRESS_SIZE, OPERAND_SIZE, PREFIXES
 from bt.output import Surveyed
-from bt.stubs import READ_BOUNDS, WRITE_BOUNDS, Stub, assembled
-from bt.table import Instruction
+from bt.stub_code import Stub, assembled
+from bt.vcpu_page import READ_BOUNDS, WRITE_BOUNDS
 
 EAX, ECX, EDX, EBX, ESP, EBP, ESI = range(7)
 NAMES = {ECX: "ecx", EAX: "eax", ESI: "esi"}  # the registers that have a place to be spilled to

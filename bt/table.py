@@ -23,69 +23,7 @@ find it). SENSITIVE_IO instructions trap by IOPL and the I/O bitmap, which a mon
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-
-
-class Class(enum.Enum):
-    """Sensitivity of an instruction."""
-
-    INNOCUOUS = "innocuous"
-    PRIVILEGED = "privileged"
-    CRITICAL = "critical"
-
-
-# Critical groups that show a guest's *user* code the monitor's state; the others show ring 3 what
-# the guest's own ring 3 has, or trap (bt/user_pages.py).
-WRONG_IN_RING3 = frozenset(
-    ("SLDT", "STR", "SGDT", "SIDT", "SMSW", "LAR", "LSL", "VERR", "VERW")
-)
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One row of the table; the module's words explain opcode, operands and body."""
-
-    opcode: str
-    mnemonic: str
-    operands: str
-    body: str
-    args: tuple[int, ...] = ()
-    sensitivity: Class = Class.INNOCUOUS
-    group: str = ""  #: for CRITICAL rows: the Robin and Irvine name
-    lock: bool = False  #: LOCK is legal with a memory operand
-    ends: bool = False  #: never falls through: the end of a block
-    writes: str = ""  #: arithmetic flags it defines, of "oszapc"
-    undefined: str = ""  #: arithmetic flags it leaves undefined
-
-    @property
-    def two_byte(self) -> bool:
-        """Does its opcode begin with 0F?"""
-        return self.opcode.startswith("0F ")
-
-    @property
-    def byte(self) -> int:
-        """The opcode byte (the second one of a two-byte opcode)."""
-        text = self.opcode.removeprefix("0F ") if self.two_byte else self.opcode
-        return int(text[:2], 16)
-
-    @property
-    def extension(self) -> int | None:
-        """ModRM.reg that selects this row, or None."""
-        if self.modrm is not None:
-            return self.modrm >> 3 & 7
-        return int(self.opcode[-1]) if "/" in self.opcode else None
-
-    @property
-    def modrm(self) -> int | None:
-        """The whole ModRM byte that selects this row, or None."""
-        return int(self.opcode[-2:], 16) if "=" in self.opcode else None
-
-    @property
-    def in_opcode(self) -> bool:
-        """Is a register in the low three bits of its opcode?"""
-        return self.opcode.endswith("+r")
-
+from bt.instruction import Class, Instruction
 
 #: Every row, in the order of the opcode map.
 TABLE: list[Instruction] = []

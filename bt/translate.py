@@ -1,9 +1,9 @@
 """The translator: guest code at an EIP to a block in the translation cache.
 
 Most instructions are copied byte for byte; the register file is the guest's own. What must not
-run as it is (policy below, from the classes of bt/table.py) becomes a stub or an exit to the
-monitor. Direct branches become jumps that are chained when first taken; returns and indirect
-branches look the cache up by themselves.
+run as it is (bt/policy.py) becomes a stub or an exit to the monitor (bt/rewrite.py). Direct
+branches become jumps that are chained when first taken; returns and indirect branches look the
+cache up by themselves.
 
 Worked example, guest on the left, cache on the right (unchained):
 
@@ -13,149 +13,35 @@ Worked example, guest on the left, cache on the right (unchained):
     C0100005  call C0200000       push 0xC010000A
                                   int3              ; CHAIN to C0200000, becomes jmp
                               L1: int3              ; CHAIN to C0100010, becomes jz's own target
-
-The policy by ring: in the guest's kernel every sensitive instruction is replaced; in user code
-that has to run translated, only those that would show ring 3 something else than the guest's own
-state. What traps anyway may as well exit at once.
 """
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
 from collections.abc import Callable, Collection
 from operator import or_
-from typing import NamedTuple, Protocol
 
 from bt.cache import (
     BEGINS,
     CHAIN,
-    EMULATE,
     INDIRECT,
-    SLOT_BYTES,
     Exit,
     TranslatedBlock,
     TranslationCache,
 )
-from bt.interp.state import MARK_COUNTS, MARK_ENTRY, MARK_LOOKUP, MARK_STUB, MARK_TRACE
-from bt.lengths import PREFIXES
+from bt.interp.state import MARK_ENTRY, MARK_TRACE
 from bt.output import Output, Surveyed
-from bt.reserved import Choice, Reserved
-from bt.segment_access import NO_ACCESS, address_code, operand_of, take_apart, touches_memory
-from bt.stubs import (
-    CONTROLS,
-    LDTR_SELECTOR,
-    MARKER,
-    SELECTORS,
-    TR_SELECTOR,
-    Stub,
-    load_slot,
-    push_slot,
-    stub,
-)
-from bt.table import TABLE, Class, Instruction
+from bt.own_stubs import OWN, OwnStubs
+from bt.policy import CONTEXTS, Context, plain_entries, policies
+from bt.rewrite import CS, FS, Rewriter
+from bt.stubs import stub
 
-STUB_DONE = MARK_COUNTS | MARK_STUB
-LOOKED_UP = MARK_COUNTS | MARK_LOOKUP
 ENTRY_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_ENTRY]) * (256 - BEGINS)  # undo masks to marks
 TRACE_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_TRACE]) * (256 - BEGINS)
 NO_BLOCK = Exit(INDIRECT, 0)  # an indirect branch to what is not translated
 MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
 MAX_BLOCK_BYTES = 4096  # room a block may need in the cache: 48 stubs of the longest kind
-CS, FS, GS = 1, 4, 5
-ECX = 1
 
-# FNSTENV and FNSAVE store the address of the last x87 instruction: the guest's, not ours. FLDENV
-# and FRSTOR load one, which must not be taken for ours afterwards.
-X87_ENVIRONMENT = (0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4)
-
-FLAG_BODIES = ("pushf", "popf")
-OWN = "own"  # the policy of what somebody else's stubs stand for
-BRANCHES = ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e")
-COPY = "copy"  # the policy of what runs as it is
-STUBBED = ("port", "flags", "push_seg", "mov_es", "read_system")  # policies without an exit
-OPENS_WINDOW = ("sti", "popf")  # what may set IF
-
-
-class Context:
-    """What a translation depends on besides the bytes. Blocks of different contexts never mix."""
-
-    def __init__(self, user: bool = False, stubs: bool = True) -> None:
-        """`stubs`: CLI, STI, PUSHF, POPF may be simulated (kernel) or copied (user): IOPL is 0."""
-        self.user = user
-        self.stubs = stubs
-        self.number = user + 2 * (not stubs)  # 0 to 3: its place in tables of contexts
-
-
-CONTEXTS = (
-    Context(),
-    Context(user=True),
-    Context(stubs=False),
-    Context(user=True, stubs=False),
-)
-
-
-def policy_of(row: Instruction, user: bool) -> str:
-    """How an instruction is translated: the name of a method of Translator, less `_do_`."""
-    body = row.body
-    if body in BRANCHES:
-        return body
-    if body in ("cpuid", "rdpmc", "bound", "ud2", "int1"):
-        return "emulate"
-    if row.sensitivity is Class.INNOCUOUS:
-        return "copy"
-    if not user and body in ("in_imm", "in_dx", "out_imm", "out_dx"):
-        return "port"
-    if not user and body in ("cli", "sti", "pushf", "popf"):
-        return "flags"
-    if body in ("push_seg", "mov_es"):
-        return body
-    if not user and body in ("smsw", "str_e", "sldt", "mov_rc"):
-        return "read_system"
-    if body in FLAG_BODIES:  # the user's
-        return "copy"
-    return "emulate"
-
-
-@functools.cache
-def policies(user: bool) -> dict[int, tuple[str, Instruction]]:
-    """Policy and row by survey entry (opcode * 8 + ModRM.reg)."""
-    found = {}
-    for row in TABLE:
-        if row.modrm is not None:
-            continue  # as its group's other members: left to the monitor
-        code = (0x100 if row.two_byte else 0) + row.byte
-        for c in range(code, code + 8) if row.in_opcode else (code,):
-            for reg in range(8) if row.extension is None else (row.extension,):
-                found[c * 8 + reg] = (policy_of(row, user), row)
-    return found
-
-
-class OwnStub(NamedTuple):
-    """A stub that takes the place of the translator's, for one instruction."""
-
-    stub: Stub
-    transfers: bool = False  # its last line is an indirect branch; else it falls through
-
-
-class OwnStubs(Protocol):
-    """Where stubs come from that are not the translator's own."""
-
-    @property
-    def entries(self) -> Collection[int]:
-        """Survey entries of the instructions that they may stand for, in kernel code."""
-
-    def prepare(
-        self, code: bytes, surveyed: list[Surveyed], context: Context, reserved: str
-    ) -> list[Surveyed]:
-        """Find the stubs of a block before anything of it is emitted; what to translate of it.
-
-        Less than was surveyed where a block would grow too long. `reserved`: the register's name.
-        """
-
-    def at(self, eip: int) -> OwnStub | None:
-        """That of the instruction at `eip` in the block that was prepared; None: it has none."""
 
 
 class Translator:
@@ -176,14 +62,14 @@ class Translator:
         cache.chaining = "chaining" not in self.without
         self.mark = mark
         self.policies = (policies(False), policies(True))
-        self._plain = tuple(_plain_entries(table) for table in self.policies)
+        self._plain = tuple(plain_entries(table) for table in self.policies)
+        self.rewriter = Rewriter(cache, self.without)
         self.count_entries = False  # shall the engine count how often instructions are begun?
-        self.own: OwnStubs | None = None
-        # By context.user: most kernels use FS, if any, and most user code GS.
-        self.choices = (Choice(GS), Choice(FS))
+        self.choices = self.rewriter.choices
+        self.reserved = self.rewriter.reserved
+        self.patches = self.rewriter.patches
+        self.returns = self.rewriter.returns
         self.trace = False  # shall the engine note what instructions are begun?
-        self.patches: Counter[str] = Counter()  # problem instructions replaced, by mnemonic
-        self.returns: set[int] = set()  # where translated calls come back to
         self.instructions = 0  # guest instructions translated
         self.reset()
 
@@ -192,7 +78,7 @@ class Translator:
 
         What they do not stand for after all is translated as ever.
         """
-        self.own = own
+        self.rewriter.own = own
         kernel, user = self.policies
         theirs = {entry: (OWN, kernel[entry][1]) for entry in own.entries}
         self.policies = (kernel | theirs, user)
@@ -211,10 +97,6 @@ class Translator:
             self._finish(out)
             self.cache.clear_landings(context.number, out.start, far_miss)
 
-    def reserved(self, context: Context) -> Reserved:
-        """The segment register that leads to the vCPU page while code of a context runs."""
-        return self.choices[context.user].now
-
     def reconsider(self, surveyed: list[Surveyed], context: Context) -> bool:
         """Before code is translated: what does it say about the register to reserve?
 
@@ -232,9 +114,10 @@ class Translator:
         `whole`: the last one never falls through.
         """
         eip = surveyed[0][0]
-        if self.own is not None:
+        own = self.rewriter.own
+        if own is not None:
             known = len(surveyed)
-            surveyed = self.own.prepare(code, surveyed, context, self.reserved(context).name)
+            surveyed = own.prepare(code, surveyed, context, self.reserved(context).name)
             whole = whole and len(surveyed) == known
         out = Output(self.cache, eip, context.number)
         wanted = eip in self.returns and "lookup" not in self.without
@@ -264,7 +147,7 @@ class Translator:
         Ends at one that leaves for good (`out.left`), and where another block goes on from here.
         """
         first = surveyed[0][0]
-        table = self.policies[context.user]
+        table, one = self.policies[context.user], self.rewriter.one
         plain, reserved = self._plain[context.user], self.reserved(context).number
         known = self.cache.blocks[context.number]
         count = len(surveyed)
@@ -290,7 +173,7 @@ class Translator:
                 continue
             raw = code[item[0] - first : item[0] + item[1] - first]
             row = table.get(item[2])
-            out.left = self._one(out, item, raw, row, context)
+            out.left = one(out, item, raw, row, context)
             entry = row is None or row[1].body != "sti"  # an interrupt shadow is not its target's
             index += 1
         return index
@@ -365,273 +248,3 @@ class Translator:
             if out.start <= at < out.here and not falls:
                 traced[at - out.start] |= MARK_TRACE
         return bytes(traced)
-
-    # --- one instruction ----------------------------------------------------------------
-
-    def _one(
-        self,
-        out: Output,
-        item: Surveyed,
-        raw: bytes,
-        found: tuple[str, Instruction] | None,
-        context: Context,
-    ) -> bool:
-        """Translate one instruction; True when it leaves for the monitor for good."""
-        if found is None:
-            return self._emulate(out, item, None)
-        policy, row = found
-        memory = item[3] < 0xC0
-        if context.user and not context.stubs and row.body in FLAG_BODIES:
-            policy = "emulate"  # IF and IOPL are not what ring 3 of the engine has
-        if self.without and self._ablated(policy, row):
-            policy = "emulate"
-        if policy == "copy" and memory and item[2] in X87_ENVIRONMENT:
-            policy = "emulate"
-        if policy == "copy":
-            return self._copy(out, item, raw, row, context)
-        if policy == "port":  # the engine serves it from the bus in place (Cpu.ports_open)
-            self._note(row)
-            out.emit(raw, mark=STUB_DONE)
-            return False
-        if policy == "flags" and context.stubs and item[5] == 4:
-            self._note(row)
-            flag_stub = stub(row.body, self.reserved(context).name)
-            out.stub(flag_stub, Exit(EMULATE, item[0]), mark=STUB_DONE)
-            if row.body == "sti":
-                self.cache.after_sti.add(out.here)
-            return False
-        done = False
-        if policy == "push_seg":
-            done = self._push_segment(out, item, row, context)
-        elif policy == "mov_es" and not memory and item[3] >> 3 & 7 <= GS:
-            done = self._read(out, SELECTORS + 4 * (item[3] >> 3 & 7), item, context)
-        elif policy == "read_system":
-            done = self._read_system(out, item, row, memory, context)
-        elif policy in BRANCHES:
-            return bool(getattr(self, f"_do_{policy}")(out, item, raw, row, context))
-        elif policy == OWN:
-            return self._do_own(out, item, raw, row, context)
-        if done:
-            self._note(row)
-            return False
-        return self._emulate(out, item, row)
-
-    def _ablated(self, policy: str, row: Instruction) -> bool:
-        """Is this one of the stubs that are left out?"""
-        if "stubs" in self.without and policy in STUBBED:
-            return True
-        return "window" in self.without and policy == "flags" and row.body in OPENS_WINDOW
-
-    def _note(self, row: Instruction | None) -> None:
-        if row is not None and row.sensitivity is not Class.INNOCUOUS:
-            self.patches[row.mnemonic] += 1
-
-    def _emulate(self, out: Output, item: Surveyed, row: Instruction | None) -> bool:
-        self._note(row)
-        out.exit(Exit(EMULATE, item[0]))
-        return True
-
-    def _copy(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        """An instruction that may run as it is, if its operand is where it shall be."""
-        if _reads_code_segment(item, raw, row):
-            return self._emulate(out, item, row)
-        if not self._needs_reserved(item, row, context):
-            out.emit(raw, mark=MARK_COUNTS)
-            return False
-        access = None
-        if "stubs" not in self.without:
-            access = take_apart(raw, item, row, self.reserved(context).name)
-        if access is None:
-            return self._emulate(out, item, row)
-        out.stub(
-            access.stub,
-            None,
-            guest_code=access.guest_code,
-            address_code=access.address_code,
-            mark=STUB_DONE,
-        )
-        return False
-
-    def _needs_reserved(self, item: Surveyed, row: Instruction, context: Context) -> bool:
-        """Is the operand in the guest's own segment of the register that is reserved?"""
-        return item[7] == self.reserved(context).number and touches_memory(item, row)
-
-    def _push_segment(
-        self, out: Output, item: Surveyed, row: Instruction, context: Context
-    ) -> bool:
-        if item[5] != 4:
-            return False
-        code = push_slot(SELECTORS + 4 * row.args[0], self.reserved(context).name)
-        out.emit(code, mark=STUB_DONE)
-        return True
-
-    def _read(self, out: Output, slot: int, item: Surveyed, context: Context) -> bool:
-        """A register takes a doubleword of the vCPU page."""
-        reserved = self.reserved(context).name
-        out.emit(load_slot(item[3] & 7, slot, reserved, item[5] == 4), mark=STUB_DONE)
-        return True
-
-    def _read_system(
-        self, out: Output, item: Surveyed, row: Instruction, memory: bool, context: Context
-    ) -> bool:
-        if row.body == "mov_rc":
-            number = item[3] >> 3 & 7
-            if number not in (0, 2, 3, 4):
-                return False
-            reserved = self.reserved(context).name
-            code = load_slot(item[3] & 7, CONTROLS + 4 * number, reserved)
-            out.emit(code, mark=STUB_DONE)
-            return True
-        if memory:
-            return False
-        slot = {"smsw": CONTROLS, "str_e": TR_SELECTOR, "sldt": LDTR_SELECTOR}[row.body]
-        return self._read(out, slot, item, context)
-
-    def _do_own(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        """Somebody else's stub, if there is one for this instruction and stubs are not left out.
-
-        MARKER stands for itself: it may be a number that they have chosen.
-        """
-        found = self.own.at(item[0]) if self.own is not None else None
-        usual = policy_of(row, context.user)
-        if found is None or "stubs" in self.without or self._ablated(usual, row):
-            return self._one(out, item, raw, (usual, row), context)
-        self.patches[row.mnemonic] += 1
-        mark = LOOKED_UP if found.transfers else STUB_DONE
-        out.stub(found.stub, Exit(EMULATE, item[0]), immediate=MARKER, mark=mark)
-        if row.body == "sti":
-            self.cache.after_sti.add(out.here)
-        if row.ends and not found.transfers:
-            behind = item[0] + item[1] & 0xFFFFFFFF
-            out.begin(behind, entry=False)
-            out.slot(Exit(CHAIN, behind), counts=False)
-        return row.ends
-
-    # --- control transfers --------------------------------------------------------------
-
-    def _do_jcc(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        if item[5] != 4:
-            return self._emulate(out, item, row)
-        out.branch(bytes([0x0F, 0x80 | row.args[0]]), item[4])
-        return False
-
-    def _do_loop(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        """LOOP and JCXZ only come short: over a jump that is taken when they are not."""
-        if item[5] != 4:
-            return self._emulate(out, item, row)
-        out.keep_together(len(raw) + 2 + SLOT_BYTES)
-        out.emit(raw[:-1] + b"\x02", mark=MARK_COUNTS)
-        out.guest = item[0] + item[1] & 0xFFFFFFFF
-        out.emit(bytes([0xEB, SLOT_BYTES]))
-        out.guest = item[4]
-        out.slot(Exit(CHAIN, item[4]), counts=False)
-        return False
-
-    def _do_jmp_near(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        if item[5] != 4:
-            return self._emulate(out, item, row)
-        out.slot(Exit(CHAIN, item[4], completes=True), counts=True)
-        return True
-
-    def _do_call_near(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        if item[5] != 4:
-            return self._emulate(out, item, row)
-        back = item[0] + item[1] & 0xFFFFFFFF
-        self.returns.add(back)
-        out.emit(b"\x68" + back.to_bytes(4, "little"))
-        out.slot(Exit(CHAIN, item[4], completes=True), counts=True)
-        return True
-
-    def _do_ret_near(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        if item[5] != 4:
-            return self._emulate(out, item, row)
-        name = "ret_immediate" if item[4] else "ret"
-        returns = stub(name, self.reserved(context).name)
-        out.stub(returns, None, immediate=item[4], mark=LOOKED_UP)
-        return True
-
-    def _do_call_e(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        return self._indirect(out, "call", item, raw, row, context)
-
-    def _do_jmp_e(
-        self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
-    ) -> bool:
-        return self._indirect(out, "jmp", item, raw, row, context)
-
-    def _indirect(
-        self,
-        out: Output,
-        name: str,
-        item: Surveyed,
-        raw: bytes,
-        row: Instruction,
-        context: Context,
-    ) -> bool:
-        """`name`: "call" or "jmp"."""
-        if item[5] != 4 or (item[3] < 0xC0 and _reads_code_segment(item, raw, row)):
-            return self._emulate(out, item, row)
-        load, address = b"", b""
-        if self._needs_reserved(item, row, context):
-            operand = operand_of(raw)
-            if operand is None or "stubs" in self.without:
-                return self._emulate(out, item, row)
-            kind, address = "through", address_code(operand, ECX)
-        else:
-            at = raw.find(0xFF)
-            kind = "indirect"
-            load = raw[:at] + bytes([0x8B, raw[at + 1] & 0xC7 | ECX << 3]) + raw[at + 2 :]
-        back = item[0] + item[1] & 0xFFFFFFFF
-        if name == "call":
-            self.returns.add(back)
-        out.stub(
-            stub(f"{name}_{kind}", self.reserved(context).name),
-            None,
-            immediate=back,
-            guest_code=load,
-            address_code=address,
-            mark=LOOKED_UP,
-        )
-        return True
-
-
-def _reads_code_segment(item: Surveyed, raw: bytes, row: Instruction) -> bool:
-    """Is there a CS override that counts? CS is flat, so the whole hidden region could be read.
-
-    (The survey names a segment also where there is no override.)
-    """
-    return item[7] == CS and row.body not in NO_ACCESS and _has_prefix(raw, 0x2E)
-
-
-def _has_prefix(raw: bytes, prefix: int) -> bool:
-    """Is a byte among an instruction's prefixes, however many there are?"""
-    for byte in raw:
-        if byte == prefix:
-            return True
-        if byte not in PREFIXES:
-            return False
-    return False
-
-
-def _plain_entries(policies: dict[int, tuple[str, Instruction]]) -> frozenset[int]:
-    """Survey entries that are copied whatever their operands (but for segment overrides)."""
-    return frozenset(
-        entry
-        for entry, (policy, row) in policies.items()
-        if policy == "copy" and entry not in X87_ENVIRONMENT and row.body not in FLAG_BODIES
-    )

@@ -53,8 +53,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from bt.instruction import WRONG_IN_RING3, Instruction
 from bt.lengths import LONGEST, PREFIXES, immediate_size, locate, operand_size
-from bt.table import WRONG_IN_RING3, Instruction
 
 Page = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
 

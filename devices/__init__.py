@@ -1,10 +1,14 @@
 """The chips of a 32-bit PC, one file per chip, named as their datasheets name them.
 
-Reading order: ``clock`` and ``timers`` (virtual time), ``irq`` and ``bus`` (how a chip meets the
-machine), ``device`` (what every chip offers), then any chip, and ``pc`` last: it plugs them in.
+Reading order: ``clock`` and ``timers`` (virtual time), ``fields`` and ``device`` (what every chip
+offers), ``irq`` and ``bus`` (how a chip meets the machine), then any chip, and ``named`` and ``pc``
+last: they plug them in.
 
     clock, timers        virtual time, and events in it
-    irq, bus, device     lines, ports, memory ranges; what a chip is
+    fields, device       what a chip is, and what is saved of it
+    irq, claims, dma     lines, ports and memory ranges, and guest memory
+    bus, slot            all of it together, and as one device sees it
+    named                all devices of a board by name
     i8259 i8254 uart16550 mc146818 i8042 ...   the chips
     pc                   a whole board: ``build_pc(bus, ...)``
 

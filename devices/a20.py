@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from devices.device import Chip
+from devices.fields import FLAG, fields
 
 
 class A20(Chip):
     """The line. `on_change` is told its level when it changes."""
 
     name = "a20"
-    state = ("keyboard_controller", "port92")
+    state = fields(keyboard_controller=FLAG, port92=FLAG)
+    wiring = ("_on_change", "_level")
 
     def __init__(self, on_change: Callable[[bool], None] | None = None) -> None:
         self._on_change = on_change

@@ -1,23 +1,43 @@
-"""The board: ports, memory-mapped registers, interrupt lines and timer events.
+"""The board: ports, memory-mapped registers, interrupt lines, timer events and DMA.
 
-Ranges never overlap; a claim that would is a typed error when the machine is built. An access that
+What a device takes from the bus, at any time, is an object with a method `release`: a claim of
+ports or memory, an interrupt line, a timer. A device may give back what it has from inside its own
+callback, in the middle of a guest's instruction. A `Slot` (devices/slot.py) is the bus as one
+device sees it, and knows what that device has.
+
+Ranges never overlap; a claim that would is a typed error. An access that
 nobody claims reads all ones of its width, as a bus with pull-ups does, and writes vanish. A chip
 on an 8-bit bus answers bytes; a wider access is split into bytes at consecutive ports, low byte
 first, as the ISA bus does, unless the device says in ``port_widths(offset)`` that it takes it
 whole.
 
 Handlers are bound when they are claimed: an access is one dictionary lookup and one call.
+
+>>> from devices.clock import ManualClock
+>>> class Seven:
+...     def read_port(self, offset, size): return 7
+...     def write_port(self, offset, size, value): claim.release()
+>>> bus = Bus(ManualClock())
+>>> claim = bus.claim_ports(0x300, 2, Seven())
+>>> bus.read_port(0x301, 1), bus.write_port(0x300, 1, 0), bus.read_port(0x301, 1)
+(7, None, 255)
+>>> claim.release()
+Traceback (most recent call last):
+    ...
+devices.errors.NotClaimed: Seven gives ports 0x300-0x301 back, and does not have it
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
 
+from devices.claims import MemoryClaim, PortClaim, name_of
 from devices.clock import Clock
 from devices.device import MemoryDevice, PortDevice
-from devices.irq import InterruptSink, IrqLine, IrqWires
+from devices.dma import Memory
+from devices.errors import BadRange, BusError, MemoryOverlap, PortOverlap
+from devices.irq import LINES, InterruptSink, IrqLine, IrqWires
 from devices.timers import Timer, TimerQueue
 
 PORTS = 0x10000
@@ -30,20 +50,7 @@ _BYTES_ONLY = (1,)
 ISA_CYCLE_NS = 1000
 
 
-class BusError(Exception):
-    """A machine that cannot be built as asked."""
-
-
-class PortOverlap(BusError):
-    """Two devices claim a port."""
-
-
-class MemoryOverlap(BusError):
-    """Two devices claim an address."""
-
-
-class BadRange(BusError):
-    """A range that is empty, or not on this bus."""
+__all__ = ["BadRange", "Bus", "BusError", "MemoryOverlap", "PortOverlap"]
 
 
 class Bus:
@@ -52,36 +59,53 @@ class Bus:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.on_intr: Callable[[bool], None] | None = None
-        self.on_memory: Callable[[], None] | None = None  # told when a range was claimed
+        # Told when a range of memory was claimed or given back, also in the middle of an access.
+        self.on_memory: Callable[[], None] | None = None
+        #: Guest memory, for devices that reach it by themselves.
+        self.memory = Memory()
         self._intr = False
         self._timers = TimerQueue()
-        self._wires = IrqWires()
+        self.wires = IrqWires()
         self._port_owner: dict[int, str] = {}
         # Keyed by port << 3 | size, so that a device answers only the widths it knows.
         self._port_reads: dict[int, tuple[Callable[[int, int], int], int]] = {}
         self._port_writes: dict[int, tuple[Callable[[int, int, int], None], int]] = {}
-        self._memory: list[_MemoryRange] = []
+        self._memory: list[MemoryClaim] = []
         self._memory_starts: list[int] = []
 
     # Ports
 
-    def claim_ports(self, first: int, count: int, device: PortDevice) -> None:
+    def claim_ports(self, first: int, count: int, device: PortDevice) -> PortClaim:
         """These ports are the device's, which sees them as offsets. PortOverlap, BadRange."""
-        if first < 0 or count <= 0 or first + count > PORTS:
-            raise BadRange(f"{_name(device)}: ports {first:#x}+{count} are not within 0-0xffff")
-        for port in range(first, first + count):
+        claim = PortClaim(self, first, count, device)
+        claim.take()
+        return claim
+
+    def enter_ports(self, claim: PortClaim) -> None:
+        """For a claim: take its ports."""
+        first, device, name = claim.first, claim.device, name_of(claim.device)
+        if first < 0 or claim.size <= 0 or claim.end > PORTS:
+            raise BadRange(f"{name}: ports {first:#x}+{claim.size} are not within 0-0xffff")
+        for port in range(first, claim.end):
             if port in self._port_owner:
                 raise PortOverlap(
-                    f"{_name(device)} claims ports {first:#x}-{first + count - 1:#x}, "
-                    f"but {port:#x} belongs to {self._port_owner[port]}"
+                    f"{name} claims {claim}, but {port:#x} belongs to {self._port_owner[port]}"
                 )
         widths = getattr(device, "port_widths", None)
-        for offset in range(count):
+        for offset in range(claim.size):
             port = first + offset
-            self._port_owner[port] = _name(device)
+            self._port_owner[port] = name
             for size in widths(offset) if widths else _BYTES_ONLY:
                 self._port_reads[port << 3 | size] = (device.read_port, offset)
                 self._port_writes[port << 3 | size] = (device.write_port, offset)
+
+    def leave_ports(self, claim: PortClaim) -> None:
+        """For a claim: give its ports back."""
+        for port in range(claim.first, claim.end):
+            del self._port_owner[port]
+            for size in (1, 2, 4):
+                self._port_reads.pop(port << 3 | size, None)
+                self._port_writes.pop(port << 3 | size, None)
 
     def owner_of(self, port: int) -> str | None:
         """The name of the device that answers there, if one does."""
@@ -123,19 +147,35 @@ class Bus:
 
     # Memory-mapped registers
 
-    def claim_memory(self, first: int, size: int, device: MemoryDevice) -> None:
+    def claim_memory(self, first: int, size: int, device: MemoryDevice) -> MemoryClaim:
         """These physical addresses are the device's. MemoryOverlap, BadRange."""
-        if first < 0 or size <= 0 or first + size > MEMORY:
-            raise BadRange(f"{_name(device)}: no memory range at {first:#x}+{size:#x}")
-        at = bisect_right(self._memory_starts, first)
+        claim = MemoryClaim(self, first, size, device)
+        claim.take()
+        return claim
+
+    def enter_memory(self, claim: MemoryClaim) -> None:
+        """For a claim: take its addresses."""
+        name = name_of(claim.device)
+        if claim.first < 0 or claim.size <= 0 or claim.end > MEMORY:
+            raise BadRange(f"{name}: no memory range at {claim.first:#x}+{claim.size:#x}")
+        at = bisect_right(self._memory_starts, claim.first)
         for other in self._memory[max(0, at - 1) : at + 1]:
-            if first < other.end and other.first < first + size:
+            if claim.first < other.end and other.first < claim.end:
                 raise MemoryOverlap(
-                    f"{_name(device)} claims memory {first:#x}-{first + size - 1:#x}, "
-                    f"but {other.first:#x}-{other.end - 1:#x} belongs to {_name(other.device)}"
+                    f"{name} claims {claim}, but {other.first:#x}-{other.end - 1:#x} "
+                    f"belongs to {name_of(other.device)}"
                 )
-        self._memory.insert(at, _MemoryRange(first, first + size, device))
-        self._memory_starts.insert(at, first)
+        self._memory.insert(at, claim)
+        self._memory_starts.insert(at, claim.first)
+        self._memory_news()
+
+    def leave_memory(self, claim: MemoryClaim) -> None:
+        """For a claim: give its addresses back."""
+        at = self._memory.index(claim)
+        del self._memory[at], self._memory_starts[at]
+        self._memory_news()
+
+    def _memory_news(self) -> None:
         if self.on_memory is not None:
             self.on_memory()
 
@@ -166,7 +206,7 @@ class Bus:
             for i in range(size):
                 self.write_memory(address + i, 1, value >> 8 * i & 0xFF)
 
-    def _find_memory(self, address: int) -> _MemoryRange | None:
+    def _find_memory(self, address: int) -> MemoryClaim | None:
         at = bisect_right(self._memory_starts, address) - 1
         if at >= 0 and address < self._memory[at].end:
             return self._memory[at]
@@ -175,8 +215,12 @@ class Bus:
     # Time
 
     def schedule(self, when_ns: int, callback: Callable[[], None]) -> Timer:
-        """Call a function when the clock shows so many nanoseconds."""
+        """Call a function once, when the clock shows so many nanoseconds."""
         return self._timers.schedule(when_ns, callback)
+
+    def timer(self, callback: Callable[[], None]) -> Timer:
+        """A timer for a device to keep, which can be set again and again, and saved."""
+        return self._timers.timer(callback)
 
     def next_deadline(self) -> int | None:
         """When the next timer is due, in nanoseconds, if one is set."""
@@ -194,12 +238,21 @@ class Bus:
         return self._intr
 
     def irq(self, line: int) -> IrqLine:
-        """The wire to an input of the interrupt controllers, 0 to 15."""
-        return IrqLine(line, self._wires)
+        """The wire to an input of the interrupt controllers, 0 to 15, as an ISA card drives it."""
+        return self._line(line, shared=False)
+
+    def shared_irq(self, line: int) -> IrqLine:
+        """The same as a PCI device drives it: up while anybody pulls. For levels."""
+        return self._line(line, shared=True)
+
+    def _line(self, line: int, shared: bool) -> IrqLine:
+        if not 0 <= line < LINES:
+            raise BadRange(f"interrupt line {line}: there are 0 to {LINES - 1}")
+        return self.wires.line(line, shared)
 
     def connect_interrupt_controller(self, sink: InterruptSink) -> None:
         """Where all wires lead from now on."""
-        self._wires.sink = sink
+        self.wires.sink = sink
 
     def set_intr(self, level: bool) -> None:
         """For the interrupt controller: drive the INT pin."""
@@ -207,16 +260,3 @@ class Bus:
             self._intr = level
             if self.on_intr is not None:
                 self.on_intr(level)
-
-
-class _MemoryRange:
-    __slots__ = ("device", "end", "first")
-
-    def __init__(self, first: int, end: int, device: MemoryDevice) -> None:
-        self.first = first
-        self.end = end
-        self.device = device
-
-
-def _name(device: Any) -> str:
-    return str(getattr(device, "name", type(device).__name__))

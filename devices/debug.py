@@ -11,12 +11,14 @@ from collections.abc import Callable
 
 from devices.bus import Bus
 from devices.device import Chip
+from devices.fields import BYTE, fields
 
 
 class DebugExit(Chip):
     """``on_exit`` gets the exit status, not the code."""
 
     name = "debug-exit"
+    wiring = ("_on_exit",)
 
     def __init__(
         self, bus: Bus, on_exit: Callable[[int], None] | None = None, base: int = 0xF4
@@ -42,6 +44,7 @@ class DebugConsole(Chip):
     """``on_output`` gets each byte."""
 
     name = "debug-console"
+    wiring = ("_on_output",)
     PRESENT = 0xE9
 
     def __init__(self, bus: Bus, on_output: Callable[[bytes], None] | None = None) -> None:
@@ -63,7 +66,7 @@ class PostPort(Chip):
     """``code`` is what was written last."""
 
     name = "post-port"
-    state = ("code",)
+    state = fields(code=BYTE)
 
     def __init__(self, bus: Bus) -> None:
         self.reset()

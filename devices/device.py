@@ -4,7 +4,7 @@ A device answers ports with offsets relative to the range it claimed::
 
     class Scratch(Chip):
         name = "scratch"
-        state = ("value",)
+        state = fields(value=BYTE)
 
         def __init__(self, bus): self.reset(); bus.claim_ports(0x80, 1, self)
         def reset(self): self.value = 0
@@ -12,18 +12,26 @@ A device answers ports with offsets relative to the range it claimed::
         def write_port(self, offset, size, value): self.value = value
 
 A guest is hostile: any value written to any port, in any order, is answered somehow and never
-raises.
+raises. So is a file with a snapshot in it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
+from devices.errors import SnapshotError
+from devices.fields import LINE, TIMER, Field
 
-class SnapshotError(ValueError):
-    """A snapshot that this device cannot take back."""
+__all__ = [
+    "Chip",
+    "Device",
+    "MemoryDevice",
+    "PortDevice",
+    "PortHandlers",
+    "SnapshotError",
+]
 
 
 class PortDevice(Protocol):
@@ -71,7 +79,10 @@ class Device(Protocol):
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take a snapshot back. SnapshotError for one that is not this device's."""
+        """Take a snapshot back. SnapshotError for one that is not this device's.
+
+        Then nothing has changed.
+        """
         ...
 
 
@@ -90,58 +101,83 @@ class PortHandlers:
 
 
 class Chip:
-    """The snapshot of a chip is its named fields: numbers, strings and flat sequences of them.
+    """The snapshot of a chip is its named fields, each of a kind of devices/fields.py.
 
-    A snapshot holds the chip's side only. The pins of the interrupt controller are in the
-    controller's own snapshot, so ``restored`` re-arms timers but drives no interrupt line.
+    A snapshot holds the chip's side only. Its lines get their levels back and drive no wire: the
+    pins of the interrupt controller are in the controller's own snapshot.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    state: ClassVar[tuple[str, ...]] = ()
+    #: What a snapshot holds, by attribute.
+    state: ClassVar[Mapping[str, Field]] = {}
+    #: The other attributes, for unsaved(): what it is connected to, what follows from the state.
+    wiring: ClassVar[tuple[str, ...]] = ()
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        """Most chips interrupt nobody."""
-        return iter(())
+        """While one of its timers is set, each of its lines may rise; a chip may know better."""
+        if any(getattr(self, name).live for name, field in self.state.items() if field is TIMER):
+            for name, field in self.state.items():
+                if field is LINE:
+                    yield getattr(self, name).number
 
     def snapshot(self) -> dict[str, Any]:
         """The fields that `state` names, and which device and version they are of."""
-        fields = {field: _plain(getattr(self, field)) for field in self.state}
+        fields = {name: field.save(getattr(self, name)) for name, field in self.state.items()}
         return {"device": self.name, "version": self.version, **fields}
 
+    def check(self, state: Mapping[str, Any]) -> None:
+        """SnapshotError, with the reason, for a snapshot that restore() would not take."""
+        self._check_names(state)
+        for name, field in self.state.items():
+            problem = field.problem(state[name], getattr(self, name))
+            if problem is not None:
+                raise SnapshotError(f"{self.name}: {name}: {problem}")
+        problem = self.contradiction(state)
+        if problem is not None:
+            raise SnapshotError(f"{self.name}: {problem}")
+
+    def contradiction(self, state: Mapping[str, Any]) -> str | None:
+        """For a chip to say which fields, each good by itself, cannot be together."""
+        return None
+
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take them back. SnapshotError for another device's, or another version's."""
-        check_snapshot(self.name, self.version, self.state, state)
-        for field in self.state:
-            setattr(self, field, _like(getattr(self, field), state[field]))
+        """Take a snapshot back. SnapshotError, and nothing has changed, for one that is not good:
+
+        another device's or version's, one that lacks something or has something more, and one with
+        a value that this field cannot have.
+        """
+        self.check(state)
+        self.load(state)
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take back a snapshot that was checked."""
+        for name, field in self.state.items():
+            setattr(self, name, field.load(getattr(self, name), state[name]))
         self.restored()
 
     def restored(self) -> None:
-        """Called with all fields in place: re-arm timers and derived state."""
+        """Called with all fields in place, for what follows from them."""
 
+    def unsaved(self) -> list[str]:
+        """Attributes that are neither in `state` nor named as `wiring`: what a snapshot forgets."""
+        return sorted(set(vars(self)) - set(self.state) - set(self.wiring))
 
-def check_snapshot(
-    name: str, version: int, fields: tuple[str, ...], state: Mapping[str, Any]
-) -> None:
-    """Refuse the snapshot of another device, another version or an incomplete one."""
-    if state.get("device") != name:
-        raise SnapshotError(f"a snapshot of {state.get('device')!r} cannot restore {name!r}")
-    if state.get("version") != version:
-        raise SnapshotError(
-            f"{name}: snapshot version {state.get('version')!r}, this build reads {version}"
-        )
-    missing = [field for field in fields if field not in state]
-    if missing:
-        raise SnapshotError(f"{name}: the snapshot lacks {', '.join(missing)}")
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON can hold."""
-    return list(value) if isinstance(value, (list, deque, bytearray)) else value
-
-
-def _like(current: Any, value: Any) -> Any:
-    """A snapshot's value in the container that the chip uses."""
-    if isinstance(current, (list, deque, bytearray)):
-        return type(current)(value)
-    return value
+    def _check_names(self, state: Mapping[str, Any]) -> None:
+        if not isinstance(state, Mapping):
+            raise SnapshotError(f"{self.name}: {reprlib.repr(state)} is no snapshot")
+        if state.get("device") != self.name:
+            found = reprlib.repr(state.get("device"))
+            raise SnapshotError(f"a snapshot of {found} cannot restore {self.name!r}")
+        if state.get("version") != self.version or type(state["version"]) is not int:
+            found = reprlib.repr(state.get("version"))
+            raise SnapshotError(
+                f"{self.name}: snapshot version {found}, this build reads {self.version}"
+            )
+        wanted = {"device", "version", *self.state}
+        missing = [name for name in self.state if name not in state]
+        if missing:
+            raise SnapshotError(f"{self.name}: the snapshot lacks {', '.join(missing)}")
+        more = sorted(map(str, set(state) - wanted))
+        if more:
+            raise SnapshotError(f"{self.name}: the snapshot has more: {reprlib.repr(more)}")

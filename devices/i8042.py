@@ -15,18 +15,18 @@ wait longer.)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from devices.a20 import A20
 from devices.bus import Bus
-from devices.device import Chip, PortHandlers, check_snapshot
+from devices.device import Chip, PortHandlers
+from devices.fields import BYTE, FLAG, LINE, PART, TIMER, WORD, choice, fields, number, sequence
 from devices.ps2_keyboard import Ps2Keyboard
 from devices.scancodes import BREAK, TO_SET_1
-from devices.timers import Timer
 
 BYTE_NS = 50_000
 MOST_REPLIES = 16
+RAM_BYTES = 32
 
 STATUS_OBF, STATUS_SYS, STATUS_COMMAND, STATUS_UNLOCKED = 0x01, 0x04, 0x08, 0x10
 STATUS_AUX, STATUS_TIMEOUT = 0x20, 0x40
@@ -55,30 +55,30 @@ class I8042(Chip):
     """The controller and its `keyboard`. `on_reset` is called when the guest pulls that line."""
 
     name = "i8042"
-    state = (
-        "ram",
-        "output",
-        "output_flags",
-        "replies",
-        "command",
-        "last_was_command",
-        "break_next",
-        "kbd_irq_level",
-        "aux_irq_level",
-        "byte_due",
+    state = fields(
+        ram=sequence(BYTE, least=RAM_BYTES, most=RAM_BYTES),
+        output=BYTE,
+        output_flags=number(0, STATUS_OBF | STATUS_AUX | STATUS_TIMEOUT),
+        replies=sequence(WORD, most=MOST_REPLIES),
+        command=choice((0, *WITH_ARGUMENT)),
+        last_was_command=FLAG,
+        break_next=FLAG,
+        kbd_line=LINE,
+        aux_line=LINE,
+        timer=TIMER,
+        keyboard=PART,
     )
+    wiring = ("_a20", "_bus", "_on_reset")
 
     def __init__(self, bus: Bus, a20: A20, on_reset: Callable[[], None] | None = None) -> None:
         self._bus = bus
         self._a20 = a20
         self._on_reset = on_reset
-        self._kbd_irq = bus.irq(1)
-        self._aux_irq = bus.irq(12)
-        self._timer: Timer | None = None
-        self.byte_due = 0  # when the byte on the keyboard's wire is complete; 0: the wire is idle
-        self.kbd_irq_level = self.aux_irq_level = False
+        self.kbd_line = bus.irq(1)
+        self.aux_line = bus.irq(12)
+        self.timer = bus.timer(self._keyboard_byte)  # the byte on the keyboard's wire is complete
         self.replies: deque[int] = deque()  # flags << 8 | byte
-        self.ram = [0] * 32  # byte 0 is the command byte
+        self.ram = [0] * RAM_BYTES  # byte 0 is the command byte
         self.output = 0
         self.output_flags = 0
         self.keyboard = Ps2Keyboard(bus, self._fill)
@@ -87,14 +87,14 @@ class I8042(Chip):
         bus.claim_ports(0x64, 1, PortHandlers("i8042", self._read_status, self._write_command))
 
     def reset(self) -> None:
-        self.ram = [CTR_DEFAULT] + [0] * 31
+        self.ram = [CTR_DEFAULT] + [0] * (RAM_BYTES - 1)
         self.output = 0
         self.output_flags = 0  # STATUS_OBF with STATUS_AUX and STATUS_TIMEOUT, or nothing
         self.replies.clear()
         self.command = 0
         self.last_was_command = False
         self.break_next = False
-        self._stop_wire()
+        self.timer.cancel()
         self._a20.set_keyboard_controller(True)
         self._update_irqs()
         self.keyboard.reset()
@@ -215,16 +215,14 @@ class I8042(Chip):
         if self.replies:
             reply = self.replies.popleft()
             self._set_output(reply & 0xFF, reply >> 8)
-        elif not self.byte_due and self._keyboard_may_send():
-            self.byte_due = self._bus.clock.now() + BYTE_NS
-            self._timer = self._bus.schedule(self.byte_due, self._keyboard_byte)
+        elif not self.timer.live and self._keyboard_may_send():
+            self.timer.set(self._bus.clock.now() + BYTE_NS)
 
     def _keyboard_may_send(self) -> bool:
         return self.keyboard.has_data() and not self.command_byte & CTR_KBD_OFF
 
     def _keyboard_byte(self) -> None:
         """A byte has crossed the wire, if it still may."""
-        self.byte_due = 0
         while not self.output_flags and self._keyboard_may_send():
             byte = self.keyboard.take()
             if not self.command_byte & CTR_TRANSLATE:
@@ -236,12 +234,6 @@ class I8042(Chip):
                 self.break_next = False
                 self._set_output(TO_SET_1[byte] | release)
 
-    def _stop_wire(self) -> None:
-        self.byte_due = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _set_output(self, byte: int, flags: int = 0) -> None:
         self.output = byte
         self.output_flags = STATUS_OBF | flags
@@ -252,32 +244,13 @@ class I8042(Chip):
         full = bool(self.output_flags)
         kbd_level = full and not aux and bool(self.command_byte & CTR_KBD_INT)
         aux_level = full and aux and bool(self.command_byte & CTR_AUX_INT)
-        if kbd_level != self.kbd_irq_level:
-            self.kbd_irq_level = kbd_level
-            self._kbd_irq.set(kbd_level)
-        if aux_level != self.aux_irq_level:
-            self.aux_irq_level = aux_level
-            self._aux_irq.set(aux_level)
+        if kbd_level != self.kbd_line.level:
+            self.kbd_line.set(kbd_level)
+        if aux_level != self.aux_line.level:
+            self.aux_line.set(aux_level)
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
         """A byte on the wire, or a key that is held down. (The host types on the serial line.)"""
-        on_its_way = self.byte_due or self.keyboard.repeating
+        on_its_way = self.timer.live or self.keyboard.timer.live
         if on_its_way and self.command_byte & CTR_KBD_INT and not self.output_flags:
-            yield self._kbd_irq.number
-
-    # Snapshots
-
-    def snapshot(self) -> dict[str, Any]:
-        return {**super().snapshot(), "keyboard": self.keyboard.snapshot()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        check_snapshot(self.name, self.version, (*self.state, "keyboard"), state)
-        self.keyboard.restore(state["keyboard"])
-        super().restore(state)
-
-    def restored(self) -> None:
-        due = self.byte_due
-        self._stop_wire()
-        if due:
-            self.byte_due = due
-            self._timer = self._bus.schedule(due, self._keyboard_byte)
+            yield self.kbd_line.number

@@ -17,14 +17,26 @@ pulsed at them; it stays high between, which nobody but a reader of the IRR can 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from devices.bcd import from_bcd, to_bcd
 from devices.bus import Bus
 from devices.clock import ns_of_tick, tick_at
-from devices.device import Chip, check_snapshot
-from devices.timers import Timer
+from devices.device import Chip
+from devices.fields import (
+    BYTE,
+    FLAG,
+    LINE,
+    MOMENT,
+    MOST_TIME,
+    PARTS,
+    TIMER,
+    WORD,
+    fields,
+    number,
+    optional,
+)
 
 PIT_HZ = 1193182
 
@@ -36,24 +48,25 @@ class Counter(Chip):
     """One counter. Every method takes the present tick; the chip has no other idea of time."""
 
     name = "i8254-counter"
-    state = (
-        "gate",
-        "mode",
-        "bcd",
-        "access",
-        "origin",
-        "initial",
-        "frozen",
-        "written",
-        "pending",
-        "switch_at",
-        "held",
-        "held_out",
-        "low_byte",
-        "high_next",
-        "latched_count",
-        "latched_status",
+    state = fields(
+        gate=FLAG,
+        mode=number(0, 5),
+        bcd=FLAG,
+        access=number(ACCESS_LOW, ACCESS_BOTH),
+        origin=optional(MOMENT),
+        initial=number(1, 0x10000),
+        frozen=optional(number(0, MOST_TIME)),
+        written=optional(number(1, 0x10000)),
+        pending=FLAG,
+        switch_at=optional(MOMENT),
+        held=WORD,
+        held_out=FLAG,
+        low_byte=optional(BYTE),
+        high_next=FLAG,
+        latched_count=optional(WORD),
+        latched_status=optional(BYTE),
     )
+    wiring = ("_gate_at_reset",)
 
     def __init__(self, gate: bool) -> None:
         self._gate_at_reset = gate
@@ -63,6 +76,11 @@ class Counter(Chip):
         self.gate = self._gate_at_reset
         self.held = 0  # what the counting element shows while it does not count
         self._program(ACCESS_BOTH, mode=3, bcd=False)
+
+    def contradiction(self, state: Mapping[str, Any]) -> str | None:
+        if state["switch_at"] is not None and None in (state["origin"], state["written"]):
+            return "it waits for the end of a cycle, and does not count or has no new count"
+        return None
 
     def _program(self, access: int, mode: int, bcd: bool) -> None:
         self.access = access
@@ -268,18 +286,18 @@ class Counter(Chip):
         return value >> 8 if high else value & 0xFF
 
 
-class I8254:
+class I8254(Chip):
     """The chip at ports 0x40 to 0x43. OUT0 is IRQ0; port 0x61 holds GATE2 and shows OUT2."""
 
     name = "i8254"
-    version = 1
+    state = fields(out0=FLAG, line=LINE, timer=TIMER, counters=PARTS)
+    wiring = ("_now",)
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
         self._now = bus.clock.now
-        self._irq = bus.irq(0)
-        self._irq_level = True
-        self._timer: Timer | None = None
+        self.line = bus.irq(0)
+        self.out0 = True
+        self.timer = bus.timer(self._out0_rises)
         self.counters = [Counter(gate=True), Counter(gate=True), Counter(gate=False)]
         bus.claim_ports(0x40, 4, self)
 
@@ -354,43 +372,21 @@ class I8254:
 
     def _counter0_changed(self, tick: int) -> None:
         level = self.counters[0].out(tick)
-        if level != self._irq_level:
-            self._irq_level = level
-            self._irq.set(level)
+        if level != self.out0:
+            self.out0 = level
+            self.line.set(level)
         self._schedule(tick)
 
     def _schedule(self, tick: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.timer.cancel()
         rise = self.counters[0].next_rise(tick)
         if rise is not None:
-            self._timer = self._bus.schedule(ns_of_tick(rise, PIT_HZ), self._out0_rises)
+            self.timer.set(ns_of_tick(rise, PIT_HZ))
 
     def _out0_rises(self) -> None:
         """Edges that a late call missed are one: the controller would have latched one."""
-        self._timer = None
         tick = self.tick()
         self.counters[0].settle(tick)
-        self._irq_level = True
-        self._irq.pulse()
+        self.out0 = True
+        self.line.pulse()
         self._schedule(tick)
-
-    def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        if self._timer is not None:
-            yield self._irq.number
-
-    def snapshot(self) -> dict[str, Any]:
-        return {
-            "device": self.name,
-            "version": self.version,
-            "irq_level": self._irq_level,
-            "counters": [counter.snapshot() for counter in self.counters],
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        check_snapshot(self.name, self.version, ("irq_level", "counters"), state)
-        self._irq_level = state["irq_level"]
-        for counter, saved in zip(self.counters, state["counters"], strict=True):
-            counter.restore(saved)
-        self._schedule(self.tick())

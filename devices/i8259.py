@@ -19,11 +19,12 @@ Vectors are always those of 8086 mode; a PC has no use for the CALL instructions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from devices.bus import Bus
-from devices.device import Chip, check_snapshot
+from devices.device import Chip
+from devices.fields import BYTE, FLAG, PART, choice, fields, number
 
 CASCADE_LINE = 2
 INSTEAD_OF_CASCADE = 9
@@ -48,25 +49,26 @@ class I8259(Chip):
     """One 8259A. ``output`` is told every change of its INT pin."""
 
     name = "i8259"
-    state = (
-        "pins",
-        "irr",
-        "imr",
-        "isr",
-        "elcr",
-        "icw1",
-        "icw2",
-        "icw3",
-        "icw4",
-        "next_icw",
-        "lowest",
-        "special_mask",
-        "rotate_in_aeoi",
-        "read_isr",
-        "poll",
-        "ready",
-        "int_pin",
+    state = fields(
+        pins=BYTE,
+        irr=BYTE,
+        imr=BYTE,
+        isr=BYTE,
+        elcr=BYTE,
+        icw1=BYTE,
+        icw2=BYTE,
+        icw3=BYTE,
+        icw4=BYTE,
+        next_icw=choice((0, 2, 3, 4)),
+        lowest=number(0, 7),
+        special_mask=FLAG,
+        rotate_in_aeoi=FLAG,
+        read_isr=FLAG,
+        poll=FLAG,
+        ready=FLAG,
+        int_pin=FLAG,
     )
+    wiring = ("_elcr_mask", "_output")
 
     def __init__(self, output: Callable[[bool], None], elcr_mask: int = 0) -> None:
         self._output = output
@@ -86,6 +88,11 @@ class I8259(Chip):
         self.special_mask = self.rotate_in_aeoi = self.read_isr = self.poll = False
         self.ready = False
         self._update()
+
+    def contradiction(self, state: Mapping[str, Any]) -> str | None:
+        if state["elcr"] & ~self._elcr_mask:
+            return f"elcr: {state['elcr']:#04x} has lines that are always edges"
+        return None
 
     # The request side
 
@@ -270,11 +277,12 @@ class I8259(Chip):
         self._update()
 
 
-class I8259Pair:
+class I8259Pair(Chip):
     """The two 8259As of a PC/AT at 0x20 and 0xa0, with the edge/level registers at 0x4d0."""
 
     name = "i8259-pair"
-    version = 1
+    state = fields(master=PART, slave=PART)
+    wiring = ("_bus",)
     # The timer, the keyboard, the cascade, the RTC and the coprocessor are always edges.
     ELCR_MASTER = 0xF8
     ELCR_SLAVE = 0xDE
@@ -310,9 +318,6 @@ class I8259Pair:
             line = CASCADE_LINE
         return self.master.requested(1 << line) is not None
 
-    def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        return iter(())
-
     def acknowledge(self) -> int:
         """The two INTA cycles: the vector of the interrupt that the processor takes now."""
         line = self.master.acknowledge()
@@ -341,16 +346,5 @@ class I8259Pair:
         self.slave.reset()
         self.master.reset()
 
-    def snapshot(self) -> dict[str, Any]:
-        return {
-            "device": self.name,
-            "version": self.version,
-            "master": self.master.snapshot(),
-            "slave": self.slave.snapshot(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        check_snapshot(self.name, self.version, ("master", "slave"), state)
-        self.slave.restore(state["slave"])
-        self.master.restore(state["master"])
+    def restored(self) -> None:
         self._bus.set_intr(self.master.int_pin)

@@ -15,14 +15,14 @@ timer, for the next event that would change the interrupt line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
 from devices.bcd import from_bcd, to_bcd
 from devices.bus import Bus
 from devices.clock import NS_PER_SECOND, ns_of_tick, tick_at
 from devices.device import Chip
-from devices.timers import Timer
+from devices.fields import BYTE, FLAG, LINE, MOMENT, TIMER, fields, number, sequence
 
 RTC_HZ = 32768
 UIP_NS = 244_000 + 1_984_000
@@ -45,6 +45,7 @@ D_VALID = 0x80
 PM = 0x80
 ALARM_ANY = 0xC0  # an alarm byte with both top bits set matches everything
 
+CMOS_BYTES = 128
 KIB = 1024
 KIB_64 = 64 * KIB
 MIB = 1024 * KIB
@@ -54,15 +55,17 @@ class Mc146818(Chip):
     """``start_time`` is what the clock shows at power on, in seconds since 1970, UTC."""
 
     name = "mc146818"
-    state = (
-        "cmos",
-        "index",
-        "nmi_masked",
-        "second_ns",
-        "divider_ns",
-        "periods_seen",
-        "irq_level",
+    state = fields(
+        cmos=sequence(BYTE, least=CMOS_BYTES, most=CMOS_BYTES),
+        index=number(0, CMOS_BYTES - 1),
+        nmi_masked=FLAG,
+        second_ns=MOMENT,
+        divider_ns=MOMENT,
+        periods_seen=MOMENT,
+        line=LINE,
+        timer=TIMER,
     )
+    wiring = ("_bus",)
 
     def __init__(
         self,
@@ -72,10 +75,9 @@ class Mc146818(Chip):
         cmos: Mapping[int, int] | None = None,
     ) -> None:
         self._bus = bus
-        self._irq = bus.irq(8)
-        self._timer: Timer | None = None
-        self.irq_level = False
-        self.cmos = [0] * 128
+        self.line = bus.irq(8)
+        self.timer = bus.timer(self._event)
+        self.cmos = [0] * CMOS_BYTES
         self.second_ns = self.divider_ns = bus.clock.now()
         self.periods_seen = 0
         self.cmos[REG_A] = DIVIDER_RUNS | 6  # 1024 Hz, as firmware leaves it
@@ -302,20 +304,17 @@ class Mc146818(Chip):
 
     def _update_irq(self) -> None:
         level = bool(self.cmos[REG_C] & self.cmos[REG_B] & (C_PF | C_AF | C_UF))
-        if level != self.irq_level:
-            self.irq_level = level
-            self._irq.set(level)
+        if level != self.line.level:
+            self.line.set(level)
         self._schedule()
 
     def _schedule(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.irq_level or not self._divider_runs():
+        self.timer.cancel()
+        if self.line.level or not self._divider_runs():
             return  # another event would not change the line
         events = [when for when in (self._next_period(), self._next_update()) if when is not None]
         if events:
-            self._timer = self._bus.schedule(min(events), self._event)
+            self.timer.set(min(events))
 
     def _next_period(self) -> int | None:
         period = self._period_ticks()
@@ -332,17 +331,9 @@ class Mc146818(Chip):
         alarm = self._seconds_to_alarm() if self.cmos[REG_B] & B_AIE else None
         return None if alarm is None else self.second_ns + alarm * NS_PER_SECOND
 
-    def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        if self._timer is not None:
-            yield self._irq.number
-
     def _event(self) -> None:
-        self._timer = None
         self._settle()
         self._update_irq()
-
-    def restored(self) -> None:
-        self._schedule()
 
 
 def _next_match(

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 from devices.a20 import A20
 from devices.bus import Bus
 from devices.debug import DebugConsole, DebugExit, PostPort
-from devices.device import Device, SnapshotError
 from devices.i8042 import I8042
 from devices.i8254 import I8254
 from devices.i8259 import I8259Pair
+from devices.irq import IrqWires
 from devices.mc146818 import Mc146818
+from devices.named import NamedDevices
 from devices.port61 import Port61
 from devices.port92 import Port92
 from devices.uart16550 import Uart16550
@@ -35,6 +35,7 @@ class Pc:
     """The chips by name, in the order in which they are saved and restored."""
 
     pic: I8259Pair
+    wires: IrqWires
     pit: I8254
     port61: Port61
     uart: Uart16550
@@ -46,35 +47,12 @@ class Pc:
     debugcon: DebugConsole
     post: PostPort
 
-    def chips(self) -> dict[str, Device]:
-        """By name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def can_interrupt(self, input_open: bool) -> bool:
-        """May INT still rise while the processor is halted? `input_open`: somebody may type."""
-        return any(
-            self.pic.would_interrupt(line)
-            for chip in self.chips().values()
-            for line in chip.coming_irqs(input_open)
-        )
-
-    def reset(self) -> None:
-        """The reset line of the board. The PIC comes last, to forget the edges of the others."""
-        for chip in reversed(self.chips().values()):
-            chip.reset()
-
-    def snapshot(self) -> dict[str, Any]:
-        """Every chip's state by name. The clock is the machine's, and not in here."""
-        return {name: chip.snapshot() for name, chip in self.chips().items()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Put the clock back first: the chips arm their timers by it."""
-        chips = self.chips()
-        missing = [name for name in chips if name not in state]
-        if missing:
-            raise SnapshotError(f"pc: the snapshot lacks {', '.join(missing)}")
-        for name, chip in chips.items():
-            chip.restore(state[name])
+    def named(self) -> NamedDevices:
+        """By name, in a list that more can be added to."""
+        devices = NamedDevices()
+        for field in fields(self):
+            devices.add(field.name, getattr(self, field.name))
+        return devices
 
 
 def build_pc(
@@ -95,6 +73,7 @@ def build_pc(
     a20 = A20(on_a20)
     return Pc(
         pic=pic,
+        wires=bus.wires,
         pit=pit,
         port61=Port61(bus, pit),
         uart=Uart16550(bus, base=0x3F8, irq=4, on_transmit=on_serial),

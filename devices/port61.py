@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from devices.bus import Bus
 from devices.device import Chip
+from devices.fields import fields, number
 from devices.i8254 import I8254
 
 GATE2 = 0x01
@@ -28,7 +29,8 @@ class Port61(Chip):
     """The port, beside the timer whose counter 2 it gates."""
 
     name = "port61"
-    state = ("control",)
+    state = fields(control=number(0, WRITABLE))
+    wiring = ("_pit",)
 
     def __init__(self, bus: Bus, pit: I8254) -> None:
         self._pit = pit

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from devices.a20 import A20
 from devices.bus import Bus
 from devices.device import Chip
+from devices.fields import BYTE, fields
 
 FAST_RESET = 0x01
 FAST_A20 = 0x02
@@ -23,7 +24,8 @@ class Port92(Chip):
     """The port. `on_reset` is called for a fast reset."""
 
     name = "port92"
-    state = ("value",)
+    state = fields(value=BYTE)
+    wiring = ("_a20", "_on_reset")
 
     def __init__(self, bus: Bus, a20: A20, on_reset: Callable[[], None] | None = None) -> None:
         self._a20 = a20

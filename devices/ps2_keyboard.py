@@ -10,12 +10,13 @@ keys, but never inside one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from devices.bus import Bus
 from devices.device import Chip
+from devices.fields import BYTE, FLAG, TIMER, choice, fields, number, sequence
 from devices.scancodes import BREAK, EXTENDED, MAKE, PAUSE_PREFIX, keys_for, release_sequence
-from devices.timers import Timer
 
 ACK, RESEND, ECHO, SELF_TEST_PASSED = 0xFA, 0xFE, 0xEE, 0xAA
 IDENTITY = (0xAB, 0x83)
@@ -36,24 +37,25 @@ class Ps2Keyboard(Chip):
     """``on_data`` is told when there is something new to take."""
 
     name = "ps2-keyboard"
-    state = (
-        "replies",
-        "buffer",
-        "typed",
-        "scanning",
-        "command",
-        "leds",
-        "typematic",
-        "repeating",
-        "repeat_due",
-        "last_sent",
-        "inside_key",
+    state = fields(
+        replies=sequence(BYTE, most=BUFFER_SIZE),
+        buffer=sequence(BYTE, most=BUFFER_SIZE),
+        typed=sequence(choice([way + key for way in "+-" for key in MAKE])),
+        scanning=FLAG,
+        command=choice((0, *WITH_ARGUMENT)),
+        leds=number(0, 7),
+        typematic=number(0, 0x7F),
+        repeating=choice(("", *MAKE)),
+        timer=TIMER,
+        last_sent=BYTE,
+        inside_key=FLAG,
     )
+    wiring = ("_bus", "_on_data")
 
     def __init__(self, bus: Bus, on_data: Callable[[], None]) -> None:
         self._bus = bus
         self._on_data = on_data
-        self._timer: Timer | None = None
+        self.timer = bus.timer(self._repeat)
         self.typed: deque[str] = deque()  # "+key" and "-key", waiting with the host
         self.reset()
 
@@ -127,14 +129,10 @@ class Ps2Keyboard(Chip):
 
     def _stop_repeating(self) -> None:
         self.repeating = ""
-        self.repeat_due = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.timer.cancel()
 
     def _repeat_after(self, nanoseconds: int) -> None:
-        self.repeat_due = self._bus.clock.now() + nanoseconds
-        self._timer = self._bus.schedule(self.repeat_due, self._repeat)
+        self.timer.set(self._bus.clock.now() + nanoseconds)
 
     def repeat_ns(self) -> int:
         """(8 + bits 0-2) * 2 ** (bits 3-4) units of 4.17 ms."""
@@ -142,7 +140,6 @@ class Ps2Keyboard(Chip):
 
     def _repeat(self) -> None:
         """The held key once more, if there is room; a full buffer only loses a repetition."""
-        self._timer = None
         had_data = self.has_data()
         make = MAKE[self.repeating]
         if self.scanning and len(self.buffer) + len(make) <= BUFFER_SIZE:
@@ -224,9 +221,7 @@ class Ps2Keyboard(Chip):
         if value != DEFAULTS:
             self.scanning = value != DISABLE
 
-    def restored(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.repeating:
-            self._timer = self._bus.schedule(self.repeat_due, self._repeat)
+    def contradiction(self, state: Mapping[str, Any]) -> str | None:
+        if (state["repeating"] == "") != (state["timer"] is None):
+            return "a key repeats and no timer is set for it, or the other way round"
+        return None

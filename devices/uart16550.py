@@ -22,7 +22,19 @@ from collections.abc import Callable, Iterator
 from devices.bus import Bus
 from devices.clock import NS_PER_SECOND
 from devices.device import Chip
-from devices.timers import Timer
+from devices.fields import (
+    BYTE,
+    FLAG,
+    LINE,
+    MOMENT,
+    TIMER,
+    WORD,
+    choice,
+    fields,
+    hex_bytes,
+    number,
+    sequence,
+)
 
 UART_HZ = 1843200
 FIFO_SIZE = 16
@@ -49,23 +61,25 @@ class Uart16550(Chip):
     """One port, at eight I/O ports from `base` on; `on_transmit` gets what the guest sends."""
 
     name = "uart16550"
-    state = (
-        "ier",
-        "fifo_enabled",
-        "trigger",
-        "lcr",
-        "mcr",
-        "overrun",
-        "msr",
-        "scratch",
-        "divisor",
-        "receiver",
-        "waiting",
-        "thre_pending",
-        "timeout_pending",
-        "last_activity",
-        "irq_level",
+    state = fields(
+        ier=number(0, 0x0F),
+        fifo_enabled=FLAG,
+        trigger=choice(TRIGGERS),
+        lcr=BYTE,
+        mcr=number(0, 0x1F),
+        overrun=FLAG,
+        msr=BYTE,
+        scratch=BYTE,
+        divisor=WORD,
+        receiver=sequence(BYTE, most=FIFO_SIZE),
+        waiting=hex_bytes(),
+        thre_pending=FLAG,
+        timeout_pending=FLAG,
+        last_activity=MOMENT,
+        line=LINE,
+        timer=TIMER,
     )
+    wiring = ("_bus", "_on_transmit", "_reads", "_writes")
 
     def __init__(
         self,
@@ -75,10 +89,9 @@ class Uart16550(Chip):
         on_transmit: Callable[[bytes], None] | None = None,
     ) -> None:
         self._bus = bus
-        self._irq = bus.irq(irq)
+        self.line = bus.irq(irq)
         self._on_transmit = on_transmit if on_transmit is not None else _discard
-        self._timer: Timer | None = None
-        self.irq_level = False
+        self.timer = bus.timer(self._timed_out)
         self.waiting = bytearray()  # typed by the host, not yet in the receiver
         self.divisor = 12
         self.scratch = 0
@@ -139,11 +152,10 @@ class Uart16550(Chip):
         value = self.receiver.popleft() if self.receiver else 0
         self.timeout_pending = False
         self.last_activity = self._bus.clock.now()
-        if self.irq_level:
+        if self.line.level:
             # On a real line the next character arrives later, with an edge of its own. Here it
             # may be in the FIFO already: make the edge, for handlers that read one per interrupt.
-            self.irq_level = False
-            self._irq.lower()
+            self.line.lower()
         self._received()
         return value
 
@@ -274,16 +286,14 @@ class Uart16550(Chip):
 
     def _update_timeout(self) -> None:
         """Characters below the trigger level interrupt after four characters of silence."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.timer.cancel()
         if not self._timeout_possible() or self.timeout_pending:
             return
         deadline = self.last_activity + 4 * self.character_ns()
         if deadline <= self._bus.clock.now():
             self.timeout_pending = True
         else:
-            self._timer = self._bus.schedule(deadline, self._timed_out)
+            self.timer.set(deadline)
 
     def _timeout_possible(self) -> bool:
         if not self.fifo_enabled or not self.ier & IER_RDA:
@@ -291,7 +301,6 @@ class Uart16550(Chip):
         return 0 < len(self.receiver) < self.trigger
 
     def _timed_out(self) -> None:
-        self._timer = None
         self.timeout_pending = True
         self._update_irq()
 
@@ -315,10 +324,10 @@ class Uart16550(Chip):
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
         """Input interrupts if the guest asked for that, and if the line is not up already."""
-        if not self._connected() or self.irq_level or not self.ier & IER_RDA:
+        if not self._connected() or self.line.level or not self.ier & IER_RDA:
             return
-        if self._timer is not None or input_open:
-            yield self._irq.number
+        if self.timer.live or input_open:
+            yield self.line.number
 
     def _connected(self) -> bool:
         """OUT2 connects the interrupt to the bus; in loopback the pin is off."""
@@ -326,9 +335,5 @@ class Uart16550(Chip):
 
     def _update_irq(self) -> None:
         level = self._connected() and self._cause() != IIR_NONE
-        if level != self.irq_level:
-            self.irq_level = level
-            self._irq.set(level)
-
-    def restored(self) -> None:
-        self._update_timeout()
+        if level != self.line.level:
+            self.line.set(level)

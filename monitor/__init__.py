@@ -5,9 +5,9 @@
     machine.load_flat(code, 0x100000, esp=0x90000)
     print(machine.run(timeout=10))
 
-Reading order: machine.py, loop.py, processor.py, bare.py, then virtual.py (decide, the ways to run,
-exits), shadow.py, code_pages.py and audit.py. `cli/` is the command `vp`, `loaders/` puts guests
-into memory, `guests/` holds the embedded one. All of it is in docs/architecture.md.
+Reading order: machine.py, then vmm/, the core. `host/` is the host application, `embedding/` what a
+program does to a machine, `cli/` the command `vp`; `loaders/` puts guests into memory, `guests/`
+holds the embedded one. All of it is in docs/architecture.md.
 """
 
 from __future__ import annotations

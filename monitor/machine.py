@@ -11,18 +11,24 @@ monitor's (memory.py).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt.engine import BUILD, ENGINES, Ram
+from bt.engine import BUILD, Ram
 from bt.interp.state import FRAME_MONITOR
-from monitor.embedding import watchdog
+from monitor.checkpoint import snapshot as snapshots
+from monitor.checkpoint.checkpoints import Checkpoints
+from monitor.checkpoint.snapshot import Snapshot
+from monitor.embedding.debug import Debug
+from monitor.embedding.engine_needs import check_engine
+from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
-from monitor.embedding.plugging import Devices
+from monitor.embedding.plugging import Devices, MakeDevice
+from monitor.embedding.processors import make_processor
 from monitor.embedding.roms import Roms
+from monitor.embedding.running import Running
 from monitor.embedding.segments import Segments
 from monitor.embedding.starting import start_at
 from monitor.embedding.stopping import Stopping
@@ -35,29 +41,22 @@ from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
-from monitor.settings.config import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, check_ablations
-from monitor.vmm.bare import BareProcessor
+from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.vmm.board import Board
 from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
+from monitor.vmm.dma import DeviceAccess
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
-from monitor.vmm.loop import Limits, Loop
-from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory, by_page
+from monitor.vmm.loop import Loop
+from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
 from monitor.vmm.outcome import Outcome
-from monitor.vmm.processor import Processor
-from monitor.vmm.registers import read_registers, set_register
-from monitor.vmm.system_registers import system_registers
-from monitor.vmm.watchpoint import Watchpoint
+from monitor.vmm.registers import read_registers, set_register, system_registers
 from monitor.vmm.x87_image import SIZE as X87_SIZE
 from monitor.vmm.x87_image import x87_unit
-from monitor.vmware.backdoor import Backdoor
-from monitor.vmware.exits import VmwareExit
 from monitor.vmware.guest_calls import GuestCalls
-from monitor.vmware.hypercalls import Handler
+from monitor.vmware.interfaces import Vmware
 from monitor.vmware.switches import Switches
-from monitor.vmware.tools.tools import Tools
 from monitor.watch import Watch
-from monitor.watch.where import describe
 
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
 
@@ -65,14 +64,10 @@ MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CP
 class Machine:
     """A virtual PC: made, loaded with a guest, run, looked at, run on.
 
-    * `memory_mb`: guest RAM in MiB, 1 to 2048.
-    * `mode`: "translate" (the whole monitor), "trap" (no translation), "bare" (no monitor).
-    * `engine`: what runs guest code in the first two; "interp", or "auto" for the best there is.
-    * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
-      exactly, or "host", where it is real.
-    * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
-    * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
-    * `extensions`: parts to use instead of the monitor's own (`monitor.extensions`).
+    Its settings are those of `monitor.settings.machine.Settings`, which says what each is;
+    `extensions` are parts to use instead of the monitor's own (`monitor.extensions`). `devices` are
+    devices of your own, beside the chips of the PC: classes, or functions that are given the bus
+    and make one, in a list or by name (`monitor.embedding.plugging`).
 
     UserError for settings that make no machine. All addresses are in bytes, 32 bits; *linear* ones
     go through the guest's page tables, *physical* ones are places in its RAM. A machine belongs to
@@ -81,57 +76,55 @@ class Machine:
 
     def __init__(
         self,
-        memory_mb: int = 128,
+        memory_mb: int = MEMORY_MB,
         mode: str = "translate",
-        engine: str = "interp",
+        engine: str = "auto",
         clock: str = "icount",
         start_time: int = 0,
         without: Collection[str] = (),
         extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> None:
-        self._check(memory_mb, mode, engine, clock)
-        check_ablations(mode, without)
+        settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
+        #: What it was made of (`monitor.settings.machine`).
+        self.settings = settings
+        #: "translate", "trap" or "bare".
+        self.mode = settings.mode
         #: Parts that are used instead of the monitor's own; None where there are none.
         self.extensions = extensions
-        #: "translate", "trap" or "bare".
-        self.mode = mode
-        #: Techniques that are left out, in alphabetical order.
-        self.without = tuple(sorted(set(without)))
-        self.engine = "interp" if engine == "auto" else engine
         #: The guest's RAM; `memory.map()` is all of it as a numpy array.
         self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
         self.ram = self._physical_map()
-        self.clock_name = clock
-        self._count = InstructionCounter()
-        self.clock: Clock = (HostClock if clock == "host" else IcountClock)(self._count)
-        #: The other end of COM1 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self.board.notice())
-        self._debug_port = SerialLine(on_news=lambda: self.board.notice())
+        #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
+        self.guest: dict[str, str] = {}
+        count = InstructionCounter()
+        self.clock: Clock = (HostClock if clock == "host" else IcountClock)(count)
+        #: The other end of COM1, and of port 0xE9 (`monitor.host.serial_line`).
+        self.serial = SerialLine(on_news=lambda: self.loop.look_soon())
+        self.debug_port = SerialLine(on_news=lambda: self.loop.look_soon())
         self.board = Board(
-            self.clock, self._count, self.memory.size, start_time, self.serial, self._debug_port
+            self.clock, count, self.memory.size, start_time, self.serial, self.debug_port
         )
-        self.processor = self._make_processor()
-        self._count.processor = self.processor
-        self.board.notice = self.processor.notice
-        self.board.on_intr = self.processor.set_intr
-        self.board.on_a20 = self.processor.set_a20
-        self.board.bus.on_memory = self._device_memory
-        self._device_memory()
+        self.processor = make_processor(settings, extensions, self.ram, self.memory, self.board)
+        self._connect(count)
         self.loop = Loop(self.board, self.processor, self.clock)
+        self._access = MemoryAccess(self.memory, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
-        #: Real time spent in run() so far.
-        self.seconds = 0.0
         self._stopping = Stopping(self.board, self.processor)
-        #: Linear addresses of the breakpoints that are set.
-        self.breakpoints = self._stopping.breakpoints
-        self._loaded = False
         self._waiting = Waiting(self.serial.output, self.processor)
+        self._running = Running(self.loop, self._stopping, self._guest_calls)
+        self._loaded = False
+        #: VMware's guest interfaces (`monitor.vmware.interfaces`, docs/vmware.md).
+        self.vmware = Vmware(self._guest_calls)
+        #: Breakpoints, watchpoints, and where the guest is (`monitor.embedding.debug`).
+        self.debug = Debug(self._stopping, self.processor, lambda: self.registers, self.read_memory)
         #: ROMs (`monitor.embedding.roms`).
         self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
-        #: Devices of your own (`monitor.embedding.plugging`).
+        #: All devices by name, and those of your own (`monitor.embedding.plugging`).
         self.devices = Devices(self.board, self.processor, self.roms)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
@@ -141,56 +134,52 @@ class Machine:
         self.keyboard = Keyboard(self.board, self.processor)
         #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
+        #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
+        self.checkpoints = Checkpoints(self)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
+        self.devices.add_all(devices)
 
-    @staticmethod
-    def _check(memory_mb: int, mode: str, engine: str, clock: str) -> None:
-        if not MIN_MEMORY_MB <= memory_mb <= MAX_MEMORY_MB:
-            limits = f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB}"
-            raise UserError(f"memory of {memory_mb} MiB: choose from {limits}")
-        if mode not in MODES:
-            raise UserError(f"mode {mode!r}: choose one of {', '.join(MODES)}")
-        if engine not in (*ENGINES, "auto"):
-            known = ", ".join(ENGINES)
-            raise UserError(f"engine {engine!r} is not in this version: choose {known} or auto")
-        if clock not in CLOCKS:
-            raise UserError(f"clock {clock!r}: choose {' or '.join(CLOCKS)}")
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    ) -> Machine:
+        """The machine that the settings describe."""
+        return cls(
+            settings.memory_mb, settings.mode, settings.engine, settings.clock,
+            settings.start_time, settings.without, extensions, devices,
+        )  # fmt: skip
 
     def _physical_map(self) -> Ram:
         """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
-        ram = Ram(self.memory.buffer, self.memory.size + self.memory.extra)
+        size = self.memory.size + self.memory.extra
+        ram = Ram(self.memory.buffer, size, file=self.memory.file)
         ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
         ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
         return ram
 
+    def _connect(self, count: InstructionCounter) -> None:
+        """The wires between the processor and the board."""
+        count.processor = self.processor
+        self.board.notice = self.processor.notice
+        self.board.on_intr = self.processor.set_intr
+        self.board.on_a20 = self.processor.set_a20
+        self.board.bus.on_memory = self._device_memory
+        self.board.bus.memory.behind = DeviceAccess(self.memory, self.ram, self.processor)
+        self._device_memory()
+
     def _device_memory(self) -> None:
-        """Tell it where the bus answers, and forget who was thought to be there."""
+        """Tell the interpreter where the bus answers, and forget who was thought to be there."""
         self.ram.set_devices(self.board.bus.memory_ranges())
         self.processor.restarted()
-
-    def _make_processor(self) -> Processor:
-        if self.mode == "bare":
-            return BareProcessor(self.ram, self.board)
-        parts = self.ram, self.memory, self.board, self.engine
-        if self.extensions is not None:
-            from monitor.extensions.processors import make_processor
-
-            return make_processor(self.extensions, self.mode, *parts, self.without)
-        if self.mode == "trap":
-            from monitor.vmm.trapping import TrappingProcessor
-
-            return TrappingProcessor(*parts)
-        from monitor.vmm.translating import TranslatingProcessor
-
-        return TranslatingProcessor(*parts, self.without)
 
     @property
     def watch(self) -> Watch:
         """Translation cache and memory maps as pictures, and traces (`monitor.watch`)."""
         return Watch(self)
-
-    # --- VMware's guest interfaces (docs/vmware.md) -------------------------------------
 
     def enable(self, capability: str, value: bool | str = True, **options: Any) -> None:
         """Switch on (with False: off) a name of `monitor.settings.capabilities`, before run().
@@ -203,56 +192,6 @@ class Machine:
         UserError for a name, a value or an option that there is not, and after the first run().
         """
         self._switches.enable(capability, value, options)
-
-    @property
-    def vmware(self) -> Backdoor:
-        """The backdoor; UserError if it is off."""
-        if self._guest_calls.backdoor is None:
-            raise UserError(f"the backdoor is off: machine.enable({X86_VMWARE_BACKDOOR!r}) first")
-        return self._guest_calls.backdoor
-
-    @property
-    def tools(self) -> Tools:
-        """The tools in the guest: guestinfo, requests, clipboard.
-
-        UserError while the backdoor is off.
-        """
-        return self.vmware.tools
-
-    @property
-    def on_hypercall(self) -> Handler | None:
-        """Called with the VmwareExit of a hypercall; without it run() returns, kind "vmware"."""
-        return self._guest_calls.hypercalls.handler
-
-    @on_hypercall.setter
-    def on_hypercall(self, handler: Handler | None) -> None:
-        self._guest_calls.hypercalls.handler = handler
-
-    @property
-    def on_other_hypercall(self) -> Handler | None:
-        """With "magic": called for hypercalls without it; if there is none, they are #UD."""
-        return self._guest_calls.hypercalls.other_handler
-
-    @on_other_hypercall.setter
-    def on_other_hypercall(self, handler: Handler | None) -> None:
-        self._guest_calls.hypercalls.other_handler = handler
-
-    @property
-    def callback_seconds(self) -> float | None:
-        """Seconds that a function of yours may take before the run ends with kind "callback".
-
-        None: as long as it likes, and it is called without a second thread.
-        """
-        return self._guest_calls.hypercalls.caller.seconds
-
-    @callback_seconds.setter
-    def callback_seconds(self, seconds: float | None) -> None:
-        self._guest_calls.hypercalls.caller.seconds = seconds
-
-    @property
-    def vmware_exit(self) -> VmwareExit | None:
-        """The hypercall that waits for its answer after run() returned with kind "vmware"."""
-        return self._guest_calls.hypercalls.waiting
 
     # --- loading ------------------------------------------------------------------------
 
@@ -415,26 +354,9 @@ class Machine:
         What the guest does is never an exception: it is the outcome's `kind`. UserError for a
         `since` that there is not. A MonitorBug is one of this program.
         """
-        limits = Limits(
-            deadline=None if timeout is None else time.monotonic() + timeout,
-            max_count=None if max_instructions is None else self._count() + max_instructions,
-            check=self._waiting.check(until, since, until_event),
-        )
-        begun = time.perf_counter()
+        check = self._waiting.check(until, since, until_event)
         self._switches.locked = True
-        try:
-            with watchdog.limit(limits.deadline, self.board, self.processor, self.hooks):
-                while True:
-                    self._stopping.arm(until_address)
-                    outcome = self._guest_calls.resume() or self.loop.run(limits)
-                    if not self._stopping.hooked(outcome, until_address):
-                        return outcome
-        except watchdog.TimeOver as over:
-            if over.board is not self.board:  # a machine's within which this one runs
-                raise
-            return over.outcome()
-        finally:
-            self.seconds += time.perf_counter() - begun
+        return self._running.run(timeout, max_instructions, until_address, check)
 
     @property
     def on_exit(self) -> list[Listener]:
@@ -449,7 +371,11 @@ class Machine:
         return self.run(max_instructions=count)
 
     def stop(self) -> None:
-        """Make run() return soon, with kind "stopped". Safe from any thread."""
+        """Make run() return soon, with kind "stopped"; the next one, if none is under way.
+
+        From any thread, and from a signal's handler. A run that ends by itself meanwhile has
+        answered it, too.
+        """
         self.loop.stop()
 
     def send(self, data: bytes | str) -> None:
@@ -462,24 +388,9 @@ class Machine:
         return self.board.input_waiting
 
     @property
-    def input_open(self) -> bool:
-        """May another thread still send() while run() waits? If not, a guest that is halted with
-        no timer set has come to its end, and run() returns with kind "stuck"."""
-        return self.serial.input_open
-
-    @input_open.setter
-    def input_open(self, is_open: bool) -> None:
-        self.serial.input_open = is_open
-
-    @property
     def output(self) -> Console:
         """The serial console's output: a bounded tail, the stream's length and digest."""
         return self.serial.output
-
-    @property
-    def debug_output(self) -> Console:
-        """The same of what the guest wrote to port 0xE9."""
-        return self._debug_port.output
 
     @property
     def console(self) -> bytes:
@@ -492,12 +403,7 @@ class Machine:
     @property
     def debug_console(self) -> bytes:
         """What the guest wrote to port 0xE9, as `console`."""
-        return self._debug_port.output.tail
-
-    @property
-    def on_serial(self) -> list[Callable[[bytes], None]]:
-        """Functions that are called with what the guest sends to its serial console."""
-        return self.serial.listeners
+        return self.debug_port.output.tail
 
     # --- looking and changing -----------------------------------------------------------
 
@@ -523,7 +429,11 @@ class Machine:
 
     @property
     def system_registers(self) -> dict[str, int]:
-        """Descriptor tables, LDTR and TR, segment bases, debug registers, CPL, by name."""
+        """All of the processor's state beside `registers` and `x87`, by name.
+
+        Descriptor tables, LDTR and TR, bases, limits and rights of segments, debug registers, CPL,
+        model-specific registers, pins, and what holds between two instructions only.
+        """
         self.processor.sync()
         return system_registers(self.processor.ideal)
 
@@ -550,34 +460,22 @@ class Machine:
 
     def read_physical(self, address: int, size: int) -> bytes:
         """Bytes of guest RAM; UserError where there is none."""
-        self._check_ram(address, size)
-        return self.memory.read(address, size)
+        return self._access.read_physical(address, size)
 
     def write_physical(self, address: int, data: bytes) -> None:
         """Store bytes in guest RAM; UserError where there is none, and then nothing is stored."""
-        self._check_ram(address, len(data))
-        self.memory.write(address, data)
-        for at, n in by_page(address, len(data)):
-            self.processor.memory_changed(at, n)
-
-    def _check_ram(self, address: int, size: int) -> None:
-        for at, _ in by_page(address, size):
-            if not 0 <= at < self.memory.size or not self.processor.ram.is_ram(at):
-                raise UserError(f"there is no guest RAM at physical address {at:#010x}")
+        self._access.write_physical(address, data)
 
     def translate(self, linear: int) -> int:
         """The physical address behind a linear one; UserError where nothing is mapped."""
-        return self._physical(linear)
+        return self._access.physical(linear)
 
     def read_memory(self, linear: int, size: int) -> bytes:
         """Bytes at a linear address, through the guest's page tables, whatever they protect.
 
         Nothing is changed, accessed bits included. UserError where nothing is mapped, or no RAM.
         """
-        out = bytearray()
-        for at, n in by_page(linear, size):
-            out += self.memory.read(self._physical(at), n)
-        return bytes(out)
+        return self._access.read(linear, size)
 
     def write_memory(self, linear: int, data: bytes) -> None:
         """Store bytes at a linear address, through the guest's page tables, read-only or not.
@@ -585,80 +483,55 @@ class Machine:
         UserError where nothing is mapped, and then nothing is stored. Translated or decoded code
         among them is made anew.
         """
-        places = [(self._physical(at), n) for at, n in by_page(linear, len(data))]
-        done = 0
-        for physical, n in places:
-            self.memory.write(physical, data[done : done + n])
-            self.processor.memory_changed(physical, n)
-            done += n
+        self._access.write(linear, data)
 
-    def _physical(self, linear: int) -> int:
-        self.processor.sync()
-        physical = self.processor.ideal.peek_translation(linear)
-        if physical < 0:
-            raise UserError(f"linear address {linear:#010x} is not mapped by the guest")
-        return int(physical)
+    # --- checkpoints --------------------------------------------------------------------
 
-    def add_breakpoint(self, linear: int) -> None:
-        """From now on run() returns with kind "address" before the instruction there.
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is between two runs, in memory; `save()` makes a file of it.
 
-        The guest's memory is not touched. UserError beyond 255 of them, hooks included.
+        `machine.checkpoints` writes files directly, also while the machine runs.
         """
-        self._stopping.add_breakpoint(linear)
+        return snapshots.take(self)
 
-    def remove_breakpoint(self, linear: int) -> None:
-        """Forget a breakpoint; nothing happens where none is set."""
-        self.breakpoints.discard(linear)
+    @staticmethod
+    def restore(
+        source: Snapshot | str | Path,
+        *,
+        mode: str | None = None,
+        engine: str = "auto",
+        clock: str | None = None,
+        without: Collection[str] = (),
+        extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    ) -> Machine:
+        """A new machine from a snapshot or a checkpoint's file, which goes on as if nothing had
+        been.
 
-    def add_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
-        """From now on run() returns with kind "watchpoint" right after an access to these bytes.
-
-        `size` bytes from a linear address on; `access` is "read", "write", or "access" for both.
-        Which watchpoint it was stands in `watchpoint_hit`. UserError beyond 16 of them, or for a
-        range that is none.
+        Its memory and start time are those of the file, and so are mode and clock unless others
+        are given. What was the embedder's (breakpoints, hooks, listeners, functions) it gives
+        again; `devices` of its own, under the names they had, get their state back. UserError for
+        a file that is broken, or of a version that this program does not read.
         """
-        self._stopping.watchpoints.add(Watchpoint(linear, size, access))
-
-    def remove_watchpoint(self, linear: int, size: int = 4, access: str = "write") -> None:
-        """Forget a watchpoint, named as it was added; nothing happens where none is set."""
-        self._stopping.watchpoints.remove(Watchpoint(linear, size, access))
-
-    @property
-    def watchpoint_hit(self) -> Watchpoint | None:
-        """The watchpoint that ended the last run, or None."""
-        return self._stopping.watchpoints.hit
-
-    def recent_exits(self) -> list[str]:
-        """The last exits in words, oldest first; mode bare has none."""
-        return self.processor.recent_exits()
-
-    def block_listing(self) -> list[str]:
-        """The guest's block at EIP and its translation, in words; empty where there is none."""
-        from monitor.watch.block_listing import block_here
-
-        return block_here(self.processor)
-
-    def where(self) -> str:
-        """Registers, last exits and the code around EIP, for people."""
-        return describe(self.processor, self.registers, self.read_memory)
+        return snapshots.machine_of(source, mode, engine, clock, without, extensions, devices)
 
     def statistics(self) -> dict[str, Any]:
         """What happened so far: a new dictionary that JSON can hold.
 
         The section Statistics of docs/architecture.md explains each field.
         """
-        count = self.processor.count()
+        count, seconds = self.processor.count(), self._running.seconds
         result: dict[str, Any] = {
             "mode": self.mode,
-            "engine": self.engine,
+            "engine": self.settings.engine,
             "build": BUILD,
-            "without": list(self.without),
-            "clock": self.clock_name,
+            "without": list(self.settings.without),
+            "clock": self.settings.clock,
             "memory_mb": self.memory.size >> 20,
             "instructions": count,
-            "seconds": round(self.seconds, 6),
+            "seconds": round(seconds, 6),
             "guest_seconds": round(self.clock.now() / 1e9, 6),
-            "mips": round(count / self.seconds / 1e6, 3) if self.seconds else 0.0,
+            "mips": round((count - self.processor.restored) / seconds / 1e6, 3) if seconds else 0.0,
             "interrupts": self.loop.interrupts,
             "devices": dict(self.board.accesses),
             "world_switches": self.board.host.count,

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from monitor.writing.progress import bar
 from tools.mutation import report
 from tools.mutation.mutants import ROOT, Mutant, mutants
-from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, Line
+from tools.mutation.report import CAUGHT, EXPLAINED, SURVIVED, MutantLine
 from tools.mutation.session import PATIENCE, PATIENCE_OF_A_SAMPLE, Result, Session, anew
 from tools.mutation.survivors import Explained, explained, why
 from tools.mutation.targets import Target, targets
@@ -100,18 +100,18 @@ def _in_a_process(
     report.save([line for line in lines.values() if line.file not in files or line.key in keys])
 
 
-def _line(found: dict[str, object], known: list[Explained]) -> Line:
+def _line(found: dict[str, object], known: list[Explained]) -> MutantLine:
     caught = bool(found.pop("caught"))
-    line = Line(**found, fate=CAUGHT if caught else SURVIVED)  # type: ignore[arg-type]
+    line = MutantLine(**found, fate=CAUGHT if caught else SURVIVED)  # type: ignore[arg-type]
     return _explained(line, known)
 
 
-def _explained(line: Line, known: list[Explained]) -> Line:
+def _explained(line: MutantLine, known: list[Explained]) -> MutantLine:
     """The same, EXPLAINED if it lived and may."""
     reason = why(line.file, line.function, line.before, line.after, known)
     if line.fate == CAUGHT or reason is None:
         return line
-    return Line(**vars(line) | {"fate": EXPLAINED, "by": reason})
+    return MutantLine(**vars(line) | {"fate": EXPLAINED, "by": reason})
 
 
 # --- one target, in its own process ---------------------------------------------------------

@@ -104,7 +104,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """The processor after a case; EIP is CS-relative (SEG_CODE16 has the base CODE_PAGE)."""
 
     regs: tuple[int, ...]
@@ -197,7 +197,7 @@ class HostCpu:
         self._stop()
         self._close()
 
-    def run_batch(self, cases: Sequence[Case]) -> list[Outcome]:
+    def run_batch(self, cases: Sequence[Case]) -> list[CaseOutcome]:
         """Run cases given as objects; see `run_array` for thousands."""
         records = new_cases(len(cases))
         for record, case in zip(records, cases, strict=True):
@@ -381,13 +381,13 @@ class HostCpu:
         return int(self._control(at.INDEX)[0])
 
 
-def outcome(result: Any) -> Outcome:
+def outcome(result: Any) -> CaseOutcome:
     """One row of layout.RESULT as an object."""
     vector = int(result["vector"])
     fault = None
     if result["signal"]:
         fault = Fault(vector, int(result["error"]), int(result["cr2"]) if vector == 14 else None)
-    return Outcome(
+    return CaseOutcome(
         regs=tuple(int(value) for value in result["regs"]),
         eflags=int(result["eflags"]),
         eip=int(result["eip"]),

@@ -23,9 +23,12 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bt.interp.architecture import compiled_text
 from bt.interp.join import Refused, Sources
 from bt.interp.sources import digest
 
@@ -119,6 +122,13 @@ def handlers_text(tables: Tables) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pieces(name: str) -> Iterator[str]:
+    """A joined file, and behind state.py what is made of the marks in it."""
+    yield f'include "{name}.pxi"'
+    if name == "state":
+        yield compiled_text()
+
+
 def amalgamate(
     sources: Sources | None = None, output: Path = OUTPUT, tables: Tables | None = None
 ) -> Path:
@@ -138,7 +148,7 @@ def amalgamate(
         "cdef extern from *:",
         *(f"    {line}" for line in sources.constants()),
         arrays_text(tables),
-        *(f'include "{name}.pxi"' for name in order),
+        *chain.from_iterable(_pieces(name) for name in order),
         "",
         handlers_text(tables),
     ]

@@ -18,34 +18,27 @@ from bt.interp.operands import set_reg
 from bt.interp.paging import flush_tlb
 from bt.interp.segment_ops import read_word, undefined_opcode
 from bt.interp.state import (
-    CR0_AM,
     CR0_CD,
     CR0_EM,
     CR0_ET,
     CR0_MP,
-    CR0_NE,
     CR0_NW,
     CR0_PE,
     CR0_PG,
     CR0_TS,
+    CR0_VALID,
     CR0_WP,
     CR4_DE,
-    CR4_MCE,
-    CR4_PCE,
     CR4_PGE,
     CR4_PSE,
-    CR4_PVI,
-    CR4_TSD,
-    CR4_VME,
+    CR4_VALID,
     VEC_GP,
     Cpu,
     Op,
 )
 from bt.interp.system import look_up_next, ring0_only
 
-CR0_VALID = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 CR0_TRANSLATION = CR0_PE | CR0_PG | CR0_WP
-CR4_VALID = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
 CR4_TRANSLATION = CR4_PSE | CR4_PGE
 
 

@@ -42,6 +42,7 @@ cdef extern from *:
     #endif
     """
     int vp_big_tables_apart()
+    int check_signals "PyErr_CheckSignals"() except -1
     const u32 M8 "VP_M8"
     const u32 M16 "VP_M16"
     const u32 M32 "VP_M32"

@@ -66,14 +66,16 @@ def func(function: F) -> F:
 
 
 def _zero_of(hint: Any) -> Any:
-    if get_origin(hint) is Annotated:
-        return [0] * int(get_args(hint)[1])
-    return 0 if hint is int else None
+    if get_origin(hint) is not Annotated:
+        return 0 if hint is int else None
+    kind, first, *_ = get_args(hint)
+    return 0 if kind is int else [0] * int(first)
 
 
 def state(cls: C) -> C:
     """A class whose annotated fields are C fields: `name: u32` or `Annotated[list[u32], 8]`.
 
+    More may stand in the brackets of Annotated (marks.py).
     Compiled it is a `cdef class` with zeroed fields; here `__new__` zeroes them.
     """
     fields: dict[str, Any] = {}
@@ -188,6 +190,10 @@ def host_fill(c: Any, dst: int, value: int, size: int, count: int) -> None:
     i = dst - HOST_BIAS
     item = (value & ((1 << (8 * size)) - 1)).to_bytes(size, "little")
     c.ram[i : i + size * count] = item * count
+
+
+def check_signals() -> None:
+    """Let Python call the handlers of signals that have come. Uncompiled it does so by itself."""
 
 
 # --- calls out to the embedder ---------------------------------------------------------

@@ -14,9 +14,10 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bt.instruction import WRONG_IN_RING3, Class, Instruction
 from bt.interp import decode as d
 from bt.interp.state import H_FIRST
-from bt.table import TABLE, WRONG_IN_RING3, Class, Instruction
+from bt.table import TABLE
 
 OPCODES = 512
 

@@ -29,8 +29,9 @@ from bt.interp.dialect import M32
 
 HERE = Path(__file__).resolve().parent
 
-# Not joined: ordinary Python, or what the compiled build has dialect.pxi for.
-TWINS = {"dialect", "pure"}
+# Not joined: ordinary Python, or what the compiled build has dialect.pxi for, or
+# architecture.compiled_text().
+TWINS = {"architecture", "dialect", "marks", "pure"}
 APART = TWINS | {
     *("__init__", "bind", "build", "handlers", "join", "sources", "transcendental"),
 }
@@ -260,9 +261,10 @@ class Sources:
         """A field's C declaration, or None when it only exists uncompiled."""
         text = ast.unparse(item.annotation)
         visible = "public " if public else ""
-        match = re.fullmatch(r"Annotated\[list\[(\w+)\], (\d+)\]", text)
+        match = re.fullmatch(r"Annotated\[list\[(\w+)\], (\d+).*\]", text)
         if match and match[1] in C_TYPES:
             return f"{match[1]} {field}[{match[2]}]"
+        text = re.sub(r"Annotated\[(\w+), .*\]", r"\1", text)  # a mark of architecture.py's
         if text == "PureOnly":
             return None
         if text == "Handler":

@@ -13,6 +13,7 @@ from bt.interp.dialect import (
     M64,
     func,
     i32,
+    i64,
     is_null,
     u32,
     u64,
@@ -31,9 +32,12 @@ from bt.interp.state import (
     EXIT_INTERRUPT,
     EXIT_IO,
     EXIT_NONE,
+    EXIT_SIGNALS,
+    EXIT_STOPPED,
     EXIT_WATCHPOINT,
     IF,
     RF,
+    SLICE,
     ST_EXIT,
     ST_FAULT,
     ST_LOOKUP,
@@ -47,12 +51,40 @@ DR6_BS = 0x4000
 # that would use up the budget: after so many exceptions run() comes back.
 MANY_DELIVERIES = 4096
 
+# A budget is handed out in slices. Between two of them EIP is where a budget may end, and another
+# thread's stop() takes effect. So many are between looks for signals, which need Python's lock:
+SLICES = 64
 
 
 @func
 def icount_now(c: Cpu) -> u64:
     """Instructions completed so far (between instructions)."""
     return (c.icount_end - c.budget) & M64
+
+
+@func
+def hand_out(c: Cpu, most: i64) -> i32:
+    """Another slice of the budget."""
+    piece: i64 = c.later if c.later < most else most
+    c.later -= piece
+    c.budget += piece
+    c.icount_end = (c.icount_end + piece) & M64
+    c.slices -= 1
+    return 0
+
+
+@func
+def slice_ended(c: Cpu) -> i32:
+    """EXIT_NONE if there is another one, else why not."""
+    if c.later == 0:
+        return EXIT_BUDGET
+    if c.stop_asked:
+        c.stop_asked = 0
+        return EXIT_STOPPED
+    if c.slices == 0:
+        return EXIT_SIGNALS
+    hand_out(c, SLICE)
+    return EXIT_NONE
 
 
 @func
@@ -163,6 +195,8 @@ def run_block(c: Cpu) -> i32:
     c.link_op = op_null()
     if is_null(op):
         return settle_fault(c)
+    if c.budget < op.need and c.later and c.slices and c.stop_asked == 0:
+        hand_out(c, SLICE)
     if c.budget < op.need:
         op = scratch_block(c, 1)  # one by one to the end, so that each sees what the last wrote
         if is_null(op):
@@ -190,7 +224,7 @@ def run_loop(c: Cpu) -> i32:
         elif c.recheck:
             reason = EXIT_IO
         elif c.budget <= 0:
-            reason = EXIT_BUDGET
+            reason = slice_ended(c)
         elif c.intr and c.eflags & IF and c.shadow_at != icount_now(c):
             reason = EXIT_INTERRUPT
         elif c.eflags & (TF | RF) or c.dr_armed or c.passing or (c.intr and c.eflags & IF):

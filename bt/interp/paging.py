@@ -66,6 +66,7 @@ PTE_A = 0x20
 PTE_D = 0x40
 PTE_PS = 0x80
 PTE_G = 0x100
+PDE_RESERVED = 0x003FE000  # in the entry of a 4 MiB page
 PF_RSVD = 8
 WATCH_RANGES = 64  # of traced bytes written that are told one by one
 WATCH_GAP = 256  # bytes between two writes that are told as one range
@@ -352,12 +353,44 @@ def refill_write(c: Cpu, space: Space, page: u32) -> i32:
     return 0
 
 
-@func
-def set_entry_bits(c: Cpu, pa: u32, entry: u32, bits: u32) -> i64:
+@inline
+def set_entry_bits(c: Cpu, found: u64, bits: u32) -> i64:
     """Set accessed and dirty bits in a paging entry in memory, when they are not set yet."""
-    if entry & bits != bits:
-        return phys_write(c, pa, 4, entry | bits)
+    if found & bits != bits:
+        return phys_write(c, found >> 32, 4, (found & M32) | bits)
     return 0
+
+
+@inline
+def entry_at(c: Cpu, place: u32, peek: u32) -> u64:
+    """A paging entry, and above it where it is; to `peek`, 0 where there is no RAM."""
+    entry: u64 = place
+    entry <<= 32
+    if peek == 0:
+        return entry | phys_read(c, place, 4)
+    at = on_board(c, place)
+    return entry | ld32(c, c.mem.host + at) if phys_is_ram(c, at) else entry
+
+
+@inline
+def top_entry(c: Cpu, root: u32, la: u32, peek: u32) -> u64:
+    """The page-directory entry of a linear address, as entry_at() has it; `root` is a CR3."""
+    return entry_at(c, (root & 0xFFFFF000) | ((la >> 20) & 0xFFC), peek)
+
+
+@inline
+def last_entry(c: Cpu, top: u64, la: u32, peek: u32) -> u64:
+    """The entry at which a walk ends: `top` itself if that is not present or maps 4 MiB."""
+    pde: u32 = top & M32
+    if pde & PTE_P == 0 or (pde & PTE_PS and c.cr4 & CR4_PSE):
+        return top
+    return entry_at(c, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), peek)
+
+
+@inline
+def page_mapped(la: u32, entry: u32, large: u32) -> u32:
+    """The frame's address, by the entry at which the walk of la ended."""
+    return (entry & 0xFFC00000) | (la & 0x003FF000) if large else entry & 0xFFFFF000
 
 
 @func
@@ -370,23 +403,15 @@ def walk(c: Cpu, la: u32, access: u32) -> i64:
     user: u32 = 1 if access & ACC_USER else 0
     write: u32 = 1 if access & ACC_WRITE else 0
     error: u32 = access & (ACC_USER | ACC_WRITE)
-    pde_at: u32 = (c.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC)
-    pde = phys_read(c, pde_at, 4)
-    if pde & PTE_P == 0:
+    top = top_entry(c, c.cr3, la, 0)
+    last = last_entry(c, top, la, 0)
+    large: u32 = 1 if top == last else 0
+    entry: u32 = last & M32
+    if entry & PTE_P == 0:
         return page_fault(c, la, error)
-    large: u32 = 1 if pde & PTE_PS and c.cr4 & CR4_PSE else 0
-    entry: u32 = pde
-    entry_at: u32 = pde_at
-    rights: u32 = pde
-    if large:
-        if pde & 0x003FE000:
-            return page_fault(c, la, error | PTE_P | PF_RSVD)
-    else:
-        entry_at = (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC)
-        entry = phys_read(c, entry_at, 4)
-        if entry & PTE_P == 0:
-            return page_fault(c, la, error)
-        rights = pde & entry
+    if large and entry & PDE_RESERVED:
+        return page_fault(c, la, error | PTE_P | PF_RSVD)
+    rights: u32 = top & last & M32
     writable: u32 = 1 if rights & PTE_W else 0
     if user:
         if rights & PTE_U == 0 or (write and not writable):
@@ -397,8 +422,8 @@ def walk(c: Cpu, la: u32, access: u32) -> i64:
     if not user and c.cr0 & CR0_WP == 0:
         writable = 1
     if not large:
-        set_entry_bits(c, pde_at, pde, PTE_A)
-    set_entry_bits(c, entry_at, entry, PTE_A | PTE_D if write else PTE_A)
+        set_entry_bits(c, top, PTE_A)
+    set_entry_bits(c, last, PTE_A | PTE_D if write else PTE_A)
     perm: u32 = PERM_PRESENT | PERM_EXEC
     if large:
         perm |= PERM_LARGE
@@ -406,10 +431,38 @@ def walk(c: Cpu, la: u32, access: u32) -> i64:
         perm |= PERM_WRITE
     if entry & PTE_G and c.cr4 & CR4_PGE:
         perm |= PERM_GLOBAL
-    pa: u64 = entry & 0xFFFFF000
-    if large:
-        pa = (entry & 0xFFC00000) | (la & 0x003FF000)
+    pa: u64 = page_mapped(la, entry, large)
     return ((pa | (la & 0xFFF)) << 8) | perm
+
+
+@func
+def page_bits(c: Cpu, la: u32, top: u64, last: u64) -> i64:
+    """What a walk that ended with these entries found, as one page-table entry; -1: no page.
+
+    P, W, U and A as both entries have them, PS if it is a piece of a large page, G where it counts.
+    """
+    large: u32 = 1 if top == last else 0
+    entry: u32 = last & M32
+    if entry & PTE_P == 0 or (large and entry & PDE_RESERVED):
+        return -1
+    bits: u32 = top & last & (PTE_P | PTE_W | PTE_U | PTE_A)
+    bits |= entry & PTE_D
+    if large:
+        bits |= PTE_PS
+    if entry & PTE_G and c.cr4 & CR4_PGE:
+        bits |= PTE_G
+    return page_mapped(la, entry, large) | bits
+
+
+@func
+def peek_walk(c: Cpu, root: u32, la: u32) -> i64:
+    """walk(), as somebody does it who only looks: page_bits(), and nothing at all has changed.
+
+    Tables are read in RAM only, as a read elsewhere might be a device's. May be called while the
+    processor runs.
+    """
+    top = top_entry(c, root, la, 1)
+    return page_bits(c, la, top, last_entry(c, top, la, 1))
 
 
 @func

@@ -18,9 +18,11 @@ from bt.interp.dialect import (
     alloc32,
     alloc64,
     host_base,
+    i32,
     keep,
     new_arena,
     state,
+    u64,
 )
 from bt.interp.paging import (
     WATCH_RANGES,
@@ -37,6 +39,7 @@ from bt.interp.pure import (
 from bt.interp.smc import HASH_SIZE, code_hit, code_written, watch_bytes
 from bt.interp.state import (
     FRAME_AUDIT,
+    FRAME_CODE,
     FRAME_DEVICE,
     FRAME_RAM,
     FRAME_ROM,
@@ -52,12 +55,24 @@ class Ram:
     memory: Memory
     buffer: Any
     arena: Any  # frees what the processors over this RAM allocated, when the last of them is gone
+    file: i32  # descriptor of the file that `buffer` maps, for an engine to map; -1: there is none
+    file_offset: u64  # of physical address 0 in it
 
-    def __init__(self, buffer: Any, size: int, ops: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        buffer: Any,
+        size: int,
+        ops: int = 1 << 20,
+        file: int = -1,
+        file_offset: int = 0,
+    ) -> None:
         """`buffer`: writable bytes-like, page aligned in length; `size`: bytes of it that are RAM.
 
-        `ops` bounds the cache of decoded instructions (64 to 96 bytes each).
+        `ops` bounds the cache of decoded instructions (64 to 96 bytes each). `file` is closed by
+        whoever has opened it, when no engine over this RAM is left.
         """
+        self.file = file
+        self.file_offset = file_offset
         if ops < 8 * MAX_OPS:
             raise ValueError(f"ops={ops}: at least {8 * MAX_OPS}")
         self.buffer = memoryview(buffer).cast("B")
@@ -125,11 +140,16 @@ class Ram:
         self.memory.window_to = shown
 
     def written(self, pa: int, size: int) -> None:
-        """The embedder changed RAM behind the processors' back: drop blocks over those bytes."""
+        """RAM was changed behind the processors' back: drop blocks over those bytes."""
         m = self.memory
-        for at in range(pa, pa + size, 4):
-            if code_hit(m, at, 4 if at + 4 <= pa + size else pa + size - at):
-                code_written(m, at, 4)
+        end = pa + size
+        while pa < end:
+            stop = min(end, (pa | 0xFFF) + 1)
+            if m.frame_flags[pa >> 12] & FRAME_CODE:  # seldom: mostly it is a device's buffer
+                for at in range(pa, stop, 4):
+                    if code_hit(m, at, 4 if at + 4 <= stop else stop - at):
+                        code_written(m, at, 4)
+            pa = stop
 
     def watch(self, pa: int, size: int, on: bool) -> None:
         """Trace writes to these bytes (in one page), or stop tracing them."""
@@ -146,6 +166,10 @@ class Ram:
     def is_ram(self, pa: int) -> bool:
         """Is there guest RAM at this physical address?"""
         return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_RAM != 0
+
+    def is_rom(self, pa: int) -> bool:
+        """Do writes at this physical address vanish?"""
+        return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_ROM != 0
 
     def bytes_at(self, pa: int, size: int) -> bytes:
         return bytes(self.buffer[pa : pa + size])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bt.interp.architecture import set_state_values, state_values
 from bt.interp.blocks import forget_blocks
 from bt.interp.debug_regs import debug_changed
 from bt.interp.decode import SH_MODRM, decode, op_ends, op_shape
@@ -18,6 +19,7 @@ from bt.interp.dialect import (
     M64,
     alloc8,
     alloc64,
+    check_signals,
     i32,
     i64,
     inline,
@@ -31,7 +33,7 @@ from bt.interp.dialect import (
 )
 from bt.interp.flags import get_eflags, set_eflags
 from bt.interp.gates import deliver
-from bt.interp.loop import icount_now, run_loop, settle_fault
+from bt.interp.loop import SLICES, hand_out, icount_now, run_loop, settle_fault
 from bt.interp.memory import ea, read_linear
 from bt.interp.msr import msr_reset
 from bt.interp.paging import (
@@ -39,7 +41,6 @@ from bt.interp.paging import (
     PTE_A,
     PTE_G,
     PTE_P,
-    PTE_PS,
     PTE_U,
     PTE_W,
     drop_frame,
@@ -48,9 +49,13 @@ from bt.interp.paging import (
     flush_page,
     flush_tlb,
     invalidate_page,
+    last_entry,
     on_board,
+    page_bits,
+    peek_walk,
     phys_read,
     phys_write,
+    top_entry,
     walk,
 )
 from bt.interp.ram import AddressSpace, Ram
@@ -68,12 +73,13 @@ from bt.interp.state import (
     CR0_ET,
     CR0_NW,
     CR0_PG,
-    CR4_PGE,
-    CR4_PSE,
     CS,
     EDX,
+    EFLAGS_VALID,
     EXIT_BREAKPOINT,
+    EXIT_BUDGET,
     EXIT_NONE,
+    EXIT_SIGNALS,
     FRAME_MONITOR,
     FRAME_RAM,
     H_FIRST,
@@ -85,6 +91,7 @@ from bt.interp.state import (
     NEWS_FLUSH_PAGE,
     NEWS_WATCHED,
     PERM_PRESENT,
+    SLICE,
     SS,
     TR,
     Cpu,
@@ -104,6 +111,8 @@ from bt.interp.transfer import (
 from bt.interp.vmware import fault_instead
 from bt.interp.watchpoints import wp_space
 from bt.interp.x87_stack import fpu_init, fpu_reset
+
+A20_CLOSED = 0xFFEFFFFF  # physical address bit 20 is always 0
 
 
 @inline
@@ -171,6 +180,7 @@ class Interp(Cpu):
         self.dr_held = 0
         self.nmi_pending = 0
         self.nmi_blocked = 0
+        self.halted = 0
         fpu_reset(self)
         msr_reset(self)
         set_eflags(self, 2)
@@ -178,6 +188,56 @@ class Interp(Cpu):
             segment_changed(self, i)
         set_cpl(self, 0)
         flush_tlb(self, 0)
+
+    # --- all of its state ---------------------------------------------------------------
+
+    def save_state(self) -> dict[str, int]:
+        """All that the guest could find out, by the names of architecture.py.
+
+        Between two instructions, that is not from a callback of the bus. Memory is not part of it.
+        """
+        now: u64 = icount_now(self)
+        state = state_values(self)
+        state["eflags"] = get_eflags(self)
+        state["icount"] = now
+        state["interrupt_shadow"] = 1 if self.shadow_at == now else 0
+        state["debug_shadow"] = 1 if self.ss_loaded_at == now else 0
+        state["rep_under_way"] = 1 if self.rep_at == now else 0
+        state["a20"] = 1 if self.a20_mask == M32 else 0
+        return state
+
+    def load_state(self, state: Any) -> None:
+        """Become what save_state() told; StateError, and nothing has changed: this is no state.
+
+        What set_vmware() says has to be said before, and the same.
+        The TLB is empty then, as after any other change from outside (take_news() says so).
+        """
+        from bt.interp.architecture import check
+
+        check(state, state_values(self))
+        self.put_back(state)
+        self.exit_reason = EXIT_NONE
+        self.wp_hit = 0
+        flush_tlb(self, 0)
+
+    def put_back(self, state: dict[str, int]) -> None:
+        """load_state() of what save_state() has just told.
+
+        In between, nothing was changed that a translation depends on: the TLB stays.
+        """
+        set_state_values(self, state)
+        set_eflags(self, state["eflags"])
+        now: u64 = state["icount"]
+        self.budget = 0
+        self.icount_end = now
+        self.shadow_at = now if state["interrupt_shadow"] else M64
+        self.ss_loaded_at = now if state["debug_shadow"] else M64
+        self.rep_at = now if state["rep_under_way"] else M64
+        self.a20_mask = M32 if state["a20"] else A20_CLOSED
+        for i in range(6):
+            segment_changed(self, i)
+        debug_changed(self)
+        set_cpl(self, self.cpl)
 
     # --- registers ----------------------------------------------------------------------
 
@@ -193,7 +253,7 @@ class Interp(Cpu):
         return get_eflags(self)
 
     def set_flags(self, value: int) -> None:
-        set_eflags(self, value & M32)
+        set_eflags(self, value & EFLAGS_VALID)
         set_cpl(self, self.cpl)  # AC may have changed
 
     def segment(self, i: int) -> tuple[int, int, int, int]:
@@ -246,9 +306,11 @@ class Interp(Cpu):
 
         Raises again what a device callback raised.
         """
-        done = icount_now(self)
-        self.budget = budget
-        self.icount_end = (done + budget) & M64
+        self.icount_end = icount_now(self)
+        self.budget = 0
+        self.later = budget
+        self.slices = SLICES
+        hand_out(self, 1 if self.stop_asked else SLICE)  # one at least, or a guest may stand still
         self.recheck = 0
         self.deliveries = 0
         self.traced = 0
@@ -256,12 +318,25 @@ class Interp(Cpu):
         at: u32 = (self.eip + self.seg_base[CS]) & M32
         here = self.exit_reason == EXIT_BREAKPOINT and self.exit_arg == at
         self.passing = 1 if here and self.stop_count else 0
-        reason: i32 = 0
-        with nogil:
-            reason = run_loop(self)
+        reason: i32 = EXIT_SIGNALS
+        while True:
+            with nogil:
+                reason = run_loop(self)
+            if reason != EXIT_SIGNALS:
+                break
+            self.exit_reason = EXIT_BUDGET  # a handler may raise
+            check_signals()
+            self.slices = SLICES
         if self.host_error is not None:
             self._raise_again()
         return reason
+
+    def stop(self) -> None:
+        """Let run() leave with EXIT_STOPPED, if it runs on for another slice; or the next one.
+
+        From any thread, and from a signal's handler.
+        """
+        self.stop_asked = 1
 
     def _raise_again(self) -> None:
         """What a device callback raised comes out here."""
@@ -275,6 +350,9 @@ class Interp(Cpu):
         The TSC shows it, and run() comes back so much earlier, since its budget is a time.
         """
         self.tsc_offset = (self.tsc_offset + ticks) & M64
+        cut = min(ticks, self.later)
+        self.later -= cut
+        ticks -= cut
         cut = min(ticks, self.kept)
         self.kept -= cut
         ticks -= cut
@@ -293,6 +371,7 @@ class Interp(Cpu):
         """
         self.icount_end = (icount_now(self) + 1) & M64
         self.budget = 1
+        self.later = 0
         self.recheck = 0
         self.traced = 0
         self.wp_fault = 0
@@ -311,28 +390,39 @@ class Interp(Cpu):
             return settle_fault(self)
         return EXIT_NONE
 
-    def peek_entry(self, la: int) -> int:
+    def peek_entry(self, la: int, root: int = -1) -> int:
         """What the tables say of a linear page, without faults or accessed bits; -1: not mapped.
 
-        The frame's address, and below it the bits of a page-table entry: W, U and A as both levels
-        have them, G only where it counts.
+        The frame's address as on_board() has it, and below it page_bits(). By the tables that CR3
+        names if paging is on, or, at any time, by those of another `root`.
         """
-        if self.cr0 & CR0_PG == 0:
+        if root < 0 and self.cr0 & CR0_PG == 0:
             return on_board(self, la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
-        pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
-        entry = pde
-        frame: u64 = (pde & 0xFFC00000) | (la & 0x3FF000)
-        if pde & PTE_PS == 0 or self.cr4 & CR4_PSE == 0:
-            if pde & PTE_P == 0:
-                return -1
-            entry = phys_read(self, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), 4)
-            frame = entry & 0xFFFFF000
-        if entry & PTE_P == 0:
+        found = peek_walk(self, self.cr3 if root < 0 else root & M32, la & M32)
+        if found < 0:
             return -1
-        bits: u64 = pde & entry & (PTE_P | PTE_W | PTE_U | PTE_A)
-        if entry & PTE_G and self.cr4 & CR4_PGE:
-            bits |= PTE_G
-        return on_board(self, frame & M32) | bits
+        return on_board(self, found & 0xFFFFF000) | found & 0xFFF
+
+    def peek_tables(self) -> list[tuple[int, int, int]]:
+        """All that the tables that CR3 names map: linear address, number of pages, page_bits().
+
+        Their frame's address is as it stands in the tables, that of the first one of 1024.
+        """
+        found: list[tuple[int, int, int]] = []
+        for number in range(1024):
+            region: u32 = number << 22
+            top = top_entry(self, self.cr3, region, 1)
+            if top & PTE_P == 0:
+                continue
+            for i in range(1024):
+                la: u32 = region | i << 12
+                last = last_entry(self, top, la, 1)
+                bits = page_bits(self, la, top, last)
+                if bits >= 0:
+                    found.append((la, 1024 if top == last else 1, bits))
+                if top == last:
+                    break
+        return found
 
     def set_stops(self, addresses: list[int]) -> None:
         """Leave run() with EXIT_BREAKPOINT before the instruction at any of these (at most 256)."""
@@ -376,18 +466,8 @@ class Interp(Cpu):
 
         As on_board() has it, like translation() and peek_entry().
         """
-        if self.cr0 & CR0_PG == 0:
-            return on_board(self, la & M32)
-        pde = phys_read(self, (self.cr3 & 0xFFFFF000) | ((la >> 20) & 0xFFC), 4)
-        if pde & 1 == 0:
-            return -1
-        if pde & 0x80 and self.cr4 & CR4_PSE:
-            return on_board(self, (pde & 0xFFC00000) | (la & 0x3FFFFF))
-        pte = phys_read(self, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), 4)
-        if pte & 1 == 0:
-            return -1
-        return on_board(self, (pte & 0xFFFFF000) | (la & 0xFFF))
-
+        entry = self.peek_entry(la)
+        return -1 if entry < 0 else entry & 0xFFFFF000 | la & 0xFFF
 
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
         """Read 1, 2 or 4 bytes as the processor would; -1 if that faults (nothing is raised)."""
@@ -430,10 +510,10 @@ class Interp(Cpu):
 
     def set_a20(self, enabled: bool) -> None:
         """The A20 gate: closed, physical address bit 20 is always 0."""
-        self.a20_mask = M32 if enabled else M32 & ~0x100000
+        self.a20_mask = M32 if enabled else A20_CLOSED
         flush_tlb(self, 0)
 
-    # --- the engine contract (bt/contract.py) -------------------------------------------
+    # --- what bt/engine.py makes an engine of (bt/contract.py) --------------------------
 
     def memory(self) -> Ram:
         """The frames."""
@@ -530,23 +610,6 @@ class Interp(Cpu):
     def give_null_segments(self, target: Interp) -> int:
         """Null selectors that ring 3 loaded by itself; how many."""
         return take_null_segments(target, self)
-
-    def save_state(self) -> tuple[tuple[int, ...], ...]:
-        """Registers, flags, EIP, CPL and descriptor caches, to be put back later."""
-        general = tuple(self.regs[i] for i in range(8))
-        segments = tuple(self.segment(i) for i in range(6))
-        return (general, (self.eip, get_eflags(self), self.cpl, self.cr0), *segments)
-
-    def restore_state(self, saved: tuple[tuple[int, ...], ...]) -> None:
-        """Put back what save_state() took."""
-        for i in range(8):
-            self.regs[i] = saved[0][i]
-        self.eip, flags, cpl, self.cr0 = saved[1]
-        set_eflags(self, flags)
-        for i in range(6):
-            selector, base, limit, rights = saved[2 + i]
-            self.set_segment(i, selector, base, limit, rights)
-        set_cpl(self, cpl)
 
     def take_news(self) -> int:
         """NEWS_* bits: what a monitor has to follow since it last asked."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-TABLE = HERE.parent / "table.py"
+TABLE = (HERE.parent / "instruction.py", HERE.parent / "table.py")
 
 # In this folder, but nothing of them is in the compiled module.
 UNCOMPILED = {"__init__", "_compiled", "bind", "pure", "transcendental", "sources"}
@@ -31,7 +31,7 @@ def digest() -> str:
     from hashlib import blake2b
 
     state = blake2b(digest_size=16)
-    for file in [TABLE, *sorted(HERE.glob("*.py")), *sorted(HERE.glob("*.pxi"))]:
+    for file in [*TABLE, *sorted(HERE.glob("*.py")), *sorted(HERE.glob("*.pxi"))]:
         if file.stem not in UNCOMPILED:
             text = file.read_bytes()
             state.update(f"{file.name} {len(text)}\n".encode())

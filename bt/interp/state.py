@@ -27,6 +27,16 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
+from bt.interp.marks import (
+    DEBUG,
+    GENERAL,
+    MISC_MSRS,
+    MTRR_MSRS,
+    Guest,
+    Ring3,
+    numbered,
+    of_segments,
+)
 
 # Segment register numbers, as in ModRM; LDTR and TR have descriptor caches like any other.
 ES = 0
@@ -69,6 +79,7 @@ VIP = 0x100000
 ID = 0x200000
 ARITH = 0x8D5  # CF PF AF ZF SF OF: the flags that are kept lazily
 EFLAGS_FIXED = 0x2
+EFLAGS_VALID = 0x3F7FD7
 
 # Control registers
 CR0_PE = 0x1
@@ -82,6 +93,7 @@ CR0_AM = 0x40000
 CR0_NW = 0x20000000
 CR0_CD = 0x40000000
 CR0_PG = 0x80000000
+CR0_VALID = 0xE005003F
 CR4_VME = 0x1
 CR4_PVI = 0x2
 CR4_TSD = 0x4
@@ -91,6 +103,7 @@ CR4_PAE = 0x20
 CR4_MCE = 0x40
 CR4_PGE = 0x80
 CR4_PCE = 0x100
+CR4_VALID = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
 
 # Exception vectors
 VEC_DE = 0
@@ -130,6 +143,10 @@ EXIT_BREAKPOINT = 8  # a breakpoint of the embedder at c.eip
 EXIT_HOST_ERROR = 9  # a device callback raised: the exception is in c.host_error
 EXIT_VMWARE = 10  # VMCALL, or a backdoor call that the host application serves: answer_call()
 EXIT_WATCHPOINT = 11  # what has just completed hit a watchpoint of the embedder: c.wp_hit
+EXIT_STOPPED = 12  # stop() was called
+EXIT_SIGNALS = 13  # within run() only: time to let Python handle signals
+
+SLICE = 65_536  # a budget is handed out in so many instructions (loop.py)
 
 # Cpu.backdoor: VMware's backdoor (vmware.py)
 BACKDOOR_OFF = 0
@@ -149,6 +166,7 @@ ATTR_AVL = 0x1000
 ATTR_DB = 0x4000
 ATTR_G = 0x8000
 ATTR_UNUSABLE = 0x10000  # null selector loaded: every access faults
+ATTR_ALL = 0x1F0FF
 
 
 # Flags of a physical frame (Memory.frame_flags)
@@ -358,47 +376,52 @@ class Cpu:
     """One IA-32 processor."""
 
     # --- what programs see --------------------------------------------------------------
-    regs: Annotated[list[u32], 9]
-    eip: u32
-    eflags: u32  # without the lazy arithmetic flags unless cc_op == CC_EFLAGS
-    cc_op: i32  # lazy flags (flags.py): what computed them,
-    cc_b: u32  # its source operand (or what the kind says),
-    cc_r: u32  # its result, sign-extended to 32 bits
-    seg_sel: Annotated[list[u32], 8]
-    seg_base: Annotated[list[u32], 8]
-    seg_limit: Annotated[list[u32], 8]
-    seg_attr: Annotated[list[u32], 8]
-    gdtr_base: u32
-    gdtr_limit: u32
-    idtr_base: u32
-    idtr_limit: u32
-    cr0: u32
-    cr2: u32
-    cr3: u32
-    cr4: u32
-    dr: Annotated[list[u32], 8]
-    cpl: u32
-    tsc_offset: u64  # TSC = icount + tsc_offset
-    msr_sysenter_cs: u32
-    msr_sysenter_esp: u32
-    msr_sysenter_eip: u32
-    msr_apicbase: u64
-    msr_mtrr: Annotated[list[u64], 64]  # plain storage: the Pentium Pro's MTRRs
-    msr_misc: Annotated[list[u64], 16]  # plain storage: microcode, test, performance MSRs
+    regs: Annotated[list[u32], 9, Ring3(names=GENERAL)]
+    eip: Annotated[u32, Guest()]
+    # without the lazy arithmetic flags unless cc_op == CC_EFLAGS
+    eflags: Annotated[u32, Guest(EFLAGS_VALID)]
+    cc_op: Annotated[i32, Ring3(within="eflags")]  # lazy flags (flags.py): what computed them,
+    cc_b: Annotated[u32, Ring3(within="eflags")]  # its source operand (or what the kind says),
+    cc_r: Annotated[u32, Ring3(within="eflags")]  # its result, sign-extended to 32 bits
+    seg_sel: Annotated[list[u32], 8, Guest(0xFFFF, of_segments("selector"))]
+    seg_base: Annotated[list[u32], 8, Guest(names=of_segments("base"))]
+    seg_limit: Annotated[list[u32], 8, Guest(names=of_segments("limit"))]
+    seg_attr: Annotated[list[u32], 8, Guest(ATTR_ALL, of_segments("rights"))]
+    gdtr_base: Annotated[u32, Guest()]
+    gdtr_limit: Annotated[u32, Guest(0xFFFF)]
+    idtr_base: Annotated[u32, Guest()]
+    idtr_limit: Annotated[u32, Guest(0xFFFF)]
+    cr0: Annotated[u32, Guest(CR0_VALID)]
+    cr2: Annotated[u32, Guest()]
+    cr3: Annotated[u32, Guest()]
+    cr4: Annotated[u32, Guest(CR4_VALID)]
+    dr: Annotated[list[u32], 8, Guest(names=DEBUG)]
+    cpl: Annotated[u32, Guest(3)]
+    tsc_offset: Annotated[u64, Guest()]  # TSC = icount + tsc_offset
+    msr_sysenter_cs: Annotated[u32, Guest()]
+    msr_sysenter_esp: Annotated[u32, Guest()]
+    msr_sysenter_eip: Annotated[u32, Guest()]
+    msr_apicbase: Annotated[u64, Guest()]
+    # plain storage: the Pentium Pro's MTRRs
+    msr_mtrr: Annotated[list[u64], 64, Guest(names=MTRR_MSRS)]
+    # plain storage: microcode, test, performance MSRs
+    msr_misc: Annotated[list[u64], 16, Guest(names=MISC_MSRS)]
 
     # --- x87 (x87.py) -------------------------------------------------------------------
-    fpr_sig: Annotated[list[u64], 8]  # physical registers R0-R7: significands
-    fpr_se: Annotated[list[u32], 8]  # sign and exponent, 16 bits
-    fpu_cw: u32
-    fpu_sw: u32  # without TOP
-    fpu_top: u32
-    fpu_tag: u32  # bit i set: physical register i is in use
-    fpu_ip: u32
-    fpu_cs: u32
-    fpu_dp: u32
-    fpu_ds: u32
-    fpu_op: u32  # 11 bits
-    ferr: u32  # 1: FERR# asserted (unmasked error with CR0.NE = 0)
+    # physical registers R0-R7: significands
+    fpr_sig: Annotated[list[u64], 8, Ring3(names=numbered("fpr", "_significand"))]
+    # sign and exponent, 16 bits
+    fpr_se: Annotated[list[u32], 8, Ring3(0xFFFF, numbered("fpr", "_exponent"))]
+    fpu_cw: Annotated[u32, Ring3(0x1F7F)]
+    fpu_sw: Annotated[u32, Ring3(0xC7FF)]  # without TOP
+    fpu_top: Annotated[u32, Ring3(7)]
+    fpu_tag: Annotated[u32, Ring3(0xFF)]  # bit i set: physical register i is in use
+    fpu_ip: Annotated[u32, Ring3()]
+    fpu_cs: Annotated[u32, Ring3(0xFFFF)]
+    fpu_dp: Annotated[u32, Ring3()]
+    fpu_ds: Annotated[u32, Ring3(0xFFFF)]
+    fpu_op: Annotated[u32, Ring3(0x7FF)]  # 11 bits
+    ferr: Annotated[u32, Ring3(1)]  # 1: FERR# asserted (unmasked error with CR0.NE = 0)
     fx: u32  # scratch (softfloat.py): what the operation in progress has to report,
     z_se: u32  # its result,
     z_sig: u64
@@ -424,16 +447,26 @@ class Cpu:
 
     # --- execution ----------------------------------------------------------------------
     budget: i64  # counted instructions still allowed; the running block is already debited
-    icount_end: u64  # instructions completed when the budget reaches 0
-    shadow_at: u64  # icount at which an interrupt shadow (STI, MOV SS) is in force, else ~0
-    ss_loaded_at: u64  # icount right after MOV SS or POP SS: debug exceptions are held too
-    rep_at: u64  # icount at which a REP was left between two iterations, else ~0
-    intr: u32  # the INTR pin
-    backdoor: u32  # BACKDOOR_*
-    hypercalls: u32  # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
-    hypercalls_served: u32  # 1: with the magic they are backdoor calls, and CPUID says so
-    tsc_khz: u32  # what CPUID's timing leaf says: frequencies of the TSC
-    bus_khz: u32  # and of the (local APIC's) bus
+    # instructions completed when the budget reaches 0
+    icount_end: Annotated[u64, Guest(within="icount")]
+    later: i64  # more budget, handed out in slices (loop.py)
+    slices: u32  # how many of them until run() lets Python handle signals
+    stop_asked: u32  # 1: run() shall leave at the end of a slice; set by any thread
+    # icount at which an interrupt shadow (STI, MOV SS) is in force, else ~0
+    shadow_at: Annotated[u64, Guest(within="interrupt_shadow")]
+    # icount right after MOV SS or POP SS: debug exceptions are held too
+    ss_loaded_at: Annotated[u64, Guest(within="debug_shadow")]
+    # icount at which a REP was left between two iterations, else ~0
+    rep_at: Annotated[u64, Ring3(within="rep_under_way")]
+    intr: Annotated[u32, Guest(1)]  # the INTR pin
+    backdoor: Annotated[u32, Guest(3, set_up=True)]  # BACKDOOR_*
+    # 1: VMCALL and VMMCALL leave run() with EXIT_VMWARE
+    hypercalls: Annotated[u32, Guest(1, set_up=True)]
+    # 1: with the magic they are backdoor calls, and CPUID says so
+    hypercalls_served: Annotated[u32, Guest(1, set_up=True)]
+    # what CPUID's timing leaf says: frequencies of the TSC
+    tsc_khz: Annotated[u32, Guest(set_up=True)]
+    bus_khz: Annotated[u32, Guest(set_up=True)]  # and of the (local APIC's) bus
     call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
     deliveries: u32  # exceptions delivered since run() began
@@ -460,7 +493,8 @@ class Cpu:
     passing: u32  # 1: the first instruction is a stop we were at; 2: nor is it audited
     dr_armed: u32  # breakpoints armed: bit 0 execution, bit 1 data, bit 2 I/O, 3 the embedder's
     dr_hits: u32  # DR6 bits B0-B3 collected by accesses of this instruction
-    dr_held: u32  # those of a MOV SS or POP SS, which trap after the next instruction
+    # those of a MOV SS or POP SS, which trap after the next instruction
+    dr_held: Annotated[u32, Guest(0xF)]
     singlestep: u32  # 1: TF was set when this instruction began
     rmw_host: u64  # host address of the operand of a read-modify-write, 0: take the slow path
     rmw_linear: u32
@@ -494,15 +528,16 @@ class Cpu:
     io_left: u32  # how many of its block are still to come, paid for already
     io_begun: u32  # 1: the block begins one more, which ends in the next and is not paid for
     kept: i64  # budget kept aside while a single instruction is looked at (step_watched)
-    nmi_pending: u32  # an edge of the NMI pin that was not delivered yet; the embedder's to look at
-    nmi_blocked: u32  # from the delivery of an NMI until IRET
+    # an edge of the NMI pin that was not delivered yet; the embedder's to look at
+    nmi_pending: Annotated[u32, Guest(1)]
+    nmi_blocked: Annotated[u32, Guest(1)]  # from the delivery of an NMI until IRET
 
     # --- memory (memory.py, paging.py) --------------------------------------------------
     ram: Any  # memoryview of guest RAM
     bus: Any  # of the embedder: read_port, write_port, read_memory, write_memory
     host_error: Any  # the exception a device callback raised
     mem: Memory
-    a20_mask: u32
+    a20_mask: Annotated[u32, Guest(within="a20")]
     flushes_all: u32  # what happened to the TLB, for a monitor that shadows it
     flushes_local: u32
     flushes_page: u32
@@ -522,3 +557,4 @@ class Cpu:
     entry_counts: U64Ptr  # for each byte of it, how often the MARK_ENTRY there was met
     stubs_done: u64  # stubs completed
     lookups: u64  # indirect branches that looked their target up in a table of landings
+    halted: Annotated[u32, Guest(1)]  # HLT has completed and nothing came yet; the embedder's

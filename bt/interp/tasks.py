@@ -56,6 +56,7 @@ from bt.interp.state import (
     CR4_PGE,
     CS,
     DS,
+    EFLAGS_VALID,
     ES,
     FS,
     GS,
@@ -92,7 +93,6 @@ IMAGE_TRAP = 25
 
 TSS32_BYTES = 104
 TSS16_BYTES = 44
-EFLAGS_VALID = 0x003F7FD5
 BUSY = 2
 
 # What a 16-bit TSS leaves in the upper halves of EAX to EDI. The manual says only that they "are

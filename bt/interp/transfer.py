@@ -12,6 +12,7 @@ limit 0xFF7FFFFF. A segment with base 0x06C00000 (per-CPU data) gets 0xFF800000 
 
 from __future__ import annotations
 
+from bt.interp.architecture import copy_registers
 from bt.interp.counting import trace_root
 from bt.interp.dialect import M32, func, i32, ld32, st32, u32
 from bt.interp.segments import segment_changed, set_cpl, set_null_segment
@@ -82,30 +83,6 @@ def lower_segment(c: Cpu, src: Cpu, seg: u32, ceiling: u32) -> i32:
         attr &= ~ATTR_P & M32  # not ATTR_UNUSABLE: that is what ring 3 makes of it itself
     c.seg_attr[seg] = attr | ATTR_DPL
     segment_changed(c, seg)
-    return 0
-
-
-@func
-def copy_registers(c: Cpu, src: Cpu) -> i32:
-    """General registers, lazy flags, the x87 unit, and whether a REP is under way."""
-    for i in range(8):
-        c.regs[i] = src.regs[i]
-        c.fpr_sig[i] = src.fpr_sig[i]
-        c.fpr_se[i] = src.fpr_se[i]
-    c.cc_op = src.cc_op
-    c.cc_b = src.cc_b
-    c.cc_r = src.cc_r
-    c.fpu_cw = src.fpu_cw
-    c.fpu_sw = src.fpu_sw
-    c.fpu_top = src.fpu_top
-    c.fpu_tag = src.fpu_tag
-    c.fpu_ip = src.fpu_ip
-    c.fpu_cs = src.fpu_cs
-    c.fpu_dp = src.fpu_dp
-    c.fpu_ds = src.fpu_ds
-    c.fpu_op = src.fpu_op
-    c.ferr = src.ferr
-    c.rep_at = src.rep_at
     return 0
 
 

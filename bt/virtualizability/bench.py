@@ -53,7 +53,7 @@ from bt.virtualizability.experiments import (
     WINDOW_SIZE,
     Experiment,
 )
-from bt.virtualizability.outcome import USER_FLAGS, Outcome, Trap, Visible
+from bt.virtualizability.outcome import USER_FLAGS, ExperimentOutcome, Trap, Visible
 from bt.virtualizability.worlds import World
 
 RAM_SIZE = 0x10000
@@ -155,7 +155,7 @@ class Bench(ABC):
 
     # --- experiments ----------------------------------------------------------------------------
 
-    def run(self, experiment: Experiment) -> Outcome:
+    def run(self, experiment: Experiment) -> ExperimentOutcome:
         """One instruction."""
         cpu, memory = self.cpu, self.memory
         assert self.world is not None
@@ -185,17 +185,17 @@ class Bench(ABC):
             self.ram.written(place, length)
             self._code = code
 
-    def _outcome(self, experiment: Experiment, reason: int, x87: bool) -> Outcome:
+    def _outcome(self, experiment: Experiment, reason: int, x87: bool) -> ExperimentOutcome:
         cpu = self.cpu
         vector = self._handler()
         if vector is not None and reason == EXIT_HALT:
             error, visible = self._frame(vector)
-            return Outcome(Trap(vector, error), visible, self._before, self._before)
+            return ExperimentOutcome(Trap(vector, error), visible, self._before, self._before)
         after = self._privileged(reason == EXIT_HALT)
         visible = self._visible(cpu.eip, cpu.flags(), cpu.reg(4))
         if x87:
             visible = visible._replace(unit=self._unit(self.UNIT + SAVE_AT))
-        return Outcome(None, visible, self._before, after, vector)
+        return ExperimentOutcome(None, visible, self._before, after, vector)
 
     def _handler(self) -> int | None:
         """The vector in whose handler the processor is."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bt.virtualizability.benches import benches
 from bt.virtualizability.experiments import Experiment, experiments
 from bt.virtualizability.forms import Form
-from bt.virtualizability.outcome import Outcome
+from bt.virtualizability.outcome import ExperimentOutcome
 from bt.virtualizability.worlds import Setting, World
 
 
@@ -28,7 +28,7 @@ class Verdict(enum.Enum):
 
 
 #: How a world may change an outcome before anyone looks at it (UMIP, in umip.py).
-Rule = Callable[[World, Form, Outcome], Outcome]
+Rule = Callable[[World, Form, ExperimentOutcome], ExperimentOutcome]
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Trial:
     """One experiment and what came of it in each world."""
 
     experiment: Experiment
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, ExperimentOutcome]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Witness:
     """An experiment that ring 3 ran without a trap, and got wrong."""
 
     experiment: Experiment
-    guest: Outcome
-    monitor: Outcome
+    guest: ExperimentOutcome
+    monitor: ExperimentOutcome
 
 
 @dataclass
@@ -136,7 +136,7 @@ def _look_for_behaviour(setting: Setting, finding: Finding) -> None:
                 finding.behaviour.append(setting.monitor.name)
 
 
-def _shows(one: Outcome, other: Outcome) -> bool:
+def _shows(one: ExperimentOutcome, other: ExperimentOutcome) -> bool:
     return one.trap is None and other.trap is None and one.visible != other.visible
 
 
@@ -157,11 +157,11 @@ def _witness(setting: Setting, trials: Sequence[Trial]) -> Witness | None:
     return min(found, key=lambda each: each[0])[1] if found else None
 
 
-def _effects(outcome: Outcome) -> object:
+def _effects(outcome: ExperimentOutcome) -> object:
     return outcome.visible, outcome.changes()
 
 
-def _wrong(guest: Outcome, monitor: Outcome) -> bool:
+def _wrong(guest: ExperimentOutcome, monitor: ExperimentOutcome) -> bool:
     """Another visible result, or privileged state changed with nobody told."""
     return bool(guest.visible != monitor.visible or guest.changes() or monitor.changes())
 

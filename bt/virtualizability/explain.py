@@ -7,7 +7,12 @@
 from __future__ import annotations
 
 from bt.virtualizability.classify import Finding, Witness
-from bt.virtualizability.outcome import PRIVILEGED, MemoryNames, Outcome, visible_differences
+from bt.virtualizability.outcome import (
+    PRIVILEGED,
+    ExperimentOutcome,
+    MemoryNames,
+    visible_differences,
+)
 
 MOST = 3  # differences that are told; the others are counted
 SMALL = frozenset(("CPL", "IF", "IOPL", "VM", "VIF", "VIP", "RF", "CS RPL", "SS RPL", "halted"))
@@ -57,11 +62,11 @@ def situation(witness: Witness) -> str:
     return witness.experiment.label
 
 
-def _changed(outcome: Outcome) -> list[str]:
+def _changed(outcome: ExperimentOutcome) -> list[str]:
     return _cut([_change(each) for each in outcome.changes()])
 
 
-def _privileged(one: Outcome, other: Outcome) -> list[str]:
+def _privileged(one: ExperimentOutcome, other: ExperimentOutcome) -> list[str]:
     """What `one` changed, and what `other` changed and it did not."""
     mine = {change[0]: change for change in one.changes()}
     theirs = {change[0]: change for change in other.changes()}

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from bt.table import TABLE, Instruction
+from bt.instruction import Instruction
+from bt.table import TABLE
 
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 CONTROL_NUMBERS = (0, 2, 3, 4)

@@ -25,8 +25,8 @@ from bt.virtualizability.classify import Finding, Trial
 from bt.virtualizability.experiments import PROTECTED_PLACE, UNIT_STATE, Experiment
 from bt.virtualizability.outcome import (
     USER_FLAGS,
+    ExperimentOutcome,
     MemoryNames,
-    Outcome,
     Trap,
     Visible,
     visible_differences,
@@ -35,8 +35,7 @@ from bt.virtualizability.umip import PREVENTED, UMIP_TRAP
 from bt.virtualizability.worlds import LINUX
 
 if TYPE_CHECKING:
-    from bt.hostcpu.host import Case
-    from bt.hostcpu.host import Outcome as HostOutcome
+    from bt.hostcpu.host import Case, CaseOutcome
 
 FLAG_BITS = {"o": 0x800, "s": 0x80, "z": 0x40, "a": 0x10, "p": 0x4, "c": 0x1}
 OWN_VALUES = frozenset(("GDTR", "IDTR", "LDTR", "TR", "CR0", "time"))  # worlds.py's names
@@ -53,8 +52,8 @@ class HostTrial:
     """One experiment on the host, and in the world that is like it."""
 
     experiment: Experiment
-    host: Outcome
-    ours: Outcome
+    host: ExperimentOutcome
+    ours: ExperimentOutcome
     disagreement: str  #: what differs, or nothing
 
 
@@ -135,7 +134,7 @@ def _case(experiment: Experiment) -> Case:
     return Case(experiment.code, state)
 
 
-def _outcome(experiment: Experiment, raw: HostOutcome) -> Outcome:
+def _outcome(experiment: Experiment, raw: CaseOutcome) -> ExperimentOutcome:
     """The host's result in the bench's words.
 
     A transfer of control arrives at an INT3, of which the page of code is full, or where nothing is
@@ -153,22 +152,22 @@ def _outcome(experiment: Experiment, raw: HostOutcome) -> Outcome:
     )
     fault = raw.fault
     if fault is None:
-        return Outcome(None, visible, (), ())
+        return ExperimentOutcome(None, visible, (), ())
     if fault.vector == BREAKPOINT and raw.eip not in (after, experiment.place.code):
-        return Outcome(None, visible._replace(eip=raw.eip - 1), (), ())
+        return ExperimentOutcome(None, visible._replace(eip=raw.eip - 1), (), ())
     if fault.vector == PAGE_FAULT and fault.address == raw.eip:
-        return Outcome(None, visible, (), ())
+        return ExperimentOutcome(None, visible, (), ())
     if raw.eip == after or fault.vector == DEBUG:
-        return Outcome(None, visible, (), (), fault.vector)
-    return Outcome(Trap(fault.vector, fault.error), visible, (), ())
+        return ExperimentOutcome(None, visible, (), (), fault.vector)
+    return ExperimentOutcome(Trap(fault.vector, fault.error), visible, (), ())
 
 
-def _prevented(finding: Finding, host: Outcome) -> bool:
+def _prevented(finding: Finding, host: ExperimentOutcome) -> bool:
     """UMIP, on a system that does not answer in the processor's place."""
     return finding.form.row.mnemonic in PREVENTED and host.trap == UMIP_TRAP
 
 
-def _is_made_up(finding: Finding, host: Outcome) -> bool:
+def _is_made_up(finding: Finding, host: ExperimentOutcome) -> bool:
     """Is the result of this SGDT or SIDT Linux's instead of the processor's?"""
     expected = LINUX_BASES.get(finding.form.row.mnemonic)
     place = PROTECTED_PLACE.operand - PROTECTED_PLACE.window + 2  # behind the limit
@@ -179,7 +178,9 @@ def _is_made_up(finding: Finding, host: Outcome) -> bool:
 # --- the comparison ------------------------------------------------------------------------------
 
 
-def disagreement(finding: Finding, trial: Trial, host: Outcome, ours: Outcome) -> str:
+def disagreement(
+    finding: Finding, trial: Trial, host: ExperimentOutcome, ours: ExperimentOutcome
+) -> str:
     """In words, or nothing where they agree."""
     if host.trap != ours.trap and not _prevented(finding, host):
         return f"host: {host.trap or 'no trap'}; interpreter: {ours.trap or 'no trap'}"
@@ -192,7 +193,7 @@ def disagreement(finding: Finding, trial: Trial, host: Outcome, ours: Outcome) -
     return "" if one == other else f"host: {_words(one, other)}"
 
 
-def _comparable(finding: Finding, trial: Trial, outcome: Outcome) -> Visible:
+def _comparable(finding: Finding, trial: Trial, outcome: ExperimentOutcome) -> Visible:
     """Without what is undefined, and without values of the processor's own."""
     visible, form = outcome.visible, finding.form
     undefined = sum(FLAG_BITS[letter] for letter in form.row.undefined)

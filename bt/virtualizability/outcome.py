@@ -26,7 +26,7 @@ VECTOR_NAMES = {
     11: "#NP", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC",
 }  # fmt: skip
 
-#: The privileged state, in the order of `Outcome.before` and `after`.
+#: The privileged state, in the order of `ExperimentOutcome.before` and `after`.
 PRIVILEGED = (
     *("CPL", "IF", "IOPL", "VM", "VIF", "VIP", "RF", "CS RPL", "SS RPL"),
     *(f"{name} {part}" for name in ("ES", "CS", "SS", "DS", "FS", "GS")
@@ -61,7 +61,7 @@ class Visible(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExperimentOutcome:
     """What came of an experiment in a world.
 
     `before` and `after` are the privileged state, in the order of PRIVILEGED.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bt.table import Class
+from bt.instruction import Class
 from bt.virtualizability.classify import Finding, Verdict
 
 #: In the paper's order.

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bt.virtualizability.forms import Form
-from bt.virtualizability.outcome import Outcome, Trap
+from bt.virtualizability.outcome import ExperimentOutcome, Trap
 from bt.virtualizability.worlds import World
 
 PREVENTED = frozenset(("SGDT", "SIDT", "SLDT", "SMSW", "STR"))
 UMIP_TRAP = Trap(13, 0)  # #GP(0)
 
 
-def with_umip(world: World, form: Form, outcome: Outcome) -> Outcome:
+def with_umip(world: World, form: Form, outcome: ExperimentOutcome) -> ExperimentOutcome:
     """The outcome on a processor with CR4.UMIP set."""
     if world.cpl == 0 or form.row.mnemonic not in PREVENTED or outcome.trap is not None:
         return outcome

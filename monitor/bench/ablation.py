@@ -142,7 +142,7 @@ def _load_embedded(machine: Machine) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AblationPlan:
     """Which kinds of guest; `rounds` is how long the loops of the nanobenchmarks are."""
 
     kinds: Sequence[str]

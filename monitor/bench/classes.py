@@ -6,7 +6,7 @@ because a monitor simulates or emulates them, at a price of its own.
 
 from __future__ import annotations
 
-from bt.table import Class, Instruction
+from bt.instruction import Class, Instruction
 
 SIMPLE = "simple"
 NATIVE = (SIMPLE, "branch", "multiply", "divide", "string", "x87")

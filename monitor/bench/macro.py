@@ -87,7 +87,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MacroPlan:
     """What to run, and how often. With `timed` the bare machine runs again for its time, because
     taking the profile slows it down; `count_engine` costs one more boot."""
 
@@ -124,7 +124,7 @@ class Plan:
                         yield _row(self, load, setup, repetition, stretch, known[load.name])
 
 
-def _known(plan: Plan, program: str, tell: Tell) -> dict[str, Known]:
+def _known(plan: MacroPlan, program: str, tell: Tell) -> dict[str, Known]:
     """One journey bare, sampled, and one translated in which everything counts."""
     bare = Journey(BARE, program)
     with everything_counts() if plan.count_engine else nullcontext():
@@ -140,7 +140,7 @@ def _known(plan: Plan, program: str, tell: Tell) -> dict[str, Known]:
 
 
 def _row(
-    plan: Plan, load: Load, setup: Setup, repetition: int, stretch: Stretch, known: Known
+    plan: MacroPlan, load: Load, setup: Setup, repetition: int, stretch: Stretch, known: Known
 ) -> Row:
     counts = stretch.counts
     same = (stretch.digest == known.bare.digest

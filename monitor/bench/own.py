@@ -20,7 +20,7 @@ from monitor.bench.own_loop import OwnOperation
 from monitor.bench.own_plan import INSTRUCTIONS, SECONDS, Bounds, OwnPlan
 from monitor.bench.progress import Progress, collect
 from monitor.bench.rows import Setup
-from monitor.settings.config import MODES, check_ablations
+from monitor.settings.machine import MODES, check_ablations
 from monitor.vmm.errors import UserError
 
 __all__ = ["EVERY", "KERNEL", "USER", "costs"]

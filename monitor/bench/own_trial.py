@@ -58,7 +58,7 @@ class _Trial:
         self._deadline = deadline
         self._machine = loaded(operation.workload(PASSES, memory_mb), BARE)
         for address in (places.stray, places.divide_error, places.page_fault):
-            self._machine.add_breakpoint(address)
+            self._machine.debug.add_breakpoint(address)
 
     def run(self) -> None:
         lengths = {self._pass(passes_left) for passes_left in range(PASSES, 0, -1)}

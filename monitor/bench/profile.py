@@ -83,7 +83,7 @@ def rounds_of(make: Callable[[int], Workload], most: int | None = None) -> Round
 def _stepped(workload: Workload, most: int | None) -> Counter[str]:
     machine = loaded(workload, Setup("bare"))
     for address in workload.handlers:
-        machine.add_breakpoint(address)
+        machine.debug.add_breakpoint(address)
     machine.run(until_address=workload.body)
     processor = machine.processor
     counts: Counter[str] = Counter({SIMPLE: processor.count()})
@@ -109,7 +109,7 @@ def _stepped(workload: Workload, most: int | None) -> Counter[str]:
 def _class_at(machine: Machine, at: int) -> str:
     found = locate(_code_at(machine, at), 0, 32)
     if found is None or found.row is None:
-        raise MonitorBug(f"no instruction at {at:#x} to profile\n{machine.where()}")
+        raise MonitorBug(f"no instruction at {at:#x} to profile\n{machine.debug.where()}")
     return class_of(found.row)
 
 

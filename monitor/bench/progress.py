@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from monitor.bench.rows import Row
+from monitor.writing.progress import bar
 
 Progress = bool | Callable[[int, int], None]
 """True: a bar on standard error, if that is a terminal. A function is called with the rows that are
@@ -15,12 +16,12 @@ def collect(rows: Iterable[Row], size: int, what: str, progress: Progress) -> li
     """All of them, with their progress shown."""
     if callable(progress):
         return list(_told(rows, size, progress))
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True, highlight=False, markup=False)
-    return list(track(rows, what, size, console=console, transient=True,
-                      disable=not (progress and console.is_terminal)))  # fmt: skip
+    done = []
+    with bar(what, size, wanted=progress) as display:
+        for row in rows:
+            done.append(row)
+            display.advance()
+    return done
 
 
 def _told(rows: Iterable[Row], size: int, tell: Callable[[int, int], None]) -> Iterable[Row]:

@@ -61,7 +61,7 @@ class Sampler:
                 if kind is not None:
                     self._samples[kind] += 1
         finally:
-            machine.breakpoints.clear()
+            machine.debug.breakpoints.clear()
 
     def _through(self, machine: Machine, text: str | None, distance: int) -> Outcome:
         """So many instructions; handlers on the way are counted."""
@@ -82,8 +82,8 @@ class Sampler:
         if table != self._table:
             self._table = table
             self._gates = _handlers(table)
-            machine.breakpoints.clear()
-            machine.breakpoints.update(self._gates)
+            machine.debug.breakpoints.clear()
+            machine.debug.breakpoints.update(self._gates)
 
     def profile(self, counts: Counts) -> Profile:
         """The whole stretch, of which this was the sample."""

@@ -77,4 +77,4 @@ class Journey:
         if outcome.kind != UNTIL:
             tail = self.machine.output.last(400).decode(errors="replace")
             raise MonitorBug(f"Linux, {self.setup}: {outcome.kind} before {text!r}\n"
-                             f"{self.machine.where()}\n{tail}")  # fmt: skip
+                             f"{self.machine.debug.where()}\n{tail}")  # fmt: skip

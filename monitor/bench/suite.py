@@ -21,7 +21,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SuitePlan:
     """What to run, and how often. A repetition runs everything once, so that a slow minute of the
     host meets all rows alike."""
 

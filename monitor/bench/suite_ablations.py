@@ -32,7 +32,7 @@ class Ablations(Suite):
         super().__init__(options, ablation.ROUNDS)
         if options.host_clock:
             raise UserError("vp bench ablations compares counts: it has no --clock host")
-        self.plan = ablation.Plan(ablation.choose(options.only), self.rounds, options.model)
+        self.plan = ablation.AblationPlan(ablation.choose(options.only), self.rounds, options.model)
 
     def results(self, rows: Sequence[Row]) -> Results:
         pairs = list(zip(rows[::2], rows[1::2], strict=True))

@@ -22,7 +22,7 @@ class Macro(Suite):
         super().__init__(options, macro.ROUNDS)
         self._loads = macro.choose(options.only)
         linux.check()
-        self.plan = macro.Plan(self._loads, self.rounds, options.repetitions, options.model,
+        self.plan = macro.MacroPlan(self._loads, self.rounds, options.repetitions, options.model,
                                timed=options.host_clock)  # fmt: skip
 
     def results(self, rows: Sequence[Row]) -> Results:

@@ -18,7 +18,7 @@ class Nano(Suite):
     def __init__(self, options: Options) -> None:
         super().__init__(options, nano.ROUNDS)
         self._operations = nano.choose(options.only)
-        self.plan = suite.Plan(nano.sources(self._operations), nano.SETUPS, self.rounds,
+        self.plan = suite.SuitePlan(nano.sources(self._operations), nano.SETUPS, self.rounds,
                                options.repetitions, options.model)  # fmt: skip
 
     def results(self, rows: Sequence[Row]) -> Results:

@@ -20,7 +20,7 @@ class Talk(Suite):
     def __init__(self, options: Options) -> None:
         super().__init__(options, talk.ROUNDS)
         self._programs = talk.choose(options.only)
-        self.plan = suite.Plan(talk.sources(self._programs), talk.SETUPS, self.rounds,
+        self.plan = suite.SuitePlan(talk.sources(self._programs), talk.SETUPS, self.rounds,
                                options.repetitions, options.model)  # fmt: skip
 
     def results(self, rows: Sequence[Row]) -> Results:

@@ -13,7 +13,7 @@ import argparse
 
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import seconds
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 from monitor.vmm.errors import UserError
 
 NAME = "demo"

@@ -20,7 +20,7 @@ from monitor.cli.watching import (
     file_argument,
     run_guest,
 )
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 
 NAME = "mmu"
 HELP = "show the page tables, shadows and segments of a guest"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from monitor.writing.progress import Line
+from monitor.writing.progress import StatusLine
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -37,7 +37,7 @@ class RunProgress:
         self._machine = machine
         self._doing = doing
         self._until_output = until_output
-        self._line = Line(self._text)
+        self._line = StatusLine(self._text)
         self._change = threading.RLock()
         self._on = False
         self._begun = time.monotonic()

@@ -14,7 +14,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from monitor.settings.config import ImageConfig, LimitConfig, MachineConfig
+from monitor.settings.config import ImageConfig, LimitConfig
+from monitor.settings.machine import Settings
 from monitor.writing import ending
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ def say(line: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def opening_line(image: ImageConfig, config: MachineConfig, takes_keys: bool) -> str:
+def opening_line(
+    image: ImageConfig, settings: Settings, takes_keys: bool, begun: str = ""
+) -> str:
     """What runs, and how."""
-    without = f" without {', '.join(config.without)}" if config.without else ""
-    line = (f"vp: running {CALLED[image.kind]} {image.path} in mode {config.mode}{without}, "
-            f"{config.memory_mb} MiB")  # fmt: skip
+    begun = begun or f"running {CALLED[image.kind]} {image.path}"
+    without = f" without {', '.join(settings.without)}" if settings.without else ""
+    line = f"vp: {begun} in mode {settings.mode}{without}, {settings.memory_mb} MiB"
     return f"{line}; Ctrl-A h for help" if takes_keys else line
 
 
@@ -55,7 +58,7 @@ def tell(
     elif not quiet:
         report.print_wrong_answers(statistics)
     if badly:
-        report.print_end(line, machine.where())
+        report.print_end(line, machine.debug.where())
     elif full or not quiet:
         report.print_end(line)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from monitor.cli import quantities
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.scan_totals import Totals
 from monitor.vmm.errors import UserError
 from monitor.writing.progress import bar
 
@@ -102,34 +102,6 @@ def _findings(regions: list[Region], silent: bool) -> Iterator[tuple[Region, Fin
                 shown.reach(done + finding.address - region.address, region.name)
                 yield region, finding
             done += len(region.code)
-
-
-class Totals:
-    """Counts by instruction and by class."""
-
-    def __init__(self) -> None:
-        self.rows: Counter[tuple[str, str, str, bool, str]] = Counter()
-
-    @classmethod
-    def of(cls, found: Iterable[tuple[Region, Finding]]) -> Totals:
-        totals = cls()
-        for _, finding in found:
-            totals.add(finding)
-        return totals
-
-    def add(self, finding: Finding) -> None:
-        name, group, kind = finding.mnemonic, finding.group, finding.sensitivity.value
-        self.rows[(name, kind, group, finding.traps_in_ring3, finding.why)] += 1
-
-    def by_class(self) -> dict[str, int]:
-        counts = Counter(dict.fromkeys(("privileged", "critical"), 0))
-        for (_, kind, _, _, _), count in self.rows.items():
-            counts[kind] += count
-        return dict(counts)
-
-    @property
-    def untrapped(self) -> int:
-        return sum(count for (_, _, _, traps, _), count in self.rows.items() if not traps)
 
 
 def _print_text(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bt.scanner import Finding
-    from monitor.cli.scan import Totals
+    from monitor.cli.scan_totals import Totals
     from monitor.loaders.images import Region
 
 

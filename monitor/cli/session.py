@@ -28,11 +28,12 @@ from monitor.host.terminal import (
     owns_terminal,
     say,
 )
-from monitor.host.typist import Line, Typist
+from monitor.host.typist import TypedLine, Typist
 from monitor.settings.config import LimitConfig, unescape
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome
+    from monitor.cli.checkpoints import CheckpointWriter
     from monitor.gdb.server import GdbServer
 
 NO_INPUT = -1
@@ -57,11 +58,15 @@ class Session:
         stdio: bool,
         progress: bool,
         doing: Callable[[], str] = str,
-        typing: Sequence[Line] = (),
+        typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
+        checkpoint: CheckpointWriter | None = None,
     ) -> None:
         self._machine = machine
         self._runner = machine if debugger is None else debugger
+        self._checkpoint = checkpoint
+        if checkpoint is not None:
+            checkpoint.say = lambda text: self._say(f"vp: {text}\n")
         self._running = report.Running(machine)
         self._progress = RunProgress(machine, doing, stdio and _shared()) if progress else None
         self._aside = nullcontext if self._progress is None else self._progress.aside
@@ -69,10 +74,10 @@ class Session:
         self._raw = RawMode(self._input)
         output.on_trouble = self._runner.stop
         if self._progress is not None:
-            machine.on_serial.append(self._progress.on_output)
-        machine.on_serial.append(output)
+            machine.serial.listeners.append(self._progress.on_output)
+        machine.serial.listeners.append(output)
         if typing:
-            machine.on_serial.append(Typist(typing, machine.send))
+            machine.serial.listeners.append(Typist(typing, machine.send))
 
     @property
     def takes_keys(self) -> bool:
@@ -85,7 +90,7 @@ class Session:
             signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
-                self._machine.input_open = True
+                self._machine.serial.input_open = True
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
@@ -110,6 +115,7 @@ class Session:
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
+                ord("c"): self._write_checkpoint,
                 ord("h"): lambda: self._say(HELP),
                 ord("s"): lambda: self._say(report.as_text(self._running.statistics())),
             }
@@ -122,8 +128,12 @@ class Session:
 
         return deliver
 
+    def _write_checkpoint(self) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.key()
+
     def _end_input(self) -> None:
-        self._machine.input_open = False
+        self._machine.serial.input_open = False
 
     def _say(self, text: str) -> None:
         with self._aside():

@@ -28,7 +28,7 @@ from monitor.cli.watching import (
 
 if TYPE_CHECKING:
     from monitor import Machine
-    from monitor.watch.tc_model import CacheView
+    from monitor.watch.shown import ShownCache
 
 NAME = "tc"
 HELP = "show the translation cache of a guest, code beside translation"
@@ -60,14 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from monitor.cli.text_file import TextFile
-    from monitor.watch.tc_read import cache_view
 
     with ExitStack() as stack:
         files = {option: stack.enter_context(TextFile(path, f"--{option}"))
                  for option in ("dot", "svg") if (path := getattr(args, option))}
         json = stack.enter_context(JsonOutput(args.json))
         watched = run_guest(args, prepare=None if args.no_hits else _count)
-        everything = cache_view(watched.machine)
+        everything = watched.machine.watch.tc()
         view = _chosen(everything, args)
         if "dot" in files:
             files["dot"].write_text(view.dot())
@@ -86,7 +85,7 @@ def _count(machine: Machine) -> None:
     machine.watch.count_entries()
 
 
-def _chosen(view: CacheView, args: argparse.Namespace) -> CacheView:
+def _chosen(view: ShownCache, args: argparse.Namespace) -> ShownCache:
     if args.at is not None:
         view = view.at(args.at)
     if args.only_patched:
@@ -94,7 +93,7 @@ def _chosen(view: CacheView, args: argparse.Namespace) -> CacheView:
     return view.top(args.top)
 
 
-def _nothing(view: CacheView, args: argparse.Namespace) -> str:
+def _nothing(view: ShownCache, args: argparse.Namespace) -> str:
     """Why no block is left of what the cache holds."""
     if not view.blocks:
         return "the translation cache holds no block now"
@@ -104,7 +103,7 @@ def _nothing(view: CacheView, args: argparse.Namespace) -> str:
     return f"{what}{place}: the cache holds {many} now; `--summary --top {many}` lists them"
 
 
-def _show(view: CacheView, summary: bool) -> None:
+def _show(view: ShownCache, summary: bool) -> None:
     if summary:
         from monitor.watch.tc_text import summary_table
 

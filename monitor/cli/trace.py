@@ -20,8 +20,9 @@ from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import positive
 from monitor.cli.trace_json import JsonEvents
 from monitor.cli.watching import add_guest, file_argument, run_guest
-from monitor.settings.config import MODES, parse_number
+from monitor.settings.config import parse_number
 from monitor.settings.did_you_mean import choose
+from monitor.settings.machine import MODES
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:

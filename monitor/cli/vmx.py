@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
-from monitor.settings.config import MEMORY_MB
+from monitor.settings.config import parse_names
+from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.settings.serial_config import SerialConfig, parse_serial
 from monitor.vmm.errors import UserError
 
@@ -41,14 +43,18 @@ def nothing_to_run(path: Path | None) -> str:
     return f"{path}: nothing to boot, for this version has no disks and no firmware"
 
 
-def memory_of(option: int | None, vmx: VmxMachine | None) -> int:
-    """MiB of memory: --memory, or the file's, or the default."""
-    if vmx is None:
-        return MEMORY_MB if option is None else option
-    if option is None:
-        return vmx.settings.memory_mb
-    vmx.override("--memory", "memsize")
-    return option
+def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
+    """The machine: options beat the file, the file beats defaults."""
+    memory_mb, start_time = MEMORY_MB, 0
+    if vmx is not None:
+        memory_mb, start_time = vmx.settings.memory_mb, vmx.settings.start_time or 0
+    if args.memory is not None:
+        memory_mb = args.memory
+        if vmx is not None:
+            vmx.override("--memory", "memsize")
+    return Settings(
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
+    )
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:
@@ -60,13 +66,6 @@ def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:
     return (vmx and vmx.settings.serial) or parse_serial(DEFAULT_SERIAL)
 
 
-def extra_of(vmx: VmxMachine | None) -> dict[str, Any]:
-    """Settings of the machine that have no option."""
-    if vmx is None or vmx.settings.start_time is None:
-        return {}
-    return {"start_time": vmx.settings.start_time}
-
-
 def enable_backdoor(machine: Machine, vmx: VmxMachine, on: bool) -> None:
     """A VMware machine has the backdoor, unless an option says no."""
     if not on:
@@ -75,7 +74,7 @@ def enable_backdoor(machine: Machine, vmx: VmxMachine, on: bool) -> None:
         return
     machine.enable(X86_VMWARE_BACKDOOR, True, **vmx.settings.backdoor_options())
     try:
-        prepare_tools(machine.tools, vmx.settings)
+        prepare_tools(machine.vmware.tools, vmx.settings)
     except UserError as error:
         raise UserError(f"{vmx.name}: {error}") from error
 

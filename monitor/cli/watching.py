@@ -17,17 +17,8 @@ from monitor.cli.json_output import JsonOutput
 from monitor.cli.quantities import count, memory_size, seconds
 from monitor.cli.run import InOrder, add_image, image_of, limits_of, typing_of
 from monitor.cli.run_log import add_log
-from monitor.settings.config import (
-    CLOCKS,
-    KINDS,
-    MAX_MEMORY_MB,
-    MEMORY_MB,
-    MIN_MEMORY_MB,
-    ImageConfig,
-    MachineConfig,
-    parse_names,
-    parse_number,
-)
+from monitor.settings.config import KINDS, ImageConfig, parse_names, parse_number
+from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MEMORY_MB, MIN_MEMORY_MB, Settings
 from monitor.settings.serial_config import FORMS, parse_serial
 from monitor.vmm.ablations import ABLATIONS
 from monitor.vmm.errors import UserError
@@ -79,6 +70,7 @@ def run_guest(
     prepare: Callable[[Machine], None] | None = None,
 ) -> Watched:
     """Run the guest that the options describe; `prepare` gets the loaded machine first."""
+    from monitor import Machine
     from monitor.cli.run_log import RunLog
     from monitor.cli.session import Session
     from monitor.host.serial_link import open_serial
@@ -86,7 +78,7 @@ def run_guest(
     from monitor.writing.progress import visible
 
     without = parse_names(args.without)
-    config = MachineConfig(args.memory, mode, "auto", args.clock, without)
+    settings = Settings(args.memory, mode, clock=args.clock, without=without)
     image = _image(args)
     limits = limits_of(args)
     typing = typing_of(args.typing or ())
@@ -94,7 +86,7 @@ def run_guest(
     JsonOutput(args.json).keep_apart(serial)
     with ExitStack() as stack:
         log = stack.enter_context(RunLog(args.log, args.verbose))
-        machine = _machine(config)
+        machine = Machine.of(settings)
         if image is None:
             load_demo(machine)
         else:
@@ -105,7 +97,7 @@ def run_guest(
         progress = serial.kind != "stdio" and not args.verbose and visible()
         session = Session(machine, output, stdio=False, progress=progress, typing=typing,
                           doing=_doing(machine, image) if progress else str)  # fmt: skip
-        log.begin(machine, config, image or {"demo": True}, limits, {"serial": args.serial})
+        log.begin(machine, settings, image or {"demo": True}, limits, {"serial": args.serial})
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if finished.signal is not None:
@@ -130,13 +122,6 @@ def _image(args: argparse.Namespace) -> ImageConfig | None:
     if args.demo and given:
         raise UserError(f"more than one guest: --demo and --{given[0]}")
     return None if args.demo else image_of(args)
-
-
-def _machine(config: MachineConfig) -> Machine:
-    from monitor import Machine
-
-    return Machine(memory_mb=config.memory_mb, mode=config.mode, engine=config.engine,
-                   clock=config.clock, without=config.without)
 
 
 def load_demo(machine: Machine) -> None:

@@ -40,6 +40,25 @@ class Roms:
         """Physical addresses that are ROM, the second place of firmware not among them."""
         return tuple(self._ranges)
 
+    @property
+    def firmware_size(self) -> int:
+        """Bytes of the firmware that appears a second time at the top of 4 GiB."""
+        return len(self._window)
+
+    def restore(self, ranges: list[tuple[int, int]], firmware: int) -> None:
+        """These ROMs (address and size) are there, their bytes in place. UserError: that cannot be.
+
+        For a machine without ROMs.
+        """
+        for address, size in ranges:
+            if size == 0 or size % PAGE or address + size > HOLE_END:
+                raise UserError(f"a ROM at {address:#x}, {size:#x} bytes")
+            self.add(address, self._memory.read(address, size))
+        if firmware:
+            if firmware % PAGE or not 0 < firmware <= HOLE_END - HOLE_START:
+                raise UserError(f"firmware of {firmware} bytes")
+            self.add_firmware(self._memory.read(HOLE_END - firmware, firmware))
+
     def add(self, address: int, data: bytes) -> None:
         """Bytes at a physical address from 0xA0000 to 0xFFFFF, a multiple of 4096.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bt.engine import Interp
+from bt.interp.marks import GENERAL
 from bt.interp.state import CS
 from monitor.loaders.start import StartState
-from monitor.vmm.registers import GENERAL, SEGMENTS
+from monitor.vmm.registers import SEGMENTS
 from monitor.vmm.system_registers import load_selector
 
 CODE_RIGHTS = 0xC09B  # flat 32-bit code: present, DPL 0, readable, accessed, 4 KiB granular

@@ -24,7 +24,7 @@ from typing import Any
 
 from bt.cache import CHAIN, Exit, TranslatedBlock
 from bt.contract import EXIT_SOFTINT
-from bt.translate import Context
+from bt.policy import Context
 from monitor.vmm.calling import ExtensionFailed, call
 from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.vmm.translating import TranslatingProcessor

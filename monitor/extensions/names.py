@@ -13,8 +13,9 @@ from __future__ import annotations
 import difflib
 import functools
 
-from bt.table import TABLE, Instruction
-from bt.translate import BRANCHES, COPY, policies, policy_of
+from bt.instruction import Instruction
+from bt.policy import BRANCHES, COPY, policies, policy_of
+from bt.table import TABLE
 
 TIMED = "rdtsc"
 SORTS = {"S": "sreg", "C": "cr", "D": "dr"}
@@ -50,7 +51,7 @@ def _why_not(row: Instruction) -> str:
 
 @functools.cache
 def entries() -> dict[str, frozenset[int]]:
-    """Survey entries (bt/translate.py, `policies`) by name, in the order of the opcode map."""
+    """Survey entries (bt/policy.py, `policies`) by name, in the order of the opcode map."""
     found: dict[str, set[int]] = {}
     for entry, (_, row) in policies(False).items():
         if may_have_stub(row):

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bt.instruction import Instruction
 from bt.lengths import OPERAND_SIZE
 from bt.output import Surveyed
 from bt.segment_access import operand_of, split
-from bt.table import Instruction
 from monitor.extensions.names import name_of
 from monitor.extensions.slots import SELECTOR_NAMES
 

@@ -17,14 +17,12 @@ only is filled in whenever translated code is entered, and taken back by nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from bt import stubs
+from bt import vcpu_page
 from monitor.vmm.errors import UserError
+from monitor.vmm.memory import GuestMemory
 from monitor.vmm.shadow import TC_BYTES
-
-if TYPE_CHECKING:
-    from monitor.machine import Machine
 
 SELECTOR_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 DOUBLEWORD = 4
@@ -40,27 +38,34 @@ class Slot:
 
 
 SLOTS = {
-    "SAVE_EAX": Slot(stubs.SAVE_EAX, writable=True),
-    "SAVE_ECX": Slot(stubs.SAVE_ECX, writable=True),
-    "SAVE_ESI": Slot(stubs.SAVE_ESI, writable=True),
-    "VSYS": Slot(stubs.VSYS, writable=True),
-    "STI_BEFORE": Slot(stubs.STI_BEFORE, writable=True),
-    "OWN": Slot(stubs.OWN, stubs.OWN_BYTES, writable=True),
-    **{f"CR{number}": Slot(stubs.CONTROLS + 4 * number) for number in (0, 2, 3, 4)},
+    "SAVE_EAX": Slot(vcpu_page.SAVE_EAX, writable=True),
+    "SAVE_ECX": Slot(vcpu_page.SAVE_ECX, writable=True),
+    "SAVE_ESI": Slot(vcpu_page.SAVE_ESI, writable=True),
+    "VSYS": Slot(vcpu_page.VSYS, writable=True),
+    "STI_BEFORE": Slot(vcpu_page.STI_BEFORE, writable=True),
+    "OWN": Slot(vcpu_page.OWN, vcpu_page.OWN_BYTES, writable=True),
+    **{f"CR{number}": Slot(vcpu_page.CONTROLS + 4 * number) for number in (0, 2, 3, 4)},
     **{
-        f"{name}_SELECTOR": Slot(stubs.SELECTORS + 4 * number)
+        f"{name}_SELECTOR": Slot(vcpu_page.SELECTORS + 4 * number)
         for number, name in enumerate(SELECTOR_NAMES)
     },
-    "LDTR_SELECTOR": Slot(stubs.LDTR_SELECTOR),
-    "TR_SELECTOR": Slot(stubs.TR_SELECTOR),
-    "GDTR_LIMIT": Slot(stubs.GDTR),
-    "GDTR_BASE": Slot(stubs.GDTR + 4),
-    "IDTR_LIMIT": Slot(stubs.IDTR),
-    "IDTR_BASE": Slot(stubs.IDTR + 4),
+    "LDTR_SELECTOR": Slot(vcpu_page.LDTR_SELECTOR),
+    "TR_SELECTOR": Slot(vcpu_page.TR_SELECTOR),
+    "GDTR_LIMIT": Slot(vcpu_page.GDTR),
+    "GDTR_BASE": Slot(vcpu_page.GDTR + 4),
+    "IDTR_LIMIT": Slot(vcpu_page.IDTR),
+    "IDTR_BASE": Slot(vcpu_page.IDTR + 4),
 }
 
 
-def own_memory(machine: Machine) -> memoryview:
+class HasOwn(Protocol):
+    """A machine (`monitor.Machine`)."""
+
+    mode: str
+    memory: GuestMemory
+
+
+def own_memory(machine: HasOwn) -> memoryview:
     """The doublewords of OWN, to be read and written between runs of a translating machine.
 
     UserError for another one, which has none.
@@ -68,5 +73,5 @@ def own_memory(machine: Machine) -> memoryview:
     if machine.mode != "translate":
         raise UserError(f"mode {machine.mode} has no stubs, and no OWN; translate has")
     memory = machine.memory
-    start = memory.size + TC_BYTES + stubs.OWN
-    return memoryview(memory.buffer)[start : start + stubs.OWN_BYTES].cast("I")
+    start = memory.size + TC_BYTES + vcpu_page.OWN
+    return memoryview(memory.buffer)[start : start + vcpu_page.OWN_BYTES].cast("I")

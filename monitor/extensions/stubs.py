@@ -18,12 +18,13 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bt.instruction import Instruction
 from bt.lengths import OPERAND_SIZE
 from bt.output import Surveyed
+from bt.own_stubs import OwnStub
+from bt.policy import Context, policies
 from bt.segment_access import split
-from bt.stubs import Stub, assembled
-from bt.table import Instruction
-from bt.translate import Context, OwnStub, policies
+from bt.stub_code import Stub, assembled
 from monitor.extensions import names
 from monitor.extensions.problem import Problem, take_apart
 from monitor.extensions.template import BadStub, Template, checked
@@ -64,7 +65,7 @@ class OwnStubs:
     def prepare(
         self, code: bytes, surveyed: list[Surveyed], context: Context, reserved: str
     ) -> list[Surveyed]:
-        """See bt/translate.py. ExtensionFailed for a function that fails or answers nonsense."""
+        """See bt/own_stubs.py. ExtensionFailed for a function that fails or answers nonsense."""
         self._here.clear()
         if context.user:
             return surveyed
@@ -84,7 +85,7 @@ class OwnStubs:
         return surveyed
 
     def at(self, eip: int) -> OwnStub | None:
-        """See bt/translate.py."""
+        """See bt/own_stubs.py."""
         return self._here.get(eip)
 
     def _template(self, item: Surveyed, raw: bytes, context: Context) -> Template | None:

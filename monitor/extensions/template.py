@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import keystone
 
 from bt.assembler import open_assembler
+from bt.instruction import Class
 from bt.lengths import Located, locate, operand_size
+from bt.policy import FLAG_BODIES
 from bt.segment_access import READ, WRITTEN, access_of, operand_of, split
-from bt.stubs import GOES_INDIRECT, LONG_JUMPS, OUTSIDE, SHORT_JUMPS, assembled
-from bt.table import Class
-from bt.translate import FLAG_BODIES
+from bt.stub_code import LONG_JUMPS, OUTSIDE, SHORT_JUMPS, assembled
+from bt.stubs import GOES_INDIRECT
 from monitor.extensions.slots import SLOTS
 from monitor.vmm.errors import UserError
 
@@ -55,7 +56,7 @@ class _Bad(Exception):
 
 
 @dataclass(frozen=True)
-class Line:
+class StubLine:
     """One line of a template, taken apart."""
 
     text: str
@@ -117,22 +118,22 @@ def checked(name: str, text: str) -> Template:
     return template
 
 
-def _whole(hot: list[Line], slow: list[Line]) -> Template:
+def _whole(hot: list[StubLine], slow: list[StubLine]) -> Template:
     parts = ["\n".join(map(_assembled, part)) for part in (hot, slow) if part]
     return Template("\nslow:\n".join(parts) + "\n", hot[-1].code == LOOKUP)
 
 
-def _parsed(row: str) -> Line:
+def _parsed(row: str) -> StubLine:
     code, bar, tags = (part.strip() for part in row.partition("|"))
     label, colon, rest = code.partition(":")
     named = bool(colon) and label.strip().isidentifier() and not re.match(r"\w+:\[", code)
     found = tuple(tag.strip() for tag in tags.split(",") if tag.strip())
     if bar and not found:
         found = ("",)
-    return Line(row, label.strip() if named else "", rest.strip() if named else code, found)
+    return StubLine(row, label.strip() if named else "", rest.strip() if named else code, found)
 
 
-def _assembled(line: Line) -> str:
+def _assembled(line: StubLine) -> str:
     """A line as bt/stubs.py reads it, slots as numbers."""
     label = f"{line.label}: " if line.label else ""
     tags = f" | {', '.join(line.tags)}" if line.tags else ""
@@ -144,7 +145,7 @@ def _assembled(line: Line) -> str:
 # --- single lines -------------------------------------------------------------------------
 
 
-def _check_line(line: Line) -> int:
+def _check_line(line: StubLine) -> int:
     """What concerns a line by itself; how many bytes it takes. _Bad, keystone.KsError."""
     if line.text == "slow:":
         return 0
@@ -171,7 +172,7 @@ def _check_line(line: Line) -> int:
     return _check_instruction(line)
 
 
-def _check_jump(line: Line) -> int:
+def _check_jump(line: StubLine) -> int:
     if line.done:
         raise _Bad("a jump cannot be `done`: the last line is")
     if line.verb in SHORT_ONLY and line.goal == SLOW:
@@ -179,7 +180,7 @@ def _check_jump(line: Line) -> int:
     return 6
 
 
-def _check_instruction(line: Line) -> int:
+def _check_instruction(line: StubLine) -> int:
     if line.verb.startswith(("j", "loop")):
         raise _Bad(f"{line.verb} is no way out of a stub; use exit, or {', '.join(sorted(JUMPS))}")
     encoded = _encode(_with_offsets(line.code))
@@ -201,7 +202,7 @@ def _check_instruction(line: Line) -> int:
     return len(encoded)
 
 
-def _check_prefixes(line: Line, encoded: bytes, found: Located) -> None:
+def _check_prefixes(line: StubLine, encoded: bytes, found: Located) -> None:
     prefixes = split(encoded)[0]
     if any(prefix in REPEATS for prefix in prefixes):
         raise _Bad("REP may leave in the middle, which a stub cannot")
@@ -254,7 +255,7 @@ def _assembler() -> keystone.Ks:
 # --- the whole ----------------------------------------------------------------------------
 
 
-def _check_ends(name: str, hot: list[Line], slow: list[Line], has_slow: bool) -> None:
+def _check_ends(name: str, hot: list[StubLine], slow: list[StubLine], has_slow: bool) -> None:
     """Every way through it ends: done once, in the last line, or at an exit."""
     if not hot:
         raise BadStub(name, "slow:", "there is nothing before it")
@@ -277,7 +278,7 @@ def _check_ends(name: str, hot: list[Line], slow: list[Line], has_slow: bool) ->
             raise BadStub(name, line.text, "no jumps and labels behind `slow:`")
 
 
-def _check_jumps(name: str, hot: list[Line], outside: set[str]) -> None:
+def _check_jumps(name: str, hot: list[StubLine], outside: set[str]) -> None:
     """Jumps lead forward, to labels that are there once."""
     seen: set[str] = set()
     labels = [line.label for line in hot if line.label]

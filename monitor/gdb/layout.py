@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
+from bt.interp.architecture import BITS
+from monitor.vmm import registers
+
 
 @dataclass(frozen=True)
 class Register:
@@ -48,20 +51,27 @@ X87_CONTROL = tuple(
 )
 CORE = (*GENERAL, *STACK, *X87_CONTROL)
 
+# Of the system's, what `info registers` shows; the rest is for `info registers system`.
+SHOWN = {
+    *("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit"),
+    *("ldtr", "ldtr_base", "ldtr_limit", "tr", "tr_base", "tr_limit"),
+    *("es_base", "cs_base", "ss_base", "ds_base", "fs_base", "gs_base"),
+    *("dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "cpl"),
+}
+
+
+def _system(name: str, value: str) -> Register:
+    """A register of which only the processor's state knows."""
+    bits = 64 if BITS[value] > 0xFFFFFFFF else 32
+    return Register(name, bits, f"int{bits}", "general" if name in SHOWN else "system")
+
+
 SYSTEM = (
     Register("cr0", type="cr0_flags"),
     Register("cr2", type="data_ptr"),
     Register("cr3"),
     Register("cr4", type="cr4_flags"),
-    *(
-        Register(name)
-        for name in (
-            *("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit"),
-            *("ldtr", "ldtr_base", "ldtr_limit", "tr", "tr_base", "tr_limit"),
-            *("es_base", "cs_base", "ss_base", "ds_base", "fs_base", "gs_base"),
-            *("dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "cpl"),
-        )
-    ),
+    *(_system(name, value) for name, value in registers.SYSTEM.items()),
 )
 REGISTERS = (*CORE, *SYSTEM)
 

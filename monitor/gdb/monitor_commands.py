@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitor.gdb.layout import SHOWN
 from monitor.gdb.target import Target
 from monitor.machine import Machine
 from monitor.symbols.elf_file import symbol_file
@@ -58,7 +59,7 @@ def _exits(view: View, _words: Sequence[str]) -> str:
     if not counts:
         return f"mode {view.machine.mode} has had no exits"
     ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
-    last = view.machine.recent_exits()
+    last = view.machine.debug.recent_exits()
     return "\n".join([*_table(ordered), "last exits, oldest first:", *(f"  {e}" for e in last)])
 
 
@@ -66,7 +67,7 @@ def _tc(view: View, _words: Sequence[str]) -> str:
     figures = view.machine.statistics().get("tc")
     if figures is None:
         return f"mode {view.machine.mode} has no translation cache"
-    block = view.machine.block_listing() or ["no translated block begins at eip"]
+    block = view.machine.debug.block_listing() or ["no translated block begins at eip"]
     return "\n".join([*_table(figures), *block])
 
 
@@ -78,13 +79,13 @@ def _shadow(view: View, _words: Sequence[str]) -> str:
 
 
 def _where(view: View, _words: Sequence[str]) -> str:
-    return view.machine.where()
+    return view.machine.debug.where()
 
 
 def _registers(view: View, _words: Sequence[str]) -> str:
     machine = view.machine
-    values = machine.registers | machine.system_registers
-    cells = [f"{name:10} {value:08x}" for name, value in values.items()]
+    system = {n: v for n, v in machine.system_registers.items() if v or n in SHOWN}
+    cells = [f"{name:16} {value:08x}" for name, value in (machine.registers | system).items()]
     rows = [cells[at : at + 4] for at in range(0, len(cells), 4)]
     return "\n".join("   ".join(row) for row in rows)
 
@@ -113,6 +114,13 @@ def _symbols(view: View, words: Sequence[str]) -> str:
     return f"{len(table):,} symbols of the guest's kernel are in {path}: symbol-file {path}"
 
 
+def _checkpoint(view: View, words: Sequence[str]) -> str:
+    if len(words) != 1:
+        raise UserError("monitor checkpoint FILE")
+    size = view.machine.checkpoints.save(words[0])
+    return f"{size:,} bytes: vp resume {shlex.quote(words[0])}"
+
+
 def _table(figures: Mapping[str, Any]) -> list[str]:
     words = {name: v if isinstance(v, str) else f"{v:,}" for name, v in figures.items()}
     return [f"  {name:32} {word:>14}" for name, word in words.items()]
@@ -126,6 +134,7 @@ COMMANDS = {
     "where": Command("registers, last exits and the code at eip", _where),
     "registers": Command("all registers, the system's too", _registers),
     "symbols": Command("FILE: write the names of the Linux that runs, for symbol-file", _symbols),
+    "checkpoint": Command("FILE: write the whole machine, for vp resume", _checkpoint),
     "statistics": Command("every figure, as JSON", _statistics),
     "physical": Command("on or off: addresses are physical, or linear again", _physical),
 }

@@ -20,6 +20,7 @@ MAX_WATCHED = 1 << 16
 SIGINT, SIGTRAP, SIGABRT, SIGTERM, SIGALRM = 2, 5, 6, 15, 14  # as gdb numbers them
 FAILED = {"timeout": SIGALRM, "shutdown": SIGABRT, "stuck": SIGABRT, "callback": SIGABRT}
 LOOKABLE = ("shutdown", "stuck")  # the guest's state is there to be looked at
+REVERSIBLE = ("exit", "reset", "poweroff")  # so is how it came to that, where one can go back
 STOPS = ("address", "watchpoint")
 
 
@@ -37,22 +38,22 @@ class Stops:
             if size > MAX_WATCHED:
                 raise UserError(f"{size} bytes are too many to watch")
             access = WATCHES[kind][0]
-            self._machine.add_watchpoint(address, size, access)
+            self._machine.debug.add_watchpoint(address, size, access)
             self._watchpoints.add((address, size, access))
         else:
-            self._machine.add_breakpoint(address)
+            self._machine.debug.add_breakpoint(address)
             self._breakpoints[kind, address] = 1
 
     def remove(self, kind: int, address: int, size: int) -> None:
         """A z packet."""
         if kind in WATCHES:
             access = WATCHES[kind][0]
-            self._machine.remove_watchpoint(address, size, access)
+            self._machine.debug.remove_watchpoint(address, size, access)
             self._watchpoints.discard((address, size, access))
             return
         self._breakpoints.pop((kind, address), None)
         if not any((other, address) in self._breakpoints for other in (SOFTWARE, HARDWARE)):
-            self._machine.remove_breakpoint(address)
+            self._machine.debug.remove_breakpoint(address)
 
     def clear(self) -> None:
         """The debugger is gone, and all that was its."""
@@ -65,8 +66,10 @@ class Stops:
     def reason(self, outcome: Outcome) -> str:
         """What a stop reply says of it beside the signal; empty for a step."""
         if outcome.kind == "watchpoint":
-            hit = self._machine.watchpoint_hit
+            hit = self._machine.debug.watchpoint_hit
             return f"{ACCESS_NAMES[hit.access]}:{hit.address:x};" if hit is not None else ""
+        if outcome.kind == "beginning":
+            return "replaylog:begin;"
         if outcome.kind != "address":
             return ""
         base = self._machine.system_registers["cs_base"]

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from monitor.grading import linux, memory_use
 from monitor.grading.limits import LOOKS, MIB, Limits
-from monitor.grading.plan import Ending, Plan
+from monitor.grading.plan import Ending, GradingPlan
 from monitor.grading.worker import work
 
 ROUNDS = 1000  # of killing what was left behind
 
 
 def main() -> int:
-    plan = Plan.from_json(sys.stdin.read())
+    plan = GradingPlan.from_json(sys.stdin.read())
     linux.die_with_parent(plan.parent)
     os.chdir(Path(plan.file).parent)
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
@@ -38,7 +38,7 @@ def main() -> int:
     return 0
 
 
-def _fork(plan: Plan) -> int:
+def _fork(plan: GradingPlan) -> int:
     keeper = os.getpid()
     worker = os.fork()
     if worker == 0:
@@ -65,7 +65,7 @@ def _keep_only(*descriptors: int) -> None:
             os.closerange(low + 1, high)
 
 
-def _wait(worker: int, plan: Plan) -> Ending:
+def _wait(worker: int, plan: GradingPlan) -> Ending:
     begin = time.monotonic()
     ended_for = ""
     while True:

@@ -10,7 +10,7 @@ from monitor.grading.limits import Limits
 
 
 @dataclass(frozen=True)
-class Plan:
+class GradingPlan:
     """One run. It comes over standard input: arguments can be read by the submission."""
 
     check: str  # "module:class", as monitor.labs.check:Check
@@ -29,7 +29,7 @@ class Plan:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
+    def from_json(cls, text: str) -> GradingPlan:
         document = json.loads(text)
         document["limits"] = Limits(**document["limits"])
         document["readable"] = tuple(document["readable"])

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from monitor.grading.confine import readable_places, user_site
 from monitor.grading.limits import Limits
-from monitor.grading.plan import Ending, Plan
+from monitor.grading.plan import Ending, GradingPlan
 from monitor.labs.printed import Sorter
 
 KEPT = 1 << 16  # bytes of output that are kept
@@ -97,7 +97,7 @@ class Sandbox:
         try:
             (_, output), (_, report), (_, ending) = pipes
             nonce, marks = secrets.token_hex(16), secrets.token_hex(16)
-            plan = Plan(
+            plan = GradingPlan(
                 check=self._check, lab=lab, file=str(file), limits=self.limits,
                 readable=self._readable, report=report, ending=ending, parent=os.getpid(),
                 nonce=nonce, marks=marks, filtered=self._filtered,
@@ -127,7 +127,7 @@ class Sandbox:
             str(file.parent),
         )  # fmt: skip
 
-    def _start(self, plan: Plan, output: int) -> subprocess.Popen[bytes]:
+    def _start(self, plan: GradingPlan, output: int) -> subprocess.Popen[bytes]:
         keeper = subprocess.Popen(
             [sys.executable, "-B", "-m", "monitor.grading.keeper"],
             stdin=subprocess.PIPE, stdout=output, stderr=output, cwd="/",  # Python imports from it

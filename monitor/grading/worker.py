@@ -23,7 +23,7 @@ from typing import Any
 from monitor.grading import oddities
 from monitor.grading.confine import confine
 from monitor.grading.notes import Notes
-from monitor.grading.plan import Plan
+from monitor.grading.plan import GradingPlan
 from monitor.labs.printed import Marks
 from monitor.vmm.errors import UserError
 
@@ -31,7 +31,7 @@ STANDARD_OUTPUT = 1
 LEFT, BROKEN = 1, 3  # exit statuses: out through an exception; no fault of the submission's
 
 
-def work(plan: Plan) -> int:
+def work(plan: GradingPlan) -> int:
     """Run the check; the exit status of this process."""
     file = Path(plan.file)
     try:
@@ -46,7 +46,7 @@ def work(plan: Plan) -> int:
     return 0
 
 
-def _check(plan: Plan, file: Path) -> None:
+def _check(plan: GradingPlan, file: Path) -> None:
     module, _, name = plan.check.partition(":")
     channel = _Channel(plan.report, plan.nonce)
     marks = Marks(STANDARD_OUTPUT, plan.marks)

@@ -57,7 +57,7 @@ class AssemblyError(Exception):
 
 
 @dataclass(frozen=True)
-class Line:
+class SourceLine:
     """One source line without its comment, and where it came from."""
 
     text: str
@@ -87,13 +87,13 @@ def assemble(read: SourceReader, name: str, origin: int, bits: int = 32) -> Asse
     source = _Source()
     for line in _read(read, name, ()):
         source.add(line)
-    source.flush_literals(Line("", name, 0))
+    source.flush_literals(SourceLine("", name, 0))
     image, addresses = _assemble_statements(source.statements, source.labels, origin, bits)
     symbols = dict(zip(source.labels, addresses, strict=True))
     return Assembly(origin, image, symbols, dict(source.constants))
 
 
-def _read(read: SourceReader, name: str, including: tuple[str, ...]) -> Iterator[Line]:
+def _read(read: SourceReader, name: str, including: tuple[str, ...]) -> Iterator[SourceLine]:
     """The lines of a file with its includes in place."""
     if name in including:
         raise AssemblyError(f"{including[-1]}: {name} includes itself")
@@ -103,7 +103,7 @@ def _read(read: SourceReader, name: str, including: tuple[str, ...]) -> Iterator
         by = f", included by {including[-1]}" if including else ""
         raise AssemblyError(f"no source file {name}{by}") from None
     for number, raw in enumerate(text.splitlines(), start=1):
-        line = Line(_without_comment(raw), name, number)
+        line = SourceLine(_without_comment(raw), name, number)
         include = _INCLUDE.fullmatch(line.text.strip())
         if include:
             yield from _read(read, include[1], (*including, name))
@@ -127,14 +127,14 @@ def _without_comment(raw: str) -> str:
 class _Source:
     """The statements for keystone, and the names met while they were collected."""
 
-    statements: list[Line] = field(default_factory=list)
-    labels: dict[str, Line] = field(default_factory=dict)
+    statements: list[SourceLine] = field(default_factory=list)
+    labels: dict[str, SourceLine] = field(default_factory=dict)
     constants: dict[str, int] = field(default_factory=dict)
     _pool: dict[str, str] = field(default_factory=dict)
     _scope: str = ""
     _literals: int = 0
 
-    def add(self, line: Line) -> None:
+    def add(self, line: SourceLine) -> None:
         rest = line.text.strip()
         while label := _LABEL.match(rest):
             self._add_label(label[1], line)
@@ -148,14 +148,14 @@ class _Source:
             text = self._resolve(self._take_literals(rest, line))
             self._emit(_rewrite(text, line), line)
 
-    def flush_literals(self, line: Line) -> None:
+    def flush_literals(self, line: SourceLine) -> None:
         """Place the strings that wait; each gets its label here."""
         for string, label in self._pool.items():
             self._define(label, line)
             self._emit(f".asciz {string}", line)
         self._pool.clear()
 
-    def _add_label(self, name: str, line: Line) -> None:
+    def _add_label(self, name: str, line: SourceLine) -> None:
         if name.startswith("."):
             if name[1:] in DIRECTIVES:
                 raise line.error(f"{name} is a directive and cannot be a label")
@@ -164,18 +164,18 @@ class _Source:
             self._scope = name
         self._define(name, line)
 
-    def _define(self, name: str, line: Line) -> None:
+    def _define(self, name: str, line: SourceLine) -> None:
         if name in self.labels or name in self.constants:
             raise line.error(f"{name} is defined twice")
         self.labels[name] = line
         self._emit(f"{name}:", line)
 
-    def _add_constant(self, name: str, expression: str, line: Line) -> None:
+    def _add_constant(self, name: str, expression: str, line: SourceLine) -> None:
         if name in self.constants or name in self.labels:
             raise line.error(f"{name} is defined twice")
         self.constants[name] = _evaluate(expression, self.constants, line)
 
-    def _take_literals(self, text: str, line: Line) -> str:
+    def _take_literals(self, text: str, line: SourceLine) -> str:
         """Give every string operand of an instruction a label in the pool."""
         if text.startswith("."):
             return text
@@ -205,8 +205,8 @@ class _Source:
         value = self.constants.get(match[0])
         return match[0] if value is None else f"{value:#x}"
 
-    def _emit(self, text: str, line: Line) -> None:
-        self.statements.append(Line(text, line.file, line.number))
+    def _emit(self, text: str, line: SourceLine) -> None:
+        self.statements.append(SourceLine(text, line.file, line.number))
 
 
 def _split_directive(text: str) -> tuple[str, str]:
@@ -230,7 +230,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., int]] = {
 }
 
 
-def _evaluate(expression: str, constants: dict[str, int], line: Line) -> int:
+def _evaluate(expression: str, constants: dict[str, int], line: SourceLine) -> int:
     """The value of a constant expression: numbers, earlier constants and ``+ - * // << >> | &``."""
 
     def value(node: ast.AST) -> int:
@@ -289,7 +289,7 @@ _PUSH_NAME = re.compile(r"push (?!e?(?:[abcd]x|[sd]i|[bs]p)$|[fg]s$)([A-Za-z_]\w
 _TABLE_OPERAND = re.compile(r"(?:sgdt|sidt|lgdt|lidt) .*\b(?:e?[abcd]x|e?[sd]i|e?[bs]p)\b")
 
 
-def _rewrite(text: str, line: Line) -> str:
+def _rewrite(text: str, line: SourceLine) -> str:
     """The statement in a form that keystone encodes rightly."""
     text = re.sub(r"\s+", " ", text) if not text.startswith(".") else text
     if (repeated := _REPEATED.fullmatch(text)) and int(repeated[1], 0) > MOST_REPEATED:
@@ -308,7 +308,7 @@ def _rewrite(text: str, line: Line) -> str:
 
 
 def _assemble_statements(
-    statements: list[Line], labels: Iterable[str], origin: int, bits: int
+    statements: list[SourceLine], labels: Iterable[str], origin: int, bits: int
 ) -> tuple[bytes, list[int]]:
     """The bytes of the statements, and the address of each label."""
     names = list(labels)
@@ -327,7 +327,7 @@ def _assemble_statements(
 
 
 def _find_culprit(
-    statements: list[Line], labels: set[str], why: str, bits: int
+    statements: list[SourceLine], labels: set[str], why: str, bits: int
 ) -> AssemblyError:
     """keystone does not say which line it stopped at: try each alone, with the labels known."""
     stand_ins = "".join(f"{name}:\n" for name in sorted(labels))

@@ -77,7 +77,7 @@ class SerialLink(Serial):
             self._endpoint.listener.setblocking(False)
         if self._endpoint.peer is not None:
             self._came(self._endpoint.peer)
-        self._machine.input_open = True
+        self._machine.serial.input_open = True
         self._thread.start()
         return self
 
@@ -88,7 +88,7 @@ class SerialLink(Serial):
             self._thread.join()
         finally:  # somebody is in a hurry
             self._endpoint.close()
-        self._machine.input_open = False
+        self._machine.serial.input_open = False
         with self._lock:
             self._gone()
         os.close(self._wake_write)
@@ -169,7 +169,7 @@ class SerialLink(Serial):
         # It sends no more, but may still read (`echo ls | socat - ...`).
         self._hears = False
         if self._endpoint.listener is None:
-            self._machine.input_open = False
+            self._machine.serial.input_open = False
         self._on_change(f"serial: the peer of {self._endpoint.name} sends no more")
 
     def _send(self, peer: int) -> None:
@@ -188,7 +188,7 @@ class SerialLink(Serial):
         with self._lock:
             self._gone()
         if self._endpoint.listener is None:
-            self._machine.input_open = False
+            self._machine.serial.input_open = False
         self._on_change(f"serial: the peer of {self._endpoint.name} is {how}")
 
     def _next_peer(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Serial(ABC):
-    """Where the console is attached: a callable for Machine.on_serial, entered before the run."""
+    """Where the console is attached: one of `machine.serial.listeners`, entered before the run."""
 
     on_trouble: Callable[[], None]  #: called when the machine had better stop
 

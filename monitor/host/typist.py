@@ -22,7 +22,7 @@ NEWLINE = 0x0A
 
 
 @dataclass(frozen=True)
-class Line:
+class TypedLine:
     """A text to type, and the output to wait for; no cue means a prompt."""
 
     text: bytes
@@ -30,9 +30,9 @@ class Line:
 
 
 class Typist:
-    """Listens to the console (a callable for Machine.on_serial) and types with `send`."""
+    """Listens to the console (a callable for `machine.serial.listeners`) and types with `send`."""
 
-    def __init__(self, lines: Iterable[Line], send: Callable[[bytes], None]) -> None:
+    def __init__(self, lines: Iterable[TypedLine], send: Callable[[bytes], None]) -> None:
         self._waiting = deque(lines)
         self._send = send
         self._heard = bytearray()  # the end of the output since the last text

@@ -21,7 +21,7 @@ from bt.virtualizability.classify import classify as derive_class
 from bt.virtualizability.classify import run as run_forms
 from bt.virtualizability.explain import explain, reasons
 from bt.virtualizability.forms import all_forms
-from bt.virtualizability.outcome import PRIVILEGED, Outcome, Trap, Visible
+from bt.virtualizability.outcome import PRIVILEGED, ExperimentOutcome, Trap, Visible
 from bt.virtualizability.umip import with_umip
 from bt.virtualizability.worlds import PROTECTED
 from monitor.labs.cases import Case, Failed, at
@@ -39,19 +39,19 @@ SHOWN = 4  # mistakes that are told; the others are counted
 class Evidence:
     """What one form of an instruction did.
 
-    A trial is one start state; it holds an Outcome by the world's name. The worlds are
+    A trial is one start state; it holds an ExperimentOutcome by the world's name. The worlds are
 
         GUESTS      ring 0, as the guest believes to run: interrupts on, and off
         MONITOR     ring 3, as a monitor would run the guest's kernel, with its own tables
         LENIENT     the same, but IOPL 3, ports open, RDTSC and RDPMC allowed
         VARIANTS    the guest's world with one piece of the privileged state changed
 
-    An Outcome has `trap` (None: it completed), `visible` (all that the program itself can see
+    It has `trap` (None: it completed), `visible` (all that the program itself can see
     afterwards, comparable with ==) and `changes()` (the privileged state that it changed: a list,
     empty if none).
     """
 
-    trials: tuple[Mapping[str, Outcome], ...]
+    trials: tuple[Mapping[str, ExperimentOutcome], ...]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ CLEARS_IF = MappingProxyType({"IF": (1, 0)})
 
 def _outcome(
     value: int = 0, trap: bool = False, changed: Mapping[str, tuple[int, int]] = NOTHING
-) -> Outcome:
+) -> ExperimentOutcome:
     """An outcome whose visible part is a number in EAX, and what it changed."""
     before = [0] * len(PRIVILEGED)
     after = list(before)
@@ -116,14 +116,14 @@ def _outcome(
         at = PRIVILEGED.index(name)
         before[at], after[at] = old, new
     visible = Visible((value, *([0] * 7)), 2, 2, (0,) * 6, b"", b"")
-    return Outcome(Trap(13, 0) if trap else None, visible, tuple(before), tuple(after))
+    return ExperimentOutcome(Trap(13, 0) if trap else None, visible, tuple(before), tuple(after))
 
 
 WORLDS = tuple(dict.fromkeys((*GUESTS, MONITOR, LENIENT, *VARIANTS)))
 RING3 = (MONITOR, LENIENT, "CPL")
 
 
-def _invented(of_world: Callable[[str], Outcome]) -> Mapping[str, Outcome]:
+def _invented(of_world: Callable[[str], ExperimentOutcome]) -> Mapping[str, ExperimentOutcome]:
     return {name: of_world(name) for name in WORLDS}
 
 

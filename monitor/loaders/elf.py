@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from monitor.loaders import gdt
 from monitor.loaders.elf_file import ET_EXEC, KINDS, ElfFile, parse
-from monitor.loaders.plan import Memory, Plan, Reserved
+from monitor.loaders.plan import LoadPlan, Memory, Reserved
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import GENERAL, StartState, check_registers
 from monitor.vmm.errors import UserError
@@ -35,7 +35,7 @@ def load(
     """
     chosen = check_registers(registers or {}, GENERAL)
     file = parse(open_image(image, "executable"))
-    plan = Plan(memory.size, reserved)
+    plan = LoadPlan(memory.size, reserved)
     put_segments(plan, file)
     segments = gdt.enter(plan, selectors, table)
     plan.commit(memory)
@@ -47,7 +47,7 @@ def load(
     )
 
 
-def put_segments(plan: Plan, file: ElfFile) -> None:
+def put_segments(plan: LoadPlan, file: ElfFile) -> None:
     """Plan an executable's segments at their physical addresses."""
     if file.kind != ET_EXEC:
         kind = KINDS.get(file.kind, f"of type {file.kind}")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor.loaders import gdt
-from monitor.loaders.plan import Memory, Plan, Reserved
+from monitor.loaders.plan import LoadPlan, Memory, Reserved
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import GENERAL, SEGMENTS, StartState, check_registers
 from monitor.vmm.errors import UserError
@@ -48,7 +48,7 @@ def load(
         if value is not None:
             chosen.update(check_registers({name: value}, GENERAL))
     data = open_image(image, "binary")
-    plan = Plan(memory.size, reserved)
+    plan = LoadPlan(memory.size, reserved)
     plan.put(data.name, address, data.data)
     if real_mode:
         start = real_start(address, chosen)

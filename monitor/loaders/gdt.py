@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.loaders.plan import Plan
+from monitor.loaders.plan import LoadPlan
 from monitor.vmm.errors import UserError
 
 CODE_SELECTOR = 0x10
@@ -29,7 +29,7 @@ def flat_table(code: int = CODE_SELECTOR, data: int = DATA_SELECTOR) -> bytes:
     return bytes(table)
 
 
-def put(plan: Plan, selectors: tuple[int, int] | None = None) -> tuple[int, int]:
+def put(plan: LoadPlan, selectors: tuple[int, int] | None = None) -> tuple[int, int]:
     """Plan the table at the top of low memory, out of the guest's way: its base and limit."""
     table = flat_table(*checked(selectors))
     base = plan.room("boot GDT", len(table), above=PREFERRED)
@@ -54,7 +54,7 @@ def checked(selectors: tuple[int, int] | None) -> tuple[int, int]:
 
 
 def enter(
-    plan: Plan, selectors: tuple[int, int] | None, own: tuple[int, int] | None
+    plan: LoadPlan, selectors: tuple[int, int] | None, own: tuple[int, int] | None
 ) -> dict[str, Any]:
     """The fields of StartState about segments: a flat GDT is planned unless there is `own`."""
     code, data = checked(selectors) if own is None else selectors or checked(None)

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from monitor.loaders import gdt, linux16
 from monitor.loaders.linux_parts import encode_command_line, place_initrd, place_kernel
 from monitor.loaders.memory_map import memory_map
-from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, Reserved
+from monitor.loaders.plan import HOLE_END, PAGE, LoadPlan, Memory, Reserved
 from monitor.loaders.setup_header import (
     CMD_LINE_PTR,
     CODE32_START,
@@ -61,7 +61,7 @@ def load(
     image = open_image(kernel, "kernel")
     header = parse(image)
     disk = None if initrd is None else open_image(initrd, "initrd")
-    plan = Plan(memory.size, reserved)
+    plan = LoadPlan(memory.size, reserved)
     enter = start32 if header.entry32 else linux16.start
     start = enter(plan, image, header, disk, cmdline)
     plan.commit(memory)
@@ -69,7 +69,7 @@ def load(
 
 
 def start32(
-    plan: Plan, image: Image, header: SetupHeader, disk: Image | None, cmdline: str
+    plan: LoadPlan, image: Image, header: SetupHeader, disk: Image | None, cmdline: str
 ) -> StartState:
     """Plan a start at the 32-bit entry."""
     table = gdt.put(plan)

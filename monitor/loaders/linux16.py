@@ -20,7 +20,7 @@ from __future__ import annotations
 import struct
 
 from monitor.loaders.linux_parts import encode_command_line, place_initrd, place_kernel
-from monitor.loaders.plan import Plan
+from monitor.loaders.plan import LoadPlan
 from monitor.loaders.setup_header import (
     CMD_LINE_PTR,
     COMMAND_LINE_POINTER,
@@ -48,7 +48,7 @@ HEAP_END_POINTER = 0x224
 
 
 def start(
-    plan: Plan, image: Image, header: SetupHeader, disk: Image | None, cmdline: str
+    plan: LoadPlan, image: Image, header: SetupHeader, disk: Image | None, cmdline: str
 ) -> StartState:
     """Plan a start at the setup part's entry."""
     if header.setup_size > CODE_MAX:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.loaders.plan import PAGE, Plan, mib, more_memory
+from monitor.loaders.plan import PAGE, LoadPlan, mib, more_memory
 from monitor.loaders.setup_header import SetupHeader
 from monitor.loaders.source import Image
 from monitor.vmm.errors import UserError
@@ -22,7 +22,7 @@ def encode_command_line(image: Image, header: SetupHeader, cmdline: str, room: i
     return text + b"\0"
 
 
-def place_kernel(plan: Plan, image: Image, header: SetupHeader) -> None:
+def place_kernel(plan: LoadPlan, image: Image, header: SetupHeader) -> None:
     """The protected-mode kernel, and the memory it decompresses itself into."""
     code = image.data[header.setup_size : header.setup_size + header.code_size]
     start = header.runtime_start
@@ -37,7 +37,7 @@ def place_kernel(plan: Plan, image: Image, header: SetupHeader) -> None:
     plan.reserve(f"{image.name}'s working memory", rest, end - rest)
 
 
-def place_initrd(plan: Plan, disk: Image, header: SetupHeader) -> tuple[int, int]:
+def place_initrd(plan: LoadPlan, disk: Image, header: SetupHeader) -> tuple[int, int]:
     """Put the initrd as high as kernel and RAM allow: its address and size."""
     size = len(disk.data)
     address = plan.highest_room(size, header.initrd_addr_max + 1)

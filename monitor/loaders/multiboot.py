@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from monitor.loaders import elf, elf_file, gdt
 from monitor.loaders.multiboot_info import put_information
 from monitor.loaders.packed import refuse_packed
-from monitor.loaders.plan import HOLE_END, PAGE, Memory, Plan, Reserved, mib, more_memory
+from monitor.loaders.plan import HOLE_END, PAGE, LoadPlan, Memory, Reserved, mib, more_memory
 from monitor.loaders.source import Image, Source, open_image
 from monitor.loaders.start import StartState
 from monitor.vmm.errors import UserError
@@ -59,7 +59,7 @@ def load(
     """Load a kernel, its command line and its modules: pairs of a string and an image."""
     image = open_image(kernel, "kernel")
     header = find_header(image)
-    plan = Plan(memory.size, reserved)
+    plan = LoadPlan(memory.size, reserved)
     entry = put_kernel(plan, image, header)
     table = gdt.put(plan)
     placed = [(name, *put_module(plan, name, source)) for name, source in modules]
@@ -101,7 +101,7 @@ def find_header(image: Image) -> Header:
     return Header(offset, flags, *struct.unpack_from("<5I", data, offset + 12))
 
 
-def put_kernel(plan: Plan, image: Image, header: Header) -> int:
+def put_kernel(plan: LoadPlan, image: Image, header: Header) -> int:
     """Plan the kernel's memory; returns its entry point."""
     if header.flags & ADDRESS_FIELDS:
         data, size = text_and_data(image, header)
@@ -137,7 +137,7 @@ def text_and_data(image: Image, header: Header) -> tuple[bytes, int]:
     return image.data[start:end], size
 
 
-def put_module(plan: Plan, name: str, source: Source) -> tuple[int, int]:
+def put_module(plan: LoadPlan, name: str, source: Source) -> tuple[int, int]:
     """Plan a module above everything else, or else where there is room: its start and end."""
     image = open_image(source, f"module {name!r}")
     above = max([HOLE_END, *(piece.end for piece in plan.pieces)])

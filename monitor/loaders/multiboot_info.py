@@ -14,7 +14,7 @@ import struct
 from collections.abc import Sequence
 
 from monitor.loaders.memory_map import EXTENDED_AREA, memory_map
-from monitor.loaders.plan import HOLE_END, Plan
+from monitor.loaders.plan import HOLE_END, LoadPlan
 from monitor.vmm.errors import UserError
 
 SIZE = 116
@@ -23,7 +23,7 @@ PREFERRED = 0x10000
 NAME = "Virtual Platform"
 
 
-def put_information(plan: Plan, cmdline: str, modules: Sequence[tuple[str, int, int]]) -> int:
+def put_information(plan: LoadPlan, cmdline: str, modules: Sequence[tuple[str, int, int]]) -> int:
     """Plan the structure for modules (string, start, end); returns its address."""
     strings = [encode(text) for text in (cmdline, NAME, *(name for name, _, _ in modules))]
     area = entries(plan.memory_size)

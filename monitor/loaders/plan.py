@@ -1,6 +1,6 @@
 """A load plan: what goes where, checked as a whole before a byte of guest memory changes.
 
-    plan = Plan(memory.size)
+    plan = LoadPlan(memory.size)
     plan.put("kernel", 0x100000, data, "give a smaller one")    # at a fixed address
     info = plan.room(4096, align=16, top=0xA0000)                # anywhere that is free
     plan.put("boot information", info, table)
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.settings.config import MAX_MEMORY_MB
+from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.vmm.errors import UserError
 
 HOLE_START = 0xA0000
@@ -69,7 +69,7 @@ def more_memory(end: int) -> str:
     return f"give it at least {mib(end)} (--memory)"
 
 
-class Plan:
+class LoadPlan:
     """Pieces that must lie in RAM and must not overlap."""
 
     def __init__(self, memory_size: int, reserved: Sequence[Reserved] = ()) -> None:

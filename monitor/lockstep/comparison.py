@@ -163,7 +163,7 @@ class Lockstep:
         pair = self._pair_at(start)
         self._advance(pair, high)
         seen = pair.rows()
-        where = pair.other.where()
+        where = pair.other.debug.where()
         del pair
         if not seen:
             low, high = agreed, differs
@@ -219,6 +219,6 @@ class Lockstep:
 
     def _instruction_at(self, count: int) -> str:
         """The guest instruction that comes after so many, as the first machine has it."""
-        text = self._pair_at(count).one.where()
+        text = self._pair_at(count).one.debug.where()
         _, _, code = text.partition("code at eip:\n")
         return code.partition("\n")[0].strip() or text.rpartition("\n")[2]

@@ -1,40 +1,22 @@
-"""What `vp run` was asked for, checked: the options as values, wrong ones as UserError.
+"""What a machine starts, and when it stops: options as values, wrong ones as UserError.
 
-Everything that can be said about the options without building a machine is said here. Nothing
-heavy is imported, since `vp --help` needs the choices too.
+The machine itself is settings/machine.py. Nothing heavy is imported, since `vp --help` needs the
+choices too.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.settings.did_you_mean import choose
-from monitor.vmm.ablations import ABLATIONS
 from monitor.vmm.errors import UserError
-
-MODES = ("translate", "trap", "bare")
-ENGINES = ("interp", "auto")
-CLOCKS = ("icount", "host")
-MEMORY_MB = 128
-MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
 KINDS = ("kernel", "multiboot", "elf", "flat")
 FIRMWARE_STATES = ("bios", "raw")
 # The boot protocols of the first two have a BIOS before them; the others promise nothing.
 FIRMWARE_STATE = {"kernel": "bios", "multiboot": "bios", "elf": "raw", "flat": "raw"}
-
-
-def check_ablations(mode: str, without: Collection[str]) -> None:
-    """UserError for a technique that there is not, or a mode that has none to leave out."""
-    for name in without:
-        if name not in ABLATIONS:
-            raise UserError(f"without {name!r}: {choose(name, ABLATIONS)}")
-    if without and mode != "translate":
-        raise UserError(f"without {', '.join(without)}: goes with mode translate, not {mode}")
 
 
 def check_firmware_state(name: str) -> None:
@@ -50,24 +32,6 @@ def parse_names(text: str) -> tuple[str, ...]:
     ('chaining', 'stubs')
     """
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-@dataclass(frozen=True)
-class MachineConfig:
-    """The machine itself."""
-
-    memory_mb: int = MEMORY_MB
-    mode: str = "translate"
-    engine: str = "auto"
-    clock: str = "icount"
-    without: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_ablations(self.mode, self.without)
-        if not MIN_MEMORY_MB <= self.memory_mb <= MAX_MEMORY_MB:
-            raise UserError(
-                f"--memory {self.memory_mb}: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)"
-            )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from monitor.bench.profile import Profile, profile
 from monitor.bench.rows import Workload
 from monitor.bench.suite import Source
 from monitor.guests.embedded import embedded_image
-from monitor.host.typist import Line
+from monitor.host.typist import TypedLine
 from monitor.loaders.described import load
 from monitor.settings.config import ImageConfig, LimitConfig
 from monitor.vmm.errors import UserError
@@ -110,7 +110,7 @@ class Guest:
     image: Image
     memory_mb: int
     limits: LimitConfig
-    typing: Sequence[Line] = field(default=())
+    typing: Sequence[TypedLine] = field(default=())
 
 
 def bench_names(suite: str, only: Sequence[str]) -> list[str]:

@@ -26,15 +26,9 @@ from typing import Any
 from monitor.bench import model
 from monitor.bench.model import Model
 from monitor.settings import units
-from monitor.settings.config import (
-    CLOCKS,
-    MAX_MEMORY_MB,
-    MIN_MEMORY_MB,
-    MODES,
-    check_ablations,
-    parse_names,
-)
+from monitor.settings.config import parse_names
 from monitor.settings.did_you_mean import choose
+from monitor.settings.machine import CLOCKS, MODES, check_ablations, check_memory
 from monitor.settings.toml_file import known, parse, read, table
 from monitor.sweep.grid import TRANSLATE, Grid, Point, points
 from monitor.sweep.guests import Guest
@@ -131,8 +125,12 @@ def _memory(value: Any, where: str) -> int:
             value = units.mebibytes(value)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-    if type(value) is not int or not MIN_MEMORY_MB <= value <= MAX_MEMORY_MB:
-        raise UserError(f"{where}: {value!r}: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)")
+    if type(value) is not int:
+        raise UserError(f"{where}: {value!r}: must be a whole number of MiB, or a size like 64M")
+    try:
+        check_memory(value)
+    except UserError as error:
+        raise UserError(f"{where}: {str(error).removeprefix('memory ')}") from error
     return value
 
 

@@ -36,19 +36,11 @@ from typing import Any
 
 from monitor.bench.own_plan import INSTRUCTIONS
 from monitor.bench.rows import Workload
-from monitor.host.typist import Line
+from monitor.host.typist import TypedLine
 from monitor.loaders.source import open_image
 from monitor.settings import units
-from monitor.settings.config import (
-    KINDS,
-    MAX_MEMORY_MB,
-    MEMORY_MB,
-    MIN_MEMORY_MB,
-    ImageConfig,
-    LimitConfig,
-    parse_flat,
-    parse_number,
-)
+from monitor.settings.config import KINDS, ImageConfig, LimitConfig, parse_flat, parse_number
+from monitor.settings.machine import MEMORY_MB, check_memory
 from monitor.settings.toml_file import known, table
 from monitor.settings.toml_file import texts as _texts
 from monitor.sweep.guests import (
@@ -157,10 +149,12 @@ def _name(entry: Mapping[str, Any], otherwise: str, where: str) -> str:
 
 
 def _memory(entry: Mapping[str, Any], otherwise: int, where: str) -> int:
-    memory = entry.get("memory", otherwise)
-    if not MIN_MEMORY_MB <= memory <= MAX_MEMORY_MB:
-        raise UserError(f"{where}: memory: choose from {MIN_MEMORY_MB} to {MAX_MEMORY_MB} (MiB)")
-    return int(memory)
+    memory = int(entry.get("memory", otherwise))
+    try:
+        check_memory(memory)
+    except UserError as error:
+        raise UserError(f"{where}: memory: {str(error).removeprefix('memory ')}") from error
+    return memory
 
 
 # --- what it is -----------------------------------------------------------------------------------
@@ -228,19 +222,19 @@ def _limits(entry: Mapping[str, Any], most: int | None, where: str) -> LimitConf
         return LimitConfig(entry.get("until"), timeout, entry.get("max-instructions", most))
 
 
-def _typing(lines: Iterable[Any], where: str) -> tuple[Line, ...]:
+def _typing(lines: Iterable[Any], where: str) -> tuple[TypedLine, ...]:
     return tuple(_line(line, where) for line in lines)
 
 
-def _line(line: Any, where: str) -> Line:
+def _line(line: Any, where: str) -> TypedLine:
     if isinstance(line, str):
-        return Line(line.encode())
+        return TypedLine(line.encode())
     if not isinstance(line, dict) or {*line} != {"after", "text"}:
         raise UserError(f"{where}: give texts, or tables with `after` and `text`")
     after, text = line["after"], line["text"]
     if not (isinstance(after, str) and after and isinstance(text, str)):
         raise UserError(f"{where}: `after` and `text` must be texts, and `after` not empty")
-    return Line(text.encode(), after.encode())
+    return TypedLine(text.encode(), after.encode())
 
 
 class _KeysNamed:

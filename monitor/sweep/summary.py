@@ -27,7 +27,7 @@ SAME, OTHER = "same", "differs"
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     """One line: a point, its rows, and those of its baseline."""
 
     point: Point
@@ -57,13 +57,13 @@ class Line:
         return all(row["ok"] for row in self.rows)
 
 
-def lines(spec: Spec, rows: Mapping[int, Row]) -> list[Line]:
+def lines(spec: Spec, rows: Mapping[int, Row]) -> list[SummaryLine]:
     """One for each point of the grid but for its repetitions."""
     found: dict[Point, list[Row]] = {}
     for number, point in enumerate(spec.points()):
         found.setdefault(point.at({"repetition": 0}), []).append(rows[number])
     return [
-        Line(point, own, found.get(point.at(spec.baseline), ()) if spec.baseline else ())
+        SummaryLine(point, own, found.get(point.at(spec.baseline), ()) if spec.baseline else ())
         for point, own in found.items()
     ]
 
@@ -100,7 +100,7 @@ def _title(spec: Spec) -> str:
 
 
 def _cells(
-    line: Line, varying: Sequence[str], model: str, compared: Mapping[str, str | None]
+    line: SummaryLine, varying: Sequence[str], model: str, compared: Mapping[str, str | None]
 ) -> list[str]:
     point, row = line.point, line.rows[0]
     setup = " ".join((point.mode, *(f"-{name}" for name in point.without)))

@@ -97,7 +97,7 @@ def _measured(
 
 def _run(machine: Machine, guest: Guest, models: Sequence[Model], timed: bool) -> Row:
     if guest.typing:
-        machine.on_serial.append(Typist(guest.typing, machine.send))
+        machine.serial.listeners.append(Typist(guest.typing, machine.send))
     limits = guest.limits
     begun = time.thread_time()
     outcome = machine.run(limits.until, limits.timeout, limits.max_instructions)

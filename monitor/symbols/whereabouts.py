@@ -36,7 +36,6 @@ from monitor.vmm.memory import GuestMemory
 PROTECTION, PAGING = 1, 1 << 31  # CR0
 USER = 3
 PAGE = 4096
-PTE_PRESENT, PTE_LARGE = 1, 0x80
 TRIES = 2  # to find a kernel's own table; a search takes some tenths of a second
 LOOKS_BETWEEN = 8  # between two of them
 
@@ -47,9 +46,10 @@ class IdealProcessor(Protocol):
     eip: int
     cpl: int
     cr0: int
-    cr3: int
 
     def segment(self, number: int) -> tuple[int, int, int, int]: ...
+
+    def peek_translation(self, la: int) -> int: ...
 
 
 class HasIdeal(Protocol):
@@ -137,24 +137,11 @@ class _Kernel:
     def _around(self, machine: Subject, linear: int) -> Memory:
         """As much memory around the code as the kernel can fill."""
         memory = machine.memory.map()
-        physical = _physical(memory, machine.processor.ideal.cr3, linear)
+        physical = machine.processor.ideal.peek_translation(linear)
+        if physical < 0:
+            raise UserError("nothing is mapped there")
         reach = self._header.init_size
         return memory[max(0, physical - reach) & -PAGE : physical + reach & -PAGE]
-
-
-def _physical(memory: Memory, directory: int, linear: int) -> int:
-    """Through the guest's page tables, if they are in RAM (SDM vol. 3, 4.3). UserError: nowhere."""
-    entry = _entry(memory, directory, linear >> 22)
-    if entry & PTE_LARGE:
-        return entry & 0xFFC0_0000 | linear & 0x003F_FFFF
-    return _entry(memory, entry, linear >> 12 & 0x3FF) & 0xFFFF_F000 | linear & 0xFFF
-
-
-def _entry(memory: Memory, table: int, number: int) -> int:
-    entry = int.from_bytes(memory[(table & 0xFFFF_F000) + 4 * number :][:4].tobytes(), "little")
-    if not entry & PTE_PRESENT:
-        raise UserError("nothing is mapped there")
-    return entry
 
 
 def _read(path: Path) -> bytes:

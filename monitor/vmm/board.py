@@ -7,11 +7,10 @@ instruction (`recheck`), so that the machine looks at the news at that very inst
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.bus import Bus
-from devices.device import Device
 from devices.pc import Pc, build_pc
 from monitor.vmm.back_ends import CharacterBackEnd
 from monitor.vmm.clock import Clock, InstructionCounter
@@ -63,7 +62,6 @@ class Board:
         self.debug = debug
         self.host = WorldSwitch()
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
-        self.plugged: list[Device] = []  # devices of the embedder's that have more than registers
         self.ended: Outcome | None = None
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
@@ -78,9 +76,10 @@ class Board:
             on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
-            on_serial=lambda data: self.host.request("console output", serial.write, data),
-            on_debug=lambda data: self.host.request("debug output", debug.write, data),
+            on_serial=lambda data: self.host.request("console output", self.serial.write, data),
+            on_debug=lambda data: self.host.request("debug output", self.debug.write, data),
         )
+        self.devices = self.pc.named()  # and those of the embedder's
         self.bus.on_intr = self._interrupt_line
 
     # --- the processor's side -----------------------------------------------------------
@@ -180,17 +179,27 @@ class Board:
     def can_interrupt(self) -> bool:
         """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
         input_open = self.serial.input_open  # first: the last text is sent before it closes
-        if self.serial.waiting or self.pc.can_interrupt(input_open):
+        if self.serial.waiting:
             return True
-        coming = (line for device in self.plugged for line in device.coming_irqs(input_open))
-        return any(map(self.pc.pic.would_interrupt, coming))
+        return any(map(self.pc.pic.would_interrupt, self.devices.coming_irqs(input_open)))
 
     def reset(self) -> None:
-        """The reset line: every chip; what was plugged in comes first, as the PIC is the last."""
-        for device in self.plugged:
-            device.reset()
-        self.pc.reset()
+        """The reset line: every device, and the PIC last."""
+        self.devices.reset()
         self.ended = None
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """The state of every device by name, as JSON can hold it. The clock is the machine's.
+
+        What was typed is the serial port's from here on. SnapshotError: a device of the embedder's
+        has no snapshot.
+        """
+        self.take_input()
+        return self.devices.snapshot()
+
+    def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take a snapshot back, after the clock. SnapshotError, and nothing has changed."""
+        self.devices.restore(state)
 
     def take_input(self) -> bool:
         """Hand queued input to the serial port; was there any?"""

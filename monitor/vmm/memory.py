@@ -1,14 +1,17 @@
 """Guest RAM: one array over a memory file, with a little room behind it for the monitor.
 
 The host allocates a page only when it is touched, so a 512 MiB guest that uses 40 costs 40. The
-frames above `size` are the monitor's own (translation cache, shadow descriptor tables, the
-virtual CPU's page): the engine can map them, the guest has no address for them.
+frames above `size` are the monitor's own (translation cache, tables of landings, the virtual
+CPU's pages): the engine can map them, the guest has no address for them.
 """
 
 from __future__ import annotations
 
+import errno
+import gc
 import mmap
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -23,13 +26,24 @@ HOLE_END = 0x100000
 
 
 class GuestMemory:
-    """`size` bytes of guest RAM, `extra` bytes of monitor memory behind it."""
+    """`size` bytes of guest RAM, `extra` bytes of monitor memory behind it.
+
+    `file` is a descriptor of the memory file that `buffer` maps from its beginning, for an engine
+    that maps guest RAM in another process; -1 where there can be none.
+    """
 
     def __init__(self, size: int, extra: int = 0) -> None:
         self.size = size
         self.extra = extra
-        self.buffer = _map_memory(size + extra)
+        self.buffer, self.file = _map_memory(size + extra)
+        self._close = weakref.finalize(self, _close, self.file)
+        self._close.atexit = False
         self._view: npt.NDArray[np.uint8] = np.frombuffer(self.buffer, np.uint8)
+
+    def close(self) -> None:
+        """Close the file; the memory stays. Done when this object goes, at the latest."""
+        self.file = -1
+        self._close()
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes of physical memory. UserError beyond RAM."""
@@ -62,24 +76,36 @@ def by_page(address: int, size: int) -> Iterator[tuple[int, int]]:
         size -= n
 
 
-def _map_memory(size: int) -> mmap.mmap:
-    """A shared map of a memory file; memory of this process alone where there can be none.
+def _map_memory(size: int) -> tuple[mmap.mmap, int]:
+    """A shared map of a memory file, and the file; else memory of this process alone, and -1.
 
     A submission that is graded may have no shared memory (monitor/grading/policy.py).
     """
     try:
         return _memory_file(size)
     except (AttributeError, OSError):
-        return _private_memory(size)
+        return _private_memory(size), -1
 
 
-def _memory_file(size: int) -> mmap.mmap:
-    descriptor = os.memfd_create("guest-ram")
+def _memory_file(size: int) -> tuple[mmap.mmap, int]:
+    try:
+        descriptor = os.memfd_create("guest-ram")
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        gc.collect()  # machines that nobody has any more, board and chips know each other
+        descriptor = os.memfd_create("guest-ram")
     try:
         os.ftruncate(descriptor, size)  # refused where files are limited (ulimit -f)
-        return mmap.mmap(descriptor, size)
-    finally:
+        return mmap.mmap(descriptor, size), descriptor
+    except BaseException:
         os.close(descriptor)
+        raise
+
+
+def _close(file: int) -> None:
+    if file >= 0:
+        os.close(file)
 
 
 def _private_memory(size: int) -> mmap.mmap:

@@ -21,12 +21,12 @@ class Outcome:
         stuck         it is halted, and nothing can wake it
         until         the console shows the text that was waited for
         address       EIP is at a breakpoint, or at `until_address`
-        watchpoint    an access to watched bytes: machine.watchpoint_hit
+        watchpoint    an access to watched bytes: machine.debug.watchpoint_hit
         event         the exit that was waited for
         instructions  the number of instructions has run
         timeout       the time is over
         stopped       somebody called stop()
-        vmware        a hypercall waits for its answer: machine.vmware_exit
+        vmware        a hypercall waits for its answer: machine.vmware.exit
         callback      a function of the embedder's raised, or took too long
 
     `detail` is one line for people.

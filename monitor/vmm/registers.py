@@ -1,25 +1,44 @@
-"""The registers of a processor that programs name: general, EIP, EFLAGS, selectors, CR0 to CR4."""
+"""The registers of a processor by name: those that programs name, and the system's.
+
+Programs name the general registers, EIP, EFLAGS, selectors and CR0 to CR4. All of them can be set,
+of the system's those of TABLES.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from bt.engine import Interp
+from bt.interp.architecture import BITS
+from bt.interp.marks import GENERAL
 from bt.interp.state import CS, DS, ES, FS, GS, SS
 from monitor.vmm.errors import UserError
 from monitor.vmm.system_registers import TABLES, load_selector, set_table_register
 
-GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 SEGMENTS = {"es": ES, "cs": CS, "ss": SS, "ds": DS, "fs": FS, "gs": GS}
 CONTROL = ("cr0", "cr2", "cr3", "cr4")
+# What programs call them, and the processor's state (bt/interp/architecture.py).
+PROGRAMS = {name: name for name in (*GENERAL, "eip", "eflags")}
+PROGRAMS |= {name: f"{name}_selector" for name in SEGMENTS} | {name: name for name in CONTROL}
+# The others, but for the x87 unit (x87_image.py): see system_registers().
+SYSTEM = {
+    name.removesuffix("_selector"): name
+    for name in BITS
+    if name not in PROGRAMS.values() and not name.startswith("fp")
+}
 
 
 def read_registers(cpu: Interp) -> dict[str, int]:
-    """All of them, by lower-case names."""
-    values = {name: int(cpu.reg(i)) for i, name in enumerate(GENERAL)}
-    values |= {"eip": int(cpu.eip), "eflags": int(cpu.flags())}
-    values |= {name: int(cpu.segment(i)[0]) for name, i in SEGMENTS.items()}
-    return values | {name: int(getattr(cpu, name)) for name in CONTROL}
+    """Those of PROGRAMS, as the guest has them."""
+    state = cpu.save_state()
+    return {name: state[value] for name, value in PROGRAMS.items()}
+
+
+def system_registers(cpu: Interp) -> dict[str, int]:
+    """All that only the system uses: descriptor tables, LDTR, TR, the hidden parts of segment
+    registers, debug and model-specific registers, CPL, and what no register holds."""
+    state = cpu.save_state()
+    return {name: state[value] for name, value in SYSTEM.items()}
 
 
 def set_register(
@@ -33,7 +52,9 @@ def set_register(
     elif name == "eflags":
         cpu.set_flags(value)
     elif name in CONTROL:
-        setattr(cpu, name, value & 0xFFFFFFFF)
+        if value & ~BITS[name]:
+            raise UserError(f"{name}={value:#x}: it can only have the bits {BITS[name]:#x}")
+        setattr(cpu, name, value)
         cpu.flush()
         cpu.set_privilege(cpu.cpl)  # CR0.AM may have changed
     elif name in SEGMENTS:

@@ -28,10 +28,10 @@ from bt.contract import (
     AddressSpace,
     Engine,
 )
-from bt.engine import Interp
-from bt.stubs import VCPU_BYTES, VCPU_PAGES, VSYS
-from bt.translate import CONTEXTS, Context
+from bt.engine import Interp, Ram
+from bt.policy import CONTEXTS, Context
 from bt.user_pages import may_run_directly
+from bt.vcpu_page import VCPU_BYTES, VCPU_PAGES, VSYS
 from monitor.vmm.memory import PAGE, GuestMemory
 
 HIDDEN_BASE = 0xFF800000  # also the ceiling of truncated segments
@@ -53,6 +53,7 @@ class ShadowMmu:
     def __init__(
         self,
         memory: GuestMemory,
+        ram: Ram,
         ideal: Interp,
         engine: Engine[Any],
         has_device: Callable[[int, int], bool],
@@ -61,6 +62,7 @@ class ShadowMmu:
         self.memory = memory
         self.has_device = has_device
         memory.buffer[memory.size + OPEN_BUS : memory.size + OPEN_BUS + PAGE] = b"\xff" * PAGE
+        self.ram = ram
         self.ideal = ideal
         self.walk: Walk = ideal.translation  # how a guest's page tables are read
         self.engine = engine
@@ -164,7 +166,7 @@ class ShadowMmu:
         return True
 
     def _is_ram(self, pa: int) -> bool:
-        return self._frames.is_ram(pa)
+        return self.ram.is_ram(pa)
 
     def _search(self, frame: int) -> None:
         """Before a frame runs as user code: does it hold what may be a critical instruction?"""

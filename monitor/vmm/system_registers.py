@@ -1,7 +1,6 @@
-"""The registers of a processor that only the system uses, by name, and loading a selector.
+"""Setting what only the system uses (SDM vol. 3, chapters 2 and 3): GDTR, IDTR, and a selector.
 
-Descriptor tables, the segments that LDTR and TR name, segment bases, debug registers, CPL (SDM
-vol. 3, chapters 2 and 3). `system_registers` shows them; those in TABLES can be set.
+Loading a selector looks into the guest's descriptor tables, as its mode has it.
 """
 
 from __future__ import annotations
@@ -10,26 +9,13 @@ from collections.abc import Callable, Mapping
 
 from bt.engine import Interp
 from bt.interp.descriptors import DESC_CODE, DESC_P, DESC_RW, DESC_S
-from bt.interp.state import ATTR_UNUSABLE, CR0_PE, CS, LDTR, SS, TR, VM
+from bt.interp.state import ATTR_UNUSABLE, CR0_PE, CS, LDTR, SS, VM
 from monitor.vmm.errors import UserError
 
 TABLES = ("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit")
-DEBUG = (0, 1, 2, 3, 6, 7)
 LONGEST_LIMIT = 0xFFFF
 
 REAL_BYTES = 16  # a paragraph: what a selector counts in real mode
-SEGMENT_BASES = ("es", "cs", "ss", "ds", "fs", "gs")
-
-
-def system_registers(cpu: Interp) -> dict[str, int]:
-    """All of them, as the guest has them."""
-    values = {name: int(getattr(cpu, name)) for name in TABLES}
-    for name, index in (("ldtr", LDTR), ("tr", TR)):
-        selector, base, limit, _ = cpu.segment(index)
-        values |= {name: int(selector), f"{name}_base": int(base), f"{name}_limit": int(limit)}
-    values |= {f"{name}_base": int(cpu.segment(i)[1]) for i, name in enumerate(SEGMENT_BASES)}
-    values |= {f"dr{i}": int(cpu.debug_register(i)) for i in DEBUG}
-    return values | {"cpl": int(cpu.cpl)}
 
 
 def set_table_register(cpu: Interp, name: str, value: int) -> None:

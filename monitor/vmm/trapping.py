@@ -1,13 +1,21 @@
 """The trapping processor: the guest's kernel as it is, in ring 3, and what traps is emulated.
 
 This is trap-and-emulate, the way that Popek and Goldberg (1974) prove right for a processor on
-which every sensitive instruction traps, and which x86 is not: see audit.py for what goes wrong.
+which every sensitive instruction traps, and which x86 is not: see witness.py for what goes wrong.
 Rings are compressed, so that the kernel's selectors carry RPL 3.
 """
 
 from __future__ import annotations
 
-from bt.contract import ACC_FETCH, EXIT_BREAKPOINT, EXIT_EXCEPTION, EXIT_SOFTINT
+from typing import Any, cast
+
+from bt.contract import (
+    ACC_FETCH,
+    EXIT_BREAKPOINT,
+    EXIT_EXCEPTION,
+    EXIT_SOFTINT,
+    AuditingEngine,
+)
 from bt.engine import Ram
 from bt.interp.state import (
     EXIT_NONE,
@@ -20,7 +28,7 @@ from monitor.vmm.board import Board
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.vmm.virtual import VirtualProcessor
-from monitor.vmm.witness import Audit
+from monitor.vmm.witness import Witness
 
 
 class TrappingProcessor(VirtualProcessor):
@@ -28,9 +36,10 @@ class TrappingProcessor(VirtualProcessor):
         self, ram: Ram, memory: GuestMemory, board: Board, engine: str = "interp"
     ) -> None:
         super().__init__(ram, memory, board, engine)
-        self.engine.audit_all = 1
+        self.audited = cast(AuditingEngine[Any], self.engine)
+        self.audited.audit_all = 1
         self.ideal.ring_compression = 1
-        self.audit = Audit(self.ideal, self.engine, memory)
+        self.witness = Witness(self.ideal, self.audited, memory)
 
     def advance(self, posture: int, budget: int) -> int:
         if posture == POSTURE_STRANGE:
@@ -41,7 +50,7 @@ class TrappingProcessor(VirtualProcessor):
 
     def _run_deprivileged(self, budget: int) -> int:
         """Guest ring 0 as it is, in ring 3, and a witness of every critical instruction."""
-        engine = self.engine
+        engine = self.audited
         engine.use_space(self.shadow.kernel)
         engine.load_direct(self.ideal, HIDDEN_BASE, self.total)
         engine.compress_rings()
@@ -66,7 +75,7 @@ class TrappingProcessor(VirtualProcessor):
     def _witness(self) -> int:
         """A critical instruction: let ring 3 run it, and note what ring 0 would have seen."""
         engine = self.engine
-        if not self.audit.step(self.total):
+        if not self.witness.step(self.total):
             if engine.exit_reason == EXIT_EXCEPTION and engine.fault_vector == VEC_PF:
                 return self.engine_fault(user=False)  # its stack, perhaps: fill and try again
             return self.emulate("critical, traps")
@@ -77,4 +86,4 @@ class TrappingProcessor(VirtualProcessor):
         return EXIT_NONE
 
     def statistics(self) -> dict[str, object]:
-        return super().statistics() | {"wrong_answers": self.audit.report()}
+        return super().statistics() | {"wrong_answers": self.witness.report()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bt.contract import EXIT_BUDGET, Engine
+from bt.contract import EXIT_BUDGET, AuditingEngine
 from bt.engine import Interp
 from bt.interp.state import CR0_MP, CR0_NE, CR0_WP, CS, SS
 from bt.lengths import locate
@@ -34,9 +34,9 @@ class WrongAnswer:
 
 
 @dataclass
-class Audit:
+class Witness:
     ideal: Interp
-    engine: Engine[Any]
+    engine: AuditingEngine[Any]
     memory: GuestMemory
     wrong: dict[str, WrongAnswer] = field(default_factory=dict)
 
@@ -45,17 +45,15 @@ class Audit:
         ideal = self.ideal
         mnemonic = self._mnemonic(ideal.eip)
         windows = self._windows()
-        before = ideal.save_state()
-        blocked = ideal.nmi_blocked
-        saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         ideal.set_icount(count)
+        before = ideal.save_state()
+        saved = [self.memory.read(at, WINDOW) for at in windows.values()]
         try:
             ideal.step_past()  # also where there is a breakpoint
             wanted = self._visible(windows)
             blocked_then = ideal.nmi_blocked  # IRET lets NMI through
         finally:  # a device of the embedder's may have raised
-            ideal.restore_state(before)
-            ideal.nmi_blocked = blocked
+            ideal.put_back(before)
             for at, data in zip(windows.values(), saved, strict=True):
                 self.memory.write(at, data)
         self.engine.set_icount(count)

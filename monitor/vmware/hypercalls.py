@@ -1,14 +1,14 @@
 """Hypercalls: VMCALL and VMMCALL, forwarded to user space.
 
 User space is a function that is given the exit structure, or the embedder's own loop: without a
-function run() returns with kind "vmware", `machine.vmware_exit` is the structure, and the next
+function run() returns with kind "vmware", `machine.vmware.exit` is the structure, and the next
 run() takes the answer from it.
 
     def answer(exit_):
         exit_.hcall.result = exit_.hcall.rbx + 1
 
     machine.enable(X86_VMWARE_HYPERCALL)
-    machine.on_hypercall = answer
+    machine.vmware.on_hypercall = answer
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     machine.watch.count_entries()
     machine.run(until="# ")
-    machine.watch.tc().only_patched().top(5)       # a CacheView: shows itself in a notebook
+    machine.watch.tc().only_patched().top(5)       # a view that shows itself in a notebook
 
 Nothing here is imported unless it is used, and looking changes nothing: neither what the guest
 does nor how many instructions it takes.
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitor.symbols.table import SymbolTable
-    from monitor.watch.mmu_model import MmuView
+    from monitor.watch.shown import ShownCache, ShownMmu
     from monitor.watch.subject import Subject
-    from monitor.watch.tc_model import CacheView
     from monitor.watch.trace import Trace
     from monitor.watch.trace_model import TraceEvent
 
@@ -31,23 +30,26 @@ class Watch:
     def count_entries(self, on: bool = True) -> None:
         """From now on, count how often guest instructions are begun in the translation cache.
 
-        The cache is emptied, so that everything is counted. UserError in another mode.
+        The cache is emptied, so that everything is counted. UserError in another mode, and with
+        an engine that cannot count them.
         """
         from monitor.watch.tc_read import translating
 
         translating(self._machine).count_entries(on)
 
-    def tc(self) -> CacheView:
+    def tc(self) -> ShownCache:
         """The translation cache. UserError in a mode that has none."""
+        from monitor.watch.shown import ShownCache
         from monitor.watch.tc_read import cache_view
 
-        return cache_view(self._machine)
+        return ShownCache.of(cache_view(self._machine))
 
-    def mmu(self) -> MmuView:
+    def mmu(self) -> ShownMmu:
         """The guest's page tables and segments, and the monitor's side of them, if there is one."""
         from monitor.watch.mmu_read import mmu_view
+        from monitor.watch.shown import ShownMmu
 
-        return mmu_view(self._machine)
+        return ShownMmu.of(mmu_view(self._machine))
 
     def linux_symbols(self) -> SymbolTable:
         """The names of the Linux kernel that runs in the machine, by its own symbol table.

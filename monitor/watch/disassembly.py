@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import capstone
 
-from bt import stubs
+from bt import vcpu_page
 from monitor.extensions.slots import SLOTS
 
 SLOT = r"\b({}):\[(e[a-z]{{2}}\*4 \+ )?(0x[0-9a-f]+|\d+)?\]"
 
 
-class Line(NamedTuple):
+class CodeLine(NamedTuple):
     """One instruction."""
 
     address: int
@@ -23,17 +23,17 @@ class Line(NamedTuple):
     text: str
 
 
-def lines(code: bytes, address: int) -> Iterator[Line]:
+def lines(code: bytes, address: int) -> Iterator[CodeLine]:
     """Disassemble; what is no instruction comes byte by byte as `.byte`."""
     for at, size, mnemonic, operands in _decoder().disasm_lite(code, address):
-        yield Line(at, size, f"{mnemonic} {operands}".rstrip())
+        yield CodeLine(at, size, f"{mnemonic} {operands}".rstrip())
 
 
-def one(code: bytes, address: int, wide: bool = True) -> Line:
+def one(code: bytes, address: int, wide: bool = True) -> CodeLine:
     """The first instruction of some code, 32 or 16 bits."""
     for at, size, mnemonic, operands in _decoder(wide).disasm_lite(code, address, 1):
-        return Line(at, size, f"{mnemonic} {operands}".rstrip())
-    return Line(address, len(code), "?")
+        return CodeLine(at, size, f"{mnemonic} {operands}".rstrip())
+    return CodeLine(address, len(code), "?")
 
 
 def with_slots(text: str, reserved: str) -> str:
@@ -50,11 +50,11 @@ def _slot(match: re.Match[str]) -> str:
 @functools.cache
 def slot_names() -> dict[int, str]:
     """Offsets in the vCPU pages (bt/stubs.py) by name."""
-    names = {getattr(stubs, name): name for name in stubs.SLOTS}
+    names = {getattr(vcpu_page, name): name for name in vcpu_page.SLOTS}
     names |= {slot.offset: name for name, slot in SLOTS.items()}
     for i in range(4):
-        names[stubs.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
-        names[stubs.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
+        names[vcpu_page.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
+        names[vcpu_page.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
     return names
 
 

@@ -7,28 +7,28 @@ written, and of an instruction's second page.
 
 from __future__ import annotations
 
-from bt.engine import Ram
-from bt.interp.paging import PTE_P, PTE_PS
+from bt.engine import Interp, Ram
 from bt.interp.state import TRACE_PAGING, TRACE_WIDE
 from monitor.vmm.memory import PAGE, GuestMemory
-from monitor.watch.disassembly import Line, one
+from monitor.watch.disassembly import CodeLine, one
 
 LONGEST = 15
 MOST_KEPT = 1 << 16
 
 
 class GuestCode:
-    def __init__(self, memory: GuestMemory, ram: Ram) -> None:
+    def __init__(self, cpu: Interp, memory: GuestMemory, ram: Ram) -> None:
+        self._cpu = cpu
         self._memory = memory
         self._ram = ram
         self._pages: dict[tuple[int, int], int] = {}  # CR3 and linear page -> physical, or -1
-        self._lines: dict[tuple[int, bytes, bool], Line] = {}
+        self._lines: dict[tuple[int, bytes, bool], CodeLine] = {}
 
     def look_anew(self) -> None:
         """The page tables may have changed."""
         self._pages.clear()
 
-    def at(self, eip: int, root: int, known: bytes = b"") -> Line:
+    def at(self, eip: int, root: int, known: bytes = b"") -> CodeLine:
         """The instruction at EIP; `root` is a TRACE_* word (bt/interp/state.py).
 
         `known`: its bytes, which hold as far as its first page goes.
@@ -62,25 +62,11 @@ class GuestCode:
         return b"" if page < 0 else self._memory.read(page + linear % PAGE, size)
 
     def _page(self, linear: int, root: int) -> int:
-        """Physical address of a linear page, by a walk without side effects."""
+        """Physical address of a linear page of RAM, by a walk without side effects; or -1."""
         page = linear & -PAGE
         if root & TRACE_PAGING:
-            entry = self._entry((root & 0xFFFFF000) + (linear >> 22) * 4)
-            if entry & PTE_PS:
-                page = (entry & 0xFFC00000) + (linear & 0x3FF000)
-            else:
-                entry = entry and self._entry((entry & 0xFFFFF000) + (linear >> 12 & 0x3FF) * 4)
-                page = entry & 0xFFFFF000
-            if not entry:
-                return -1
+            page = int(self._cpu.peek_entry(linear, root & 0xFFFFF000)) & -PAGE
         return page if self._holds(page) else -1
 
-    def _entry(self, address: int) -> int:
-        """A paging entry; 0 if it is not present."""
-        if not self._holds(address):
-            return 0
-        entry = int.from_bytes(self._memory.read(address, 4), "little")
-        return entry if entry & PTE_P else 0
-
     def _holds(self, address: int) -> bool:
-        return address + PAGE <= self._memory.size and self._ram.is_ram(address)
+        return 0 <= address <= self._memory.size - PAGE and self._ram.is_ram(address)

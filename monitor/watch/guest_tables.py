@@ -1,8 +1,7 @@
 """The guest's page tables as arrays: for each of 2^20 linear pages its frame and bits.
 
-32-bit paging with 4 KiB and 4 MiB pages (SDM vol. 3, chapter 4), read from memory as a debugger
-would: no accessed bit is set, and a table outside RAM maps nothing, since a read there might be
-a device's.
+As the processor's own walk finds them (`Interp.peek_tables`) when it only looks: no accessed bit is
+set, and a table outside RAM maps nothing, since a read there might be a device's.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bt.engine import Interp, Ram
-from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_P, PTE_PS, PTE_U, PTE_W
-from bt.interp.state import CR0_PG, CR0_WP, CR4_PGE, CR4_PSE
+from bt.engine import Interp
+from bt.interp.paging import PTE_P, PTE_U, PTE_W
+from bt.interp.state import CR0_PG, CR0_WP
 
 PAGES = 1 << 20
 TABLE = 1024
-RESERVED = 0x003FE000  # in the entry of a 4 MiB page
-SOFT = PTE_P | PTE_W | PTE_U  # what both levels must grant
+BITS = 0xFFF
 
 Array = npt.NDArray[np.uint32]
 
@@ -47,48 +45,22 @@ class GuestTables:
         return (self.bits & PTE_W) != 0
 
 
-def guest_tables(cpu: Interp, ram: Ram) -> GuestTables:
-    """Read the tables that CR3 names; without paging every page is its own frame."""
+def guest_tables(cpu: Interp) -> GuestTables:
+    """What the tables that CR3 names map; without paging every page is its own frame."""
     if cpu.cr0 & CR0_PG == 0:
         identity = np.arange(PAGES, dtype=np.uint32)
         return GuestTables(identity, np.full(PAGES, PTE_P | PTE_W | PTE_U, np.uint32), False)
     frames, bits = np.zeros(PAGES, np.uint32), np.zeros(PAGES, np.uint32)
-    directory = _table(ram, cpu.cr3 & 0xFFFFF000)
-    if directory is not None:
-        large_pages = bool(cpu.cr4 & CR4_PSE)
-        for number in np.flatnonzero(directory & PTE_P):
-            part = slice(number * TABLE, (number + 1) * TABLE)
-            found = _region(ram, int(directory[number]), large_pages)
-            if found is not None:
-                frames[part], bits[part] = found
-    if cpu.cr4 & CR4_PGE == 0:
-        bits &= np.uint32(~PTE_G & 0xFFFFFFFF)
+    linear, pages, entries = np.array(cpu.peek_tables(), np.int64).reshape(-1, 3).T
+    small = pages == 1
+    frames[linear[small] >> 12] = entries[small] >> 12
+    bits[linear[small] >> 12] = entries[small] & BITS
+    for at, entry in zip(linear[~small] >> 12, entries[~small], strict=True):
+        frames[at : at + TABLE] = np.arange(entry >> 12, (entry >> 12) + TABLE)
+        bits[at : at + TABLE] = entry & BITS
     return GuestTables(frames, bits, True)
 
 
 def write_protects(cpu: Interp) -> bool:
     """Does a read-only page stop the kernel, too?"""
     return bool(cpu.cr0 & CR0_WP)
-
-
-def _region(ram: Ram, entry: int, large_pages: bool) -> tuple[Array, Array] | None:
-    """The 1024 pages of a page-directory entry."""
-    if entry & PTE_PS and large_pages:
-        if entry & RESERVED:
-            return None
-        frames = (entry >> 12 & ~0x3FF) + np.arange(TABLE, dtype=np.uint32)
-        kept = entry & (SOFT | PTE_A | PTE_D | PTE_G | PTE_PS)
-        return frames, np.full(TABLE, kept, np.uint32)
-    table = _table(ram, entry & 0xFFFFF000)
-    if table is None:
-        return None
-    both = table & (np.uint32(entry & SOFT) | np.uint32(~SOFT & 0xFFFFFFFF))
-    bits = both & np.uint32(SOFT | PTE_A | PTE_D | PTE_G)
-    mapped = (bits & PTE_P) != 0
-    return np.where(mapped, table >> 12, 0), np.where(mapped, bits, 0)
-
-
-def _table(ram: Ram, address: int) -> Array | None:
-    if not ram.is_ram(address):
-        return None
-    return np.frombuffer(ram.bytes_at(address, 4 * TABLE), np.dtype("<u4"))

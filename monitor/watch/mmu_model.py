@@ -7,31 +7,11 @@ Like `CacheView` a picture without a reference to the machine. The linear addres
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from monitor.watch.words import ABSENT, STATES
 
 PAGE = 4096
-
-# How a shadow page stands to the guest's tables as they are now
-SAME = "same"
-NARROWER = "narrower"
-STALE = "stale"
-ABSENT = "absent"
-OPEN_BUS = "open bus"
-MONITOR = "monitor"
-STATES = (SAME, NARROWER, STALE, ABSENT, OPEN_BUS, MONITOR)
-
-MEANING = {
-    SAME: "the shadow has what the guest's tables say",
-    NARROWER: "not writable yet: not dirty, or searched code",
-    STALE: "the tables say something else by now, as a TLB may",
-    ABSENT: "mapped by the guest, not filled in (yet)",
-    OPEN_BUS: "nobody answers there: a page of ones",
-    MONITOR: "the monitor's own, pinned",
-}
-
 
 @dataclass(frozen=True)
 class GuestRange:
@@ -178,22 +158,3 @@ class MmuView:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-    def svg(self) -> str:
-        """As a picture."""
-        from monitor.watch.mmu_svg import svg_of
-
-        return svg_of(self)
-
-    def __rich__(self) -> RenderableType:
-        from monitor.watch.mmu_text import mmu_text
-
-        return mmu_text(self)
-
-    def _repr_svg_(self) -> str:
-        return self.svg()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Where a notebook shows no pictures: not the data of all ranges."""
-        printer.text(f"MmuView: mode {self.mode} after {self.count:,} guest instructions, "
-                     f"cr3 {self.cr3:#010x}")  # fmt: skip

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_WRITE
 from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
-from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
+from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE
 from monitor.vmm.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
-from monitor.watch import mmu_model as model
+from monitor.watch import words
 from monitor.watch.guest_tables import GuestTables, guest_tables, write_protects
 from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, ShadowRange, ShadowSpace
 from monitor.watch.mmu_segments import segment_views
@@ -35,7 +35,7 @@ def mmu_view(machine: Subject) -> MmuView:
     processor = machine.processor
     processor.sync()
     cpu = processor.ideal
-    tables = guest_tables(cpu, machine.ram)
+    tables = guest_tables(cpu)
     virtual = processor if isinstance(processor, VirtualProcessor) else None
     used = processor.cache.used if isinstance(processor, TranslatingProcessor) else 0
     figures = virtual.shadow.statistics() if virtual else {}
@@ -131,15 +131,15 @@ def _states(known: _Known, user: bool, protects: bool, open_bus: int, size: int)
     states = np.zeros(len(known.pages), np.int64)
 
     def put(name: str, where: npt.NDArray[np.bool_]) -> None:
-        states[where] = 1 + model.STATES.index(name)
+        states[where] = 1 + words.STATES.index(name)
 
     below = known.pages < HIDDEN_BASE // PAGE
-    put(model.ABSENT, reachable & ram & below & ~have)
-    put(model.STALE, have)
-    put(model.SAME, have & agree & (writable == holds_write))
-    put(model.NARROWER, have & agree & writable & ~holds_write)
-    put(model.OPEN_BUS, have & reachable & ~ram & (known.frames == open_bus))
-    put(model.MONITOR, (known.perms & PERM_PINNED) != 0)
+    put(words.ABSENT, reachable & ram & below & ~have)
+    put(words.STALE, have)
+    put(words.SAME, have & agree & (writable == holds_write))
+    put(words.NARROWER, have & agree & writable & ~holds_write)
+    put(words.OPEN_BUS, have & reachable & ~ram & (known.frames == open_bus))
+    put(words.MONITOR, (known.perms & PERM_PINNED) != 0)
     return states
 
 
@@ -150,7 +150,7 @@ def _is_ram(frames: npt.NDArray[np.uint32], size: int) -> npt.NDArray[np.bool_]:
 
 
 def _shadow_ranges(known: _Known, states: Codes) -> list[ShadowRange]:
-    absent = states == 1 + model.STATES.index(model.ABSENT)
+    absent = states == 1 + words.STATES.index(words.ABSENT)
     frames = np.where(absent, known.guest.frames.astype(np.int64), known.frames)
     shown = known.perms & (PERM_WRITE | PERM_EXEC | PERM_GLOBAL)
     codes = np.where(states != 0, states << 8 | shown, 0)
@@ -160,7 +160,7 @@ def _shadow_ranges(known: _Known, states: Codes) -> list[ShadowRange]:
         found.append(
             ShadowRange(
                 int(known.pages[a]) * PAGE, b - a, int(frames[a]) * PAGE,
-                model.STATES[int(states[a]) - 1],
+                words.STATES[int(states[a]) - 1],
                 bool(perm & PERM_WRITE), bool(perm & PERM_EXEC), bool(perm & PERM_GLOBAL),
             )
         )

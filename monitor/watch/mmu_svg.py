@@ -11,15 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.vmm.shadow import HIDDEN_BASE as HIDDEN
-from monitor.watch.mmu_model import (
-    MEANING,
-    STATES,
-    GuestRange,
-    HiddenPart,
-    MmuView,
-    SegmentView,
-    ShadowRange,
-)
+from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, SegmentView, ShadowRange
 from monitor.watch.palette import (
     CUT,
     FAINT,
@@ -34,6 +26,7 @@ from monitor.watch.palette import (
     STATE_FILL,
 )
 from monitor.watch.svg import Svg, fit, text_width
+from monitor.watch.words import STANDS, STATES
 
 WIDTH = 1240.0
 MARGIN = 28.0
@@ -130,7 +123,7 @@ def _head(picture: Svg, view: MmuView) -> float:
     picture.text(x, 100, "shadow", size=11, fill=FAINT)
     x += 56
     for state in STATES:
-        x = _legend(picture, x, 91, STATE_FILL[state], state, MEANING[state])
+        x = _legend(picture, x, 91, STATE_FILL[state], state, STANDS[state])
     return 116.0
 
 

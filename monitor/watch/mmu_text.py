@@ -10,23 +10,9 @@ from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from monitor.watch.mmu_model import (
-    ABSENT,
-    MEANING,
-    MONITOR,
-    NARROWER,
-    OPEN_BUS,
-    PAGE,
-    SAME,
-    STALE,
-    STATES,
-    GuestRange,
-    MmuView,
-    SegmentSide,
-    ShadowRange,
-    ShadowSpace,
-)
+from monitor.watch.mmu_model import PAGE, GuestRange, MmuView, SegmentSide, ShadowRange, ShadowSpace
 from monitor.watch.palette import GUEST_STYLE, GUEST_WORDS, STATE_STYLE
+from monitor.watch.words import ABSENT, MONITOR, NARROWER, OPEN_BUS, SAME, STALE, STANDS, STATES
 from monitor.writing.whole_table import Table
 
 CELLS = (128, 64, 32)  # of a strip
@@ -97,7 +83,7 @@ def _strip_legend(view: MmuView, cells: int) -> Text:
         lines.append(f"\n{'':{MARGIN}}shadows: ")
         for state in STATES:
             lines.append(f"{state}", style=STATE_STYLE[state])
-            lines.append(f" ({MEANING[state]})  ", style="dim")
+            lines.append(f" ({STANDS[state]})  ", style="dim")
     return lines
 
 

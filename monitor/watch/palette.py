@@ -6,8 +6,20 @@ chosen to be told apart by people who see no red or no green, too: they differ i
 
 from __future__ import annotations
 
-from monitor.watch.mmu_model import ABSENT, MONITOR, NARROWER, OPEN_BUS, SAME, STALE
-from monitor.watch.tc_model import CHAIN, COPY, EXIT, FALLS, LOOKUP, STUB
+from monitor.watch.words import (
+    ABSENT,
+    CHAIN,
+    COPY,
+    EXIT,
+    FALLS,
+    LOOKUP,
+    MONITOR,
+    NARROWER,
+    OPEN_BUS,
+    SAME,
+    STALE,
+    STUB,
+)
 
 TEXT_STYLE = {
     COPY: "",

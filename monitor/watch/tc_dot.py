@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from monitor.watch.palette import FILL, STROKE
-from monitor.watch.tc_model import CHAIN, COPY, EXIT, LOOKUP, STUB, BlockView, CacheView
+from monitor.watch.tc_model import BlockView, CacheView
+from monitor.watch.words import CHAIN, COPY, EXIT, LOOKUP, STUB
 
 HEAD = """digraph translation_cache {
   rankdir=TB;

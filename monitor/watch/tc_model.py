@@ -11,26 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from monitor.watch.words import COPY, EXIT, FALLS, KINDS, STUB
+
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-# What a guest instruction became. All but COPY are patches.
-COPY = "copy"  # the same bytes
-STUB = "stub"  # instructions that simulate it, or IN and OUT served in place
-EXIT = "exit"  # an exit to the monitor, which emulates it
-CHAIN = "chain"  # a direct branch: a jump that is chained to its target when first taken
-LOOKUP = "lookup"  # an indirect branch: looks its target up in a table of landings
-FALLS = "falls through"  # no instruction of the block: where it goes on after its last one
-EMULATES = "exit: emulate"  # the note of an exit that is no chain
-KINDS = (COPY, STUB, EXIT, CHAIN, LOOKUP)
-
-MEANING = {
-    COPY: "copied as it is",
-    STUB: "simulated in the cache",
-    EXIT: "leaves for the monitor",
-    CHAIN: "direct branch",
-    LOOKUP: "indirect branch, looked up",
-}
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -123,21 +107,21 @@ class CacheView:
     blocks: tuple[BlockView, ...]
     total: int = field(default=0)  #: blocks in the cache; fewer may be shown
 
-    def only(self, wanted: Callable[[BlockView], bool]) -> CacheView:
+    def only(self, wanted: Callable[[BlockView], bool]) -> Self:
         """The blocks that answer to a question; `total` stays."""
         return replace(self, blocks=tuple(filter(wanted, self.blocks)))
 
-    def at(self, address: int) -> CacheView:
+    def at(self, address: int) -> Self:
         """Blocks that hold an address of the guest or of the cache."""
         return self.only(lambda block: block.covers(address))
 
-    def only_patched(self) -> CacheView:
+    def only_patched(self) -> Self:
         """Blocks with a patched instruction that is not a mere branch."""
         return self.only(
             lambda block: any(row.became in (STUB, EXIT) for row in block.rows)
         )
 
-    def top(self, number: int) -> CacheView:
+    def top(self, number: int) -> Self:
         """The first blocks."""
         return replace(self, blocks=self.blocks[:number])
 
@@ -156,33 +140,6 @@ class CacheView:
     def as_dict(self) -> dict[str, Any]:
         """For JSON: bytes as hexadecimal text."""
         return _plain(asdict(self))
-
-    def dot(self) -> str:
-        """The chain graph in Graphviz's language."""
-        from monitor.watch.tc_dot import dot_of
-
-        return dot_of(self)
-
-    def svg(self) -> str:
-        """The blocks as a picture."""
-        from monitor.watch.tc_svg import svg_of
-
-        return svg_of(self)
-
-    def __rich__(self) -> RenderableType:
-        from monitor.watch.tc_text import cache_text
-
-        return cache_text(self)
-
-    def _repr_html_(self) -> str:
-        from monitor.watch.html import html_of
-
-        return html_of(self)
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Where a notebook has no HTML: not the data of all blocks."""
-        printer.text(f"CacheView: {len(self.blocks):,} of {self.total:,} blocks after "
-                     f"{self.count:,} guest instructions")  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

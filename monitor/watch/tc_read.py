@@ -13,24 +13,11 @@ from typing import TYPE_CHECKING
 
 from bt import cache as tc
 from bt.contract import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
 from monitor.vmm.errors import UserError
 from monitor.watch.disassembly import lines, with_slots
-from monitor.watch.tc_model import (
-    CHAIN,
-    COPY,
-    EMULATES,
-    EXIT,
-    FALLS,
-    LOOKUP,
-    STUB,
-    BlockView,
-    CacheView,
-    ChainLink,
-    GuestRow,
-    TranslatedRow,
-    by_hits,
-)
+from monitor.watch.tc_model import BlockView, CacheView, ChainLink, GuestRow, TranslatedRow, by_hits
+from monitor.watch.words import CHAIN, COPY, EMULATES, EXIT, FALLS, LOOKUP, STUB
 
 if TYPE_CHECKING:
     from monitor.vmm.translating import TranslatingProcessor
@@ -67,6 +54,7 @@ class _Reader:
         self.count = processor.count()
         self.cache = processor.cache
         self.engine = processor.engine
+        self.entries = processor.entries
         self.counted = processor.translator.count_entries
         self.reserved = [processor.translator.reserved(context).name for context in CONTEXTS]
         self.live = self.cache.live_blocks()
@@ -140,7 +128,7 @@ class _Reader:
         )
 
     def _hits(self, address: int) -> int | None:
-        return self.engine.entries(address) if self.counted else None
+        return self.entries(address) if self.counted else None
 
     # --- one block ----------------------------------------------------------------------
 

@@ -11,18 +11,8 @@ from dataclasses import dataclass, field
 
 from monitor.watch.palette import FAINT, FILL, INK, RULE, STROKE
 from monitor.watch.svg import Svg, fit, text_width
-from monitor.watch.tc_model import (
-    CHAIN,
-    EMULATES,
-    EXIT,
-    FALLS,
-    KINDS,
-    MEANING,
-    BlockView,
-    CacheView,
-    GuestRow,
-    TranslatedRow,
-)
+from monitor.watch.tc_model import BlockView, CacheView, GuestRow, TranslatedRow
+from monitor.watch.words import BECAME, CHAIN, EMULATES, EXIT, FALLS, KINDS
 
 ROW = 18.0
 MARGIN = 28.0
@@ -104,7 +94,7 @@ def _title(picture: Svg, view: CacheView) -> None:
     x = MARGIN
     for kind in KINDS:
         picture.rect(x, 66, 14, 14, fill=FILL[kind], stroke=STROKE[kind], rx=3)
-        label = f"{kind}: {MEANING[kind]}"
+        label = f"{kind}: {BECAME[kind]}"
         picture.text(x + 20, 77, label, size=11)
         x += 48 + text_width(label, 11)
 

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from monitor.watch.palette import TEXT_STYLE
-from monitor.watch.tc_model import FALLS, KINDS, MEANING, BlockView, CacheView, GuestRow
+from monitor.watch.tc_model import BlockView, CacheView, GuestRow
+from monitor.watch.words import BECAME, FALLS, KINDS
 from monitor.writing.whole_table import Table
 
 GUEST_WIDTH = 34
@@ -49,7 +50,7 @@ def _legend(view: CacheView) -> Text:
     text = Text()
     for kind in KINDS:
         text.append(f"{kind} ", style=TEXT_STYLE[kind] or "none")
-        text.append(f"{counts[kind]:,} {MEANING[kind]}   ", style="dim")
+        text.append(f"{counts[kind]:,} {BECAME[kind]}   ", style="dim")
     return text
 
 

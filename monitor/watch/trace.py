@@ -20,7 +20,7 @@ from bt.interp.state import TRACE_CODE, TRACE_RING_SHIFT
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import ExitEvent
 from monitor.vmm.loop import LONGEST_SLICE
-from monitor.watch.disassembly import Line
+from monitor.watch.disassembly import CodeLine
 from monitor.watch.guest_code import LONGEST, GuestCode
 from monitor.watch.trace_model import (
     BLOCK,
@@ -69,7 +69,7 @@ class Trace:
         self._machine = machine
         self._processor = machine.processor
         self._sink = sink or self.events.append
-        self._code = GuestCode(machine.memory, machine.ram)
+        self._code = GuestCode(machine.processor.ideal, machine.memory, machine.ram)
         self._ended = False  # nothing runs that could be stopped
         self._last = (-1, -1)  # count and EIP of the last instruction
         self._next = -1  # EIP behind it
@@ -145,7 +145,7 @@ class Trace:
                 line = self._code.at(eip, root, known)
                 self._instruction(count, eip, place >> TRACE_RING_SHIFT & 3, line)
 
-    def _instruction(self, count: int, eip: int, ring: int, line: Line) -> None:
+    def _instruction(self, count: int, eip: int, ring: int, line: CodeLine) -> None:
         if eip != self._next:
             self._put(TraceEvent(count, BLOCK, eip, ring, f"from {self._next:08x}"
                                  if self._next >= 0 else "the beginning"))

@@ -3,7 +3,7 @@
     with bar("measuring nano", total=40) as shown:      work that can be counted
         shown.advance("popf, translate")
 
-    with Line(lambda: Text("3.1 s, 12 MIPS")) as line:  one line that says what is going on
+    with StatusLine(lambda: Text("3.1 s, 12 MIPS")) as line:  one line that says what is going on
         line.show(); ...; line.hide()
 
 rich draws it, and only where standard error is a terminal that can be drawn on: a pipe or a file
@@ -106,7 +106,7 @@ def bar(what: str, total: float | None = None, wanted: bool = True) -> Iterator[
         yield Bar(display, what, total)
 
 
-class Line:
+class StatusLine:
     """One line, asked for four times a second; shown and hidden as often as one likes.
 
     A thread of its own draws it, and nobody else: hide() only waits until it is gone. So a signal's

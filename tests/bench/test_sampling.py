@@ -33,7 +33,7 @@ def test_a_sample_is_like_the_whole(name: str) -> None:
 def test_a_sample_stops_where_it_is_told_to() -> None:
     machine = loaded(nano.choose(["flags"])[0].measured(ROUNDS), BARE)
     Sampler(apart=5).run(machine, None, last=1000)
-    assert machine.instructions == 1000 and not machine.breakpoints
+    assert machine.instructions == 1000 and not machine.debug.breakpoints
 
 
 @pytest.mark.parametrize("instructions", [10, 11, 12, 1000, 1001])

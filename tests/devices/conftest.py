@@ -31,6 +31,13 @@ class Board:
             on_debug=self.debug.extend,
             **options,
         )
+        self.devices = self.pc.named()
+        self.snapshot = self.devices.snapshot
+        self.restore = self.devices.restore
+
+    def can_interrupt(self, input_open: bool) -> bool:
+        coming = self.devices.coming_irqs(input_open)
+        return any(map(self.pc.pic.would_interrupt, coming))
 
     def _reset(self) -> None:
         self.resets += 1

@@ -91,7 +91,7 @@ class Guest:
                 self.call("timers", bus.run_due)
             case 9:
                 self.call("deadline", bus.next_deadline)
-                self.call("can interrupt", pc.can_interrupt, bool(self.random.getrandbits(1)))
+                self.call("can interrupt", board.can_interrupt, bool(self.random.getrandbits(1)))
                 if bus.intr:
                     self.call("acknowledge", pc.pic.acknowledge)
             case 10:
@@ -99,11 +99,11 @@ class Guest:
                 if len(pc.kbc.keyboard.typed) < 50:
                     self.call("press", pc.kbc.keyboard.press, self.random.choice(("a", "pause")))
             case 11:
-                self.call("reset", pc.reset) if self.random.random() < 0.02 else None
+                self.call("reset", board.devices.reset) if self.random.random() < 0.02 else None
                 pc.uart.waiting.clear()  # the host's, which bounds it itself
-                state = pc.snapshot()
+                state = board.devices.snapshot()
                 assert len(json.dumps(state)) < MOST_STATE
-                pc.restore(state)
+                board.devices.restore(state)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -184,4 +184,4 @@ UNREAD = ((0x60, 0xEE), (0x60, 0x00), (0x64, 0x20), (0x64, 0xC0))
 def test_answers_that_nobody_reads_do_not_pile_up(board: Any, port: int, value: int) -> None:
     for _ in range(1000):
         board.outb(port, value)
-    assert len(json.dumps(board.pc.snapshot())) < MOST_STATE
+    assert len(json.dumps(board.devices.snapshot())) < MOST_STATE

@@ -21,8 +21,8 @@ from patience import PATIENCE
 
 from bt.contract import AddressSpace, Engine, FrameTable
 from bt.engine import Interp, Ram
-from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
+from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from monitor import Machine
 from monitor.cli import build_parser
 from monitor.vmm.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear

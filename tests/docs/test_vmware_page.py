@@ -90,4 +90,4 @@ def test_the_commands_of_rpci_are_those_of_the_program() -> None:
     named = {f"vmx.capability{name}" if name.startswith(".") else name for name in listed}
     machine = Machine(memory_mb=1)
     machine.enable("X86_VMWARE_BACKDOOR")
-    assert machine.tools.commands - named == set()
+    assert machine.vmware.tools.commands - named == set()

@@ -27,7 +27,8 @@ from engine_lab import (
 )
 
 from bt.contract import EXIT_EXCEPTION, EXIT_SOFTINT, PERM_WRITE
-from bt.table import TABLE, Class, Instruction
+from bt.instruction import Class, Instruction
+from bt.table import TABLE
 
 # --- page faults: state as before ---------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from bt.assembler import assemble
 from devices.i8254 import PIT_HZ
 from monitor import Machine
 from monitor.firmware import vectors
-from monitor.settings.config import FIRMWARE_STATE, MODES
+from monitor.settings.config import FIRMWARE_STATE
+from monitor.settings.machine import MODES
 from monitor.vmm.errors import UserError
 
 PERIOD = 0x10000  # of counter 0
@@ -131,9 +132,9 @@ def test_a_multiboot_guest_finds_a_pc(mode: str) -> None:
 def test_raw_is_as_before(mode: str) -> None:
     image = multiboot_image(COUNTING)
     machine = Machine(memory_mb=4, mode=mode)
-    chips = machine.board.pc.snapshot()
+    chips = machine.board.snapshot()
     machine.load_multiboot(image, firmware_state="raw")
-    assert machine.board.pc.snapshot() == chips
+    assert machine.board.snapshot() == chips
     assert machine.read_physical(0, 0x500) == bytes(0x500)
     assert machine.read_physical(0x9FC00, 0x400) == bytes(0x400)
     outcome = machine.run(timeout=PATIENCE)
@@ -313,7 +314,7 @@ def test_bare_and_translated_are_the_same_to_the_instruction() -> None:
         machine = real(SLEEP, mode)
         machine.run(max_instructions=5_000, timeout=PATIENCE)
         seen = machine.clock.now(), machine.registers, machine.read_physical(0, 0x500)
-        lives.append((*seen, machine.board.pc.snapshot()))
+        lives.append((*seen, machine.board.snapshot()))
     assert lives[0] == lives[1] == lives[2]
 
 

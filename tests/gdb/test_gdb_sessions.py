@@ -225,9 +225,9 @@ def test_all_the_systems_registers() -> None:
                     "info registers")  # fmt: skip
     symbols = debuggee().symbols
     session.says(
-        "cr0 0x80000011 [ PE ET PG ]", f"cr3 {DIRECTORY:#x}", f"gdtr_base {symbols['gdt']:#x}",
-        "gdtr_limit 0x2f", f"idtr_base {symbols['idt']:#x}", "idtr_limit 0x7ff", "tr 0x28",
-        f"tr_base {symbols['tss']:#x}", "cpl 0x3",
+        "cr0 0x80000011 [ PE ET PG ]", f"cr3 {DIRECTORY:#x}", "tr 0x28",
+        f"tr_base {symbols['tss']:#x}", f"gdtr_base {symbols['gdt']:#x}", "gdtr_limit 0x2f",
+        f"idtr_base {symbols['idt']:#x}", "idtr_limit 0x7ff", "cpl 0x3",
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def stops_of(one: Machine, step: bool = False) -> int:
 @pytest.mark.parametrize(("label", "times"), [("sys_write", CALLS), ("user_back", CALLS)])
 def test_a_breakpoint_is_met_every_time(mode: str, step: bool, label: str, times: int) -> None:
     one = machine(mode)
-    one.add_breakpoint(address(label))
+    one.debug.add_breakpoint(address(label))
     assert stops_of(one, step) == times
     assert (one.console, one.instructions) == ended(machine(mode))
 
@@ -53,15 +53,15 @@ def test_a_breakpoint_is_met_every_time(mode: str, step: bool, label: str, times
 @modes
 def test_a_breakpoint_in_a_loop(mode: str) -> None:
     one = machine(mode)
-    one.add_breakpoint(address("count_next"))
-    one.add_breakpoint(address("count_next") + 6)
+    one.debug.add_breakpoint(address("count_next"))
+    one.debug.add_breakpoint(address("count_next") + 6)
     for _ in range(50):
         assert one.run(timeout=PATIENCE).kind == "address"
         assert one.registers["eip"] == address("count_next")
         assert one.run(timeout=PATIENCE).kind == "address"
         assert one.registers["eip"] == address("count_next") + 6
-    one.remove_breakpoint(address("count_next"))
-    one.remove_breakpoint(address("count_next") + 6)
+    one.debug.remove_breakpoint(address("count_next"))
+    one.debug.remove_breakpoint(address("count_next") + 6)
     assert ended(one) == ended(machine(mode))
 
 
@@ -84,7 +84,7 @@ def test_every_access_is_seen(
     mode: str, label: str, size: int, access: str, times: int
 ) -> None:
     one = machine(mode)
-    one.add_watchpoint(address(label), size, access)
+    one.debug.add_watchpoint(address(label), size, access)
     assert stops_of(one) == times
     assert (one.console, one.instructions) == ended(machine(mode))
 
@@ -92,15 +92,15 @@ def test_every_access_is_seen(
 @modes
 def test_it_stops_right_behind_the_instruction(mode: str) -> None:
     one = machine(mode)
-    one.add_watchpoint(TABLE + MAPPED // 1024)
+    one.debug.add_watchpoint(TABLE + MAPPED // 1024)
     hit = Watchpoint(TABLE + MAPPED // 1024)
     places = []
     while one.run(timeout=PATIENCE).kind == "watchpoint":
-        assert one.watchpoint_hit == hit
+        assert one.debug.watchpoint_hit == hit
         places.append(one.registers["eip"])
     assert places[-1] == address("map_done")
     assert len(places) == 3, "when paging begins it is written twice"
-    assert one.watchpoint_hit is None
+    assert one.debug.watchpoint_hit is None
 
 
 @modes
@@ -108,8 +108,8 @@ def test_every_mode_stops_at_the_same_instructions(mode: str) -> None:
     """A busy stack: calls, interrupts and IRET, stubs of POPF and RET."""
     def life(which: str) -> list[tuple[int, int]]:
         one = machine(which)
-        one.add_watchpoint(0x97FF0, 8, "access")
-        one.add_watchpoint(0x8FFF8, 4, "write")
+        one.debug.add_watchpoint(0x97FF0, 8, "access")
+        one.debug.add_watchpoint(0x8FFF8, 4, "write")
         stops = []
         while one.run(timeout=PATIENCE).kind == "watchpoint":
             stops.append((one.instructions, one.registers["eip"]))
@@ -126,7 +126,7 @@ def test_rep_stops_between_two_iterations(mode: str) -> None:
     one.load_flat(b"\xf3\xab\xf4", ORIGIN)  # rep stosd; hlt
     one.set_register("ecx", 100)
     one.set_register("edi", 0x20000)
-    one.add_watchpoint(0x20000 + 40)
+    one.debug.add_watchpoint(0x20000 + 40)
     assert one.run(timeout=PATIENCE).kind == "watchpoint"
     state = one.registers
     assert (state["ecx"], state["edi"], state["eip"]) == (89, 0x20000 + 44, ORIGIN)
@@ -138,7 +138,7 @@ def test_rep_stops_between_two_iterations(mode: str) -> None:
 @modes
 def test_the_guests_own_debug_registers_stay_its_own(mode: str) -> None:
     one = machine(mode)
-    one.add_watchpoint(address("counter"))
+    one.debug.add_watchpoint(address("counter"))
     assert one.run(timeout=PATIENCE).kind == "watchpoint"
     values = one.system_registers
     assert (values["dr0"], values["dr6"], values["dr7"]) == (0, 0xFFFF0FF0, 0x400)
@@ -156,12 +156,12 @@ def test_in_the_monitors_region(mode: str) -> None:
     for entry in (0, 0xFF800000 >> 22):
         one.write_physical(directory + 4 * entry, (0x83).to_bytes(4, "little"))
     one.write_physical(0x30034, (0x55).to_bytes(4, "little"))
-    one.add_watchpoint(0xFF830034, 4, "read")
-    one.add_watchpoint(0xFF830034, 4, "write")
+    one.debug.add_watchpoint(0xFF830034, 4, "read")
+    one.debug.add_watchpoint(0xFF830034, 4, "write")
     kinds = []
     while one.run(timeout=PATIENCE).kind == "watchpoint":
-        assert one.watchpoint_hit is not None
-        kinds.append(one.watchpoint_hit.access)
+        assert one.debug.watchpoint_hit is not None
+        kinds.append(one.debug.watchpoint_hit.access)
     assert kinds == ["read", "write"]
     assert one.registers["eax"] == 0x55
     assert one.read_physical(0x30034, 4) == b"\x07\0\0\0"
@@ -170,10 +170,10 @@ def test_in_the_monitors_region(mode: str) -> None:
 @modes
 def test_removed_watchpoints_are_gone(mode: str) -> None:
     one = machine(mode)
-    one.add_watchpoint(address("counter"))
+    one.debug.add_watchpoint(address("counter"))
     for _ in range(3):
         assert one.run(timeout=PATIENCE).kind == "watchpoint"
-    one.remove_watchpoint(address("counter"))
+    one.debug.remove_watchpoint(address("counter"))
     assert ended(one) == ended(machine(mode))
 
 
@@ -183,34 +183,34 @@ def test_removed_watchpoints_are_gone(mode: str) -> None:
 )
 def test_bad_watchpoints(linear: int, size: int, access: str) -> None:
     with pytest.raises(UserError):
-        machine("bare").add_watchpoint(linear, size, access)
+        machine("bare").debug.add_watchpoint(linear, size, access)
 
 
 def test_a_watchpoint_at_the_very_end() -> None:
     one = machine("bare")
-    one.add_watchpoint(0xFFFFFFFC, 4, "access")
+    one.debug.add_watchpoint(0xFFFFFFFC, 4, "access")
     assert one.run(timeout=PATIENCE).kind == "exit"
 
 
 def test_too_many() -> None:
     one = machine("bare")
     for i in range(16):
-        one.add_watchpoint(4 * i)
-    one.add_watchpoint(0)  # it is there
+        one.debug.add_watchpoint(4 * i)
+    one.debug.add_watchpoint(0)  # it is there
     with pytest.raises(UserError, match="16"):
-        one.add_watchpoint(64)
+        one.debug.add_watchpoint(64)
     for i in range(255):
-        one.add_breakpoint(i)
+        one.debug.add_breakpoint(i)
     with pytest.raises(UserError, match="255"):
-        one.add_breakpoint(255)
+        one.debug.add_breakpoint(255)
 
 
 def test_a_breakpoint_is_no_wrong_answer() -> None:
     """Trap mode runs what is critical on both processors: one that is stopped would do nothing."""
     one = Machine(memory_mb=4, mode="trap")
     one.load_flat(bytes.fromhex("b905000000 890d00002000 e2f8 f4"), 0x100000)  # mov loop: mov loop
-    one.add_breakpoint(0x100005)
-    one.add_watchpoint(0x200000)
+    one.debug.add_breakpoint(0x100005)
+    one.debug.add_watchpoint(0x200000)
     kinds = [one.run(timeout=PATIENCE).kind for _ in range(10)]
     assert kinds == ["address", "watchpoint"] * 5
     assert one.run(timeout=PATIENCE).kind == "stuck"

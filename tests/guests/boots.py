@@ -26,7 +26,7 @@ from patience import PATIENCE
 from monitor import Machine, Outcome
 from monitor.guests import embedded_image
 from monitor.guests.linux import GUESTS, INITRD, KERNEL, PROMPT, QUICK
-from monitor.host.typist import Line, Typist
+from monitor.host.typist import TypedLine, Typist
 
 BUSYBOX = GUESTS / "busybox"
 EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"
@@ -167,15 +167,16 @@ def boot(row: Boot, mode: str) -> Life:
                 host[command] = act(machine)
 
     if row.dialogue:
-        lines = [Line(command.encode() + b"\n") for command, _ in row.dialogue]
-        machine.on_serial.append(Typist(lines, send))
+        lines = [TypedLine(command.encode() + b"\n") for command, _ in row.dialogue]
+        machine.serial.listeners.append(Typist(lines, send))
     begun = time.process_time()
     outcome = machine.run(until=row.until, timeout=PATIENCE)
     spent = time.process_time() - begun
     text = machine.console.decode("latin-1").replace("\r\n", "\n")
     memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()
     figures = machine.statistics()
-    return Life(outcome, text, machine.registers, figures, memory, machine.where(), spent, host)
+    where = machine.debug.where()
+    return Life(outcome, text, machine.registers, figures, memory, where, spent, host)
 
 
 @cache

@@ -11,7 +11,7 @@ from bad_guests import BAD_GUESTS, MEMORY_MB, ORIGIN, TIMEOUT, BadGuest
 from patience import PATIENCE
 from vp_server import VpServer
 
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 
 SECONDS = 0.3  # of a guest that does not end by itself
 REPORT = ("guest registers after", "  eax=", "  cs=", "  eip=")

@@ -7,7 +7,7 @@ import re
 import pytest
 from boots import BOOTS, Boot, Life, embedded, live
 
-from bt.table import WRONG_IN_RING3
+from bt.instruction import WRONG_IN_RING3
 
 ROWS = [(row, mode) for row in BOOTS for mode in row.modes]
 EXACT = [row for row in BOOTS if len(row.modes) > 1 and row.clock == "icount"]

@@ -9,7 +9,7 @@ from bt.assembler import assemble
 from bt.interp.loop import MANY_DELIVERIES
 from bt.interp.state import EXIT_BUDGET
 from monitor import Machine
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 
 ORIGIN, HANDLER = 0x7C00, 0x8000
 UD = 6

@@ -15,7 +15,7 @@ from patience import PATIENCE
 from pieces import controllers
 
 from monitor import Machine
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 
 ORIGIN = 0x100000
 
@@ -104,7 +104,7 @@ def test_it_ends_if_nobody_can_wake_it(sleeper: Sleeper, mode: str) -> None:
 @by_mode
 def test_it_waits_for_input_that_could_wake_it(sleeper: Sleeper, mode: str) -> None:
     machine = machine_of(sleeper, mode)
-    machine.input_open = True
+    machine.serial.input_open = True
     typist = threading.Timer(0.1, machine.send, ["x"])
     typist.start()
     outcome = machine.run(timeout=PATIENCE)
@@ -117,10 +117,10 @@ def test_it_waits_for_input_that_could_wake_it(sleeper: Sleeper, mode: str) -> N
 def test_the_end_of_the_input_ends_the_wait(mode: str) -> None:
     (serial,) = [sleeper for sleeper in SLEEPERS if sleeper.typing_wakes]
     machine = machine_of(serial, mode)
-    machine.input_open = True
+    machine.serial.input_open = True
 
     def hang_up() -> None:
-        machine.input_open = False
+        machine.serial.input_open = False
 
     timer = threading.Timer(0.1, hang_up)
     timer.start()

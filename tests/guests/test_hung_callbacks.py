@@ -342,11 +342,11 @@ def test_a_host_application_that_serves_a_guest_call(mode: str) -> None:
     """Its own limit is longer, and the run's holds."""
     machine = machine_with(mode, "mov ebx, 1; vmcall; hlt")
     machine.enable("X86_VMWARE_HYPERCALL")
-    machine.on_hypercall = lambda exit_: (time_is_over(), sleeps())
-    machine.callback_seconds = 1_000_000
+    machine.vmware.on_hypercall = lambda exit_: (time_is_over(), sleeps())
+    machine.vmware.callback_seconds = 1_000_000
     outcome = machine.run(timeout=LIMIT)
     assert outcome.kind == "timeout" and "a guest call" in outcome.detail
-    machine.on_hypercall = lambda exit_: None
+    machine.vmware.on_hypercall = lambda exit_: None
     assert machine.run().kind == "stuck" and machine.instructions == 3
 
 

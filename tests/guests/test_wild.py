@@ -30,9 +30,9 @@ def run(*arguments: object) -> str:
     return done.stdout
 
 
-def compare(first: int, count: int) -> Counter[str]:
+def compare(first: int, count: int, *more: str) -> Counter[str]:
     """Compare worlds; guest instructions by how they ran in mode translate."""
-    text = run(first, count, "--json")
+    text = run(first, count, "--json", *more)
     summary = json.loads(text.splitlines()[-1])
     assert summary["worlds"] == count
     assert not summary["differing"], f"{text}\n`python {SCRIPT.name} SEED 1 --locate` tells where"
@@ -57,7 +57,21 @@ def test_worlds_are_the_same_in_both_modes(first: int) -> None:
 
 def test_trap_mode_survives() -> None:
     """It gives wrong answers, which is its nature, but it gives them in order."""
-    assert len(run(1, BATCH // 2, "--trap").splitlines()) == BATCH // 2
+    assert len(run(1, BATCH // 2, "--alone", "trap").splitlines()) == BATCH // 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [1, 1 + BATCH])
+def test_worlds_are_the_same_on_an_engine_that_leaves_more_often(first: int) -> None:
+    """And that loads segment registers by itself (tests/engine/inexact.py)."""
+    compare(first, BATCH, "--engine", "free")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["trap", "translate"])
+def test_worlds_get_to_their_ends_on_an_engine_without_exact_counts(mode: str) -> None:
+    more = ("--engine", "inexact", "--clock", "host")
+    assert len(run(1, BATCH, "--alone", mode, *more).splitlines()) == BATCH
 
 
 def test_a_monitor_that_is_wrong_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,19 +72,19 @@ SET_BY_HOST = tuple((get(f"from{size}"), f"^{md5(numbers(size))}  -$") for size 
 
 def set_by_host(machine: Machine) -> None:
     for size in SIZES:
-        machine.tools.guestinfo[f"from{size}"] = numbers(size)
+        machine.vmware.tools.guestinfo[f"from{size}"] = numbers(size)
 
 
 def halt(machine: Machine) -> Tools:
     """Ask the tools to halt the guest. What they do about it will be in the events."""
-    tools = machine.tools
+    tools = machine.vmware.tools
     seen = Tools(tools.version, tools.running, dict(tools.capabilities), tools.events)
     tools.send("OS_Halt")
     return seen
 
 
 def read_by_host(machine: Machine) -> dict[int, str]:
-    return {size: machine.tools.guestinfo[f"to{size}"] for size in SIZES}
+    return {size: machine.vmware.tools.guestinfo[f"to{size}"] for size in SIZES}
 
 
 IDENTITY = (

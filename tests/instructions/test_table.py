@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bt.table import TABLE, Class, Instruction
+from bt.instruction import Class, Instruction
+from bt.table import TABLE
 
 PREFIXES = {0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}
 ESCAPE = 0x0F

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import bt.interp
-from bt.table import TABLE, Instruction
+from bt.instruction import Instruction
+from bt.table import TABLE
 
 SOURCES = sorted(Path(bt.interp.__file__).parent.glob("*.py"))
 STAMPED = {"size", "mem"}

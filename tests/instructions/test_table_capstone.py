@@ -13,7 +13,8 @@ import capstone
 import pytest
 from capstone import x86
 
-from bt.table import TABLE, Instruction
+from bt.instruction import Instruction
+from bt.table import TABLE
 
 # Capstone names later instructions (prefetches, bounds, ENDBR32) in the P6's hint NOPs.
 HINTS = {f"0F {code:02X}" for code in range(0x18, 0x1F)}

@@ -10,8 +10,9 @@ from __future__ import annotations
 import pytest
 from user_cpu import CODE, DATA, PHYSICAL, Fault, UserCpu
 
+from bt.instruction import Instruction
 from bt.interp.state import VEC_PF
-from bt.table import TABLE, Instruction
+from bt.table import TABLE
 
 OPERAND = DATA + 0x100
 BYTES = bytes.fromhex("1122334455667788")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bt.stubs import assembled
+from bt.stub_code import assembled
 from monitor import Machine
 from monitor.extensions import Extensions
 from monitor.extensions.stubs import BadStub, OwnStubs

@@ -9,11 +9,11 @@ import pytest
 from loader_images import MIB, FakeMemory, bzimage, elf, multiboot_header, refused
 
 from monitor.loaders import cpio, elf_file, flat, images, linux, multiboot
-from monitor.loaders.plan import HOLE_END, HOLE_START, Plan, more_memory
+from monitor.loaders.plan import HOLE_END, HOLE_START, LoadPlan, more_memory
 from monitor.loaders.setup_header import HEADER_MAX, check_signature, parse
 from monitor.loaders.source import Image
 from monitor.loaders.start import GENERAL, StartState, check_registers
-from monitor.settings.config import MAX_MEMORY_MB
+from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.vmm.errors import UserError
 
 # --- plans ----------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def test_how_much_memory_is_advised() -> None:
 
 
 def test_room_right_before_and_right_behind_something() -> None:
-    plan = Plan(4 * MIB)
+    plan = LoadPlan(4 * MIB)
     plan.put("below", 0x10000, bytes(0x1000))
     plan.put("above", 0x12000, bytes(0x1000))
     assert plan.room("between", 0x1000, above=0x11000) == 0x11000
@@ -38,14 +38,14 @@ def test_room_right_before_and_right_behind_something() -> None:
 
 
 def test_room_is_aligned() -> None:
-    plan = Plan(4 * MIB)
+    plan = LoadPlan(4 * MIB)
     assert plan.room("to paragraphs", 1, above=0x10001) == 0x10010
     assert plan.room("to pages", 1, align=0x1000, above=0x10001) == 0x11000
     assert plan.room("from the second page on", 1) == 0x1000
 
 
 def test_room_around_the_hole() -> None:
-    plan = Plan(4 * MIB)
+    plan = LoadPlan(4 * MIB)
     assert plan.room("up to it", 0x1000, above=HOLE_START - 0x1000) == HOLE_START - 0x1000
     assert plan.room("into it", 0x1001, above=HOLE_START - 0x1000) == HOLE_END
     assert plan.room("behind it", 0x1000, above=HOLE_END) == HOLE_END
@@ -57,7 +57,7 @@ def test_room_around_the_hole() -> None:
 
 def test_what_is_reserved_is_left_as_it_was() -> None:
     memory = FakeMemory()
-    plan = Plan(memory.size)
+    plan = LoadPlan(memory.size)
     plan.put("code", 0x10000, b"\1\2", 4)
     plan.reserve("working memory", 0x20000, 4)
     plan.commit(memory)
@@ -280,7 +280,7 @@ def test_the_information_structure_is_its_own() -> None:
 
 
 def test_the_information_needs_room_for_all_of_it() -> None:
-    plan = Plan(4 * MIB)
+    plan = LoadPlan(4 * MIB)
     plan.put("a wall", 0x10000 + 116 + 2 * 16 + 96 + len("cmd") + 1 + 17 + 2 * 2 - 1, bytes(0x1000))
     from monitor.loaders.multiboot_info import put_information
 

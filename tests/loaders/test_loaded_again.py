@@ -7,7 +7,7 @@ from patience import PATIENCE
 
 from bt.assembler import assemble
 from monitor import Machine
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 
 ORIGIN = 0x100000
 
@@ -50,7 +50,7 @@ def test_a_hypercall_of_the_old_guest_is_not_answered(mode: str, again: str) -> 
         machine.roms.add(0xFF000, b"\xf4" * 0x1000)
         machine.set_register("cs", 0xF000)  # base F0000, as there is nothing at the top
     before = machine.registers
-    assert machine.vmware_exit is None
+    assert machine.vmware.exit is None
     assert machine.run(timeout=PATIENCE).kind == "stuck"
     assert machine.registers == before | {"eip": before["eip"] + 1}
     assert machine.instructions == 2

@@ -30,7 +30,7 @@ def test_mixed_pages_are_marked() -> None:
 
 def survey(one: Lab, eip: int, user: bool = False) -> None:
     """Translate what is at an address."""
-    from bt.translate import CONTEXTS
+    from bt.policy import CONTEXTS
 
     assert one.cpu._translate(eip, CONTEXTS[user]) is not None
 

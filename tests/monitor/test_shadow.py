@@ -19,8 +19,8 @@ from kernel_lab import (
 from monitor_lab import Lab, flat, lab
 
 from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_PRESENT, PERM_WRITE
-from bt.stubs import VCPU_BYTES, VCPU_PAGES, VSYS
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
+from bt.vcpu_page import VCPU_BYTES, VCPU_PAGES, VSYS
 from monitor.vmm.shadow import (
     FLIPS,
     HIDDEN_BASE,

@@ -14,7 +14,7 @@ from monitor_lab import ORIGIN, Lab, flat, lab, same_at_every_step
 from patience import PATIENCE
 
 from bt.contract import EXIT_BUDGET
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
 from monitor.vmm.shadow import HIDDEN_BASE
 
 BRANCHES = {
@@ -314,10 +314,10 @@ def test_a_device_that_fails_leaves_the_guests_state_whole(mode: str) -> None:
 
 def test_the_listing_is_of_the_block_at_eip() -> None:
     one = flat("inc eax", "inc ebx", "here: jmp here")
-    assert one.machine.block_listing() == []
+    assert one.machine.debug.block_listing() == []
     one.step(3)
     one.machine.set_register("eip", ORIGIN)
-    assert any("inc" in line for line in one.machine.block_listing())
+    assert any("inc" in line for line in one.machine.debug.block_listing())
 
 
 def test_traces_tell_guest_addresses_even_across_a_flush() -> None:

@@ -157,11 +157,11 @@ def test_a_breakpoint_on_a_critical_instruction_stops_before_it() -> None:
     kernel = Kernel("nop \n mov eax, cs \n here: jmp here")
     one = lab(kernel, "trap")
     silent = one.machine.statistics()["exits"].get("critical, silent", 0)
-    one.machine.add_breakpoint(CODE + 1)
+    one.machine.debug.add_breakpoint(CODE + 1)
     assert one.machine.run(timeout=PATIENCE).kind == "address"
     assert one.reg("eip") == CODE + 1
     assert one.machine.statistics()["exits"].get("critical, silent", 0) == silent
-    one.machine.remove_breakpoint(CODE + 1)
+    one.machine.debug.remove_breakpoint(CODE + 1)
     one.step(1)
     assert one.machine.statistics()["exits"]["critical, silent"] == silent + 1
 

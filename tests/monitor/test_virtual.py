@@ -274,7 +274,7 @@ def test_watchpoints_see_accesses_on_both_sides_of_the_region(place: int) -> Non
     stops = []
     for mode in ("bare", "translate", "trap"):
         one = lab(Kernel(source, paging=True, pages=pages), mode)
-        one.machine.add_watchpoint(place, 4, "write")
+        one.machine.debug.add_watchpoint(place, 4, "write")
         before = one.machine.instructions
         assert one.machine.run(max_instructions=100).kind == "watchpoint"
         stops.append((one.machine.instructions - before, one.reg("eip")))
@@ -323,7 +323,7 @@ def test_watchpoints_see_critical_instructions(mode: str, code: str) -> None:
     place = 0x8800
     source = f"mov esp, {place + 4:#x} \n nop \n {code.format(place)} \n nop \n here: jmp here"
     one = lab(Kernel(source), mode)
-    one.machine.add_watchpoint(place, 4, "write")
+    one.machine.debug.add_watchpoint(place, 4, "write")
     before = one.machine.instructions
     assert one.machine.run(max_instructions=0).kind == "instructions"
     assert one.cpu.run(100) == EXIT_WATCHPOINT
@@ -459,8 +459,8 @@ def test_recent_exits_are_told_with_place_and_count() -> None:
     one.step(4)
     assert any(
         line.startswith("emulate") and f"{ORIGIN + 4:08x}" in line and line.endswith("after 2")
-        for line in one.machine.recent_exits()
-    ), one.machine.recent_exits()
+        for line in one.machine.debug.recent_exits()
+    ), one.machine.debug.recent_exits()
 
 
 def test_accessed_bits_of_the_window() -> None:

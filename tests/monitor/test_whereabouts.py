@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from patience import PATIENCE
 
+from bt.engine import Interp, Ram
+from bt.interp.state import CR4_PSE, CS
 from monitor import Machine
 from monitor.guests.linux import INITRD, KERNEL
 from monitor.settings.config import ImageConfig
 from monitor.symbols import kallsyms
 from monitor.symbols.table import Symbol, SymbolTable
 from monitor.symbols.whereabouts import Whereabouts
+from monitor.vmm.errors import UserError
 
 PROTECTED, PAGED = 0x11, 0x80000011
 RAM = 8 << 20
@@ -33,19 +36,20 @@ class Guest:
     """The part of a machine that is asked. Linear C0000000 is physical 0, in large pages."""
 
     def __init__(self) -> None:
-        self.base = 0
-        self.processor = SimpleNamespace(ideal=SimpleNamespace(
-            eip=0, cpl=0, cr0=PROTECTED, cr3=DIRECTORY, segment=lambda _number: (8, self.base)))
         self.ram = np.zeros(RAM, np.uint8)
+        self.cpu = Interp(Ram(self.ram, RAM, 4096))
+        self.cpu.cr3, self.cpu.cr4 = DIRECTORY, CR4_PSE
+        self.processor = SimpleNamespace(ideal=self.cpu)
         self.memory = SimpleNamespace(map=lambda: self.ram)
         self.entry(DIRECTORY + 4 * 0x300, 0x83)
 
     def entry(self, at: int, value: int) -> None:
         self.ram[at : at + 4] = np.frombuffer(struct.pack("<I", value), np.uint8)
 
-    def at(self, eip: int, cr0: int = PAGED, cpl: int = 0) -> Guest:
-        cpu = self.processor.ideal
-        cpu.eip, cpu.cr0, cpu.cpl = eip, cr0, cpl
+    def at(self, eip: int, cr0: int = PAGED, cpl: int = 0, base: int = 0) -> Guest:
+        self.cpu.set_segment(CS, 8, base, 0xFFFFFFFF, 0xC09B)
+        self.cpu.eip, self.cpu.cr0 = eip, cr0
+        self.cpu.set_privilege(cpl)
         return self
 
 
@@ -80,8 +84,7 @@ def test_what_any_guest_may_be_at(tmp_path: Path) -> None:
     assert says() == "in real mode"
     guest.at(0x8048000, PAGED, cpl=3)
     assert says() == "in user code"
-    guest.at(0x1234, PROTECTED)
-    guest.base = 0xFFFFF000
+    guest.at(0x1234, PROTECTED, base=0xFFFFF000)
     assert says() == "at 0x00000234", "linear, modulo 4 GiB"
 
 
@@ -128,8 +131,12 @@ def test_names_that_are_nowhere_are_not_looked_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    physical = "monitor.symbols.whereabouts._physical"
-    monkeypatch.setattr(physical, lambda *_where: looks.append(1) or 0)
+
+    def look(_memory: np.ndarray) -> SymbolTable:
+        looks.append(1)
+        raise UserError("no names")
+
+    monkeypatch.setattr("monitor.symbols.whereabouts.read_kallsyms", look)
     guest, says = linux(tmp_path)
     guest.at(0xC0200044)
     assert {says() for _ in range(100)} == {"kernel, at 0xc0200044"}

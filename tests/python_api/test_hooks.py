@@ -83,13 +83,13 @@ def test_beside_breakpoints_and_watchpoints(mode: str) -> None:
     calls: list[str] = []
     machine.hooks.on_address(AGAIN, lambda: calls.append("address"))
     write = machine.hooks.on_memory(0x200000, 4, "write", lambda: calls.append("write"))
-    machine.add_breakpoint(AGAIN)
-    machine.add_watchpoint(0x200000, 4, "write")
+    machine.debug.add_breakpoint(AGAIN)
+    machine.debug.add_watchpoint(0x200000, 4, "write")
     assert machine.run(timeout=PATIENCE).kind == "address" and calls == ["address"]
     assert machine.run(timeout=PATIENCE).kind == "watchpoint" and calls == ["address", "write"]
-    assert machine.watchpoint_hit is not None
-    machine.remove_breakpoint(AGAIN)
-    machine.remove_watchpoint(0x200000, 4, "write")
+    assert machine.debug.watchpoint_hit is not None
+    machine.debug.remove_breakpoint(AGAIN)
+    machine.debug.remove_watchpoint(0x200000, 4, "write")
     assert machine.run(until_address=AGAIN).kind == "address"
     assert calls == ["address", "write", "address"]
     machine.hooks.remove(write)
@@ -124,17 +124,17 @@ def test_a_hook_that_takes_itself_out(mode: str) -> None:
 def test_too_many() -> None:
     machine = Machine(memory_mb=4)
     for number in range(200):
-        machine.add_breakpoint(number)
+        machine.debug.add_breakpoint(number)
     for number in range(200, 255):
         machine.hooks.on_address(number, lambda: None)
     machine.hooks.on_address(254, lambda: None)
     with pytest.raises(UserError, match="255"):
         machine.hooks.on_address(255, lambda: None)
     with pytest.raises(UserError, match="255"):
-        machine.add_breakpoint(255)
+        machine.debug.add_breakpoint(255)
     for number in range(16):
         machine.hooks.on_memory(4 * number, 4, "read", lambda: None)
     with pytest.raises(UserError, match="16"):
-        machine.add_watchpoint(100)
+        machine.debug.add_watchpoint(100)
     with pytest.raises(UserError, match="access 'execute'"):
         machine.hooks.on_memory(0, 4, "execute", lambda: None)

@@ -11,6 +11,7 @@ from pieces import controllers
 
 from devices.bus import Bus
 from devices.device import Chip
+from devices.fields import MOMENT, fields
 from monitor import Machine
 from monitor.vmm.errors import UserError
 
@@ -134,7 +135,7 @@ class Ticker(Chip):
     """
 
     name = "ticker"
-    state = ("ticks", "due")
+    state = fields(ticks=MOMENT, due=MOMENT)
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -230,7 +231,7 @@ def test_what_a_function_raises_at_a_breakpoint_comes_out_of_run(mode: str) -> N
     machine = Machine(memory_mb=4, mode=mode)
     machine.devices.plug_ports(PORT, 1, read=lambda offset, size: 1 // 0)
     machine.load_flat(asm("mov edx, 0x300; in al, dx; inc ebx; hlt"), ORIGIN)
-    machine.add_breakpoint(ORIGIN + 5)
+    machine.debug.add_breakpoint(ORIGIN + 5)
     assert machine.run(timeout=PATIENCE).kind == "address"
     with pytest.raises(ZeroDivisionError):
         machine.step()

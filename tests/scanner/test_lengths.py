@@ -8,8 +8,9 @@ from pathlib import Path
 import capstone
 import pytest
 
+from bt.instruction import Instruction
 from bt.lengths import LONGEST, PREFIXES, TAILS, locate
-from bt.table import TABLE, Instruction
+from bt.table import TABLE
 
 BUSYBOX = Path(__file__).parents[2] / "guests" / "busybox"
 MODRMS = (0x00, 0x04, 0x05, 0x06, 0x44, 0x46, 0x84, 0x86, 0xC3)

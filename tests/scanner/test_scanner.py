@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bt.instruction import Class
 from bt.scanner import CRITICAL_REASONS, Finding, reason, scan, traps_in_ring3
-from bt.table import TABLE, Class
+from bt.table import TABLE
 
 # One encoding of everything on the list, in the order of Robin and Irvine's paper (STR apart).
 CRITICAL = [

@@ -49,8 +49,10 @@ def strangers(room: str, *friends: str) -> list[str]:
         ("bt", ()),
         ("devices", ()),
         ("monitor/vmm", ("bt", "devices")),
-        ("monitor/settings", ("monitor/vmm", "bt")),
+        ("monitor/settings", ("monitor/vmm",)),
+        ("monitor/host", ("monitor/vmm", "monitor/settings", "monitor/Machine")),
         ("monitor/embedding", ("monitor/vmm", "monitor/host", "monitor/vmware", "monitor/loaders",
+                               "monitor/settings", "monitor/extensions", "monitor/watch",
                                "bt", "devices")),
     ],
 )  # fmt: skip
@@ -84,3 +86,25 @@ def test_there_is_no_circle_of_rooms() -> None:
             here = graph.setdefault(room_of(name), set())
             here |= {room_of(other) for other in needed_at_import(path)} - {room_of(name)}
     list(TopologicalSorter(graph).static_order())  # CycleError
+
+
+def test_engines_stand_in_the_settings_by_their_names() -> None:
+    """`vp --help` lists them and must not load them."""
+    from bt.engine import ENGINES as MADE
+    from monitor.settings.machine import ENGINES
+
+    assert (*MADE, "auto") == ENGINES
+
+
+def test_no_two_files_of_the_monitor_need_each_other() -> None:
+    """Not even for types, or later: who reads one has an order to read the others in."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files("monitor")
+    }
+    graph = {
+        name: {each if each in paths else each.rpartition(".")[0] for each in imported(path)}
+        - {name}
+        for name, path in paths.items()
+    }
+    list(TopologicalSorter(graph).static_order())

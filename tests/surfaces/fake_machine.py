@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 import monitor
 from monitor.host.console import Console
+from monitor.settings.machine import Settings
 from monitor.vmm.events import ExitEvent
 from monitor.vmm.outcome import Outcome
 
@@ -48,6 +49,21 @@ class FakeTools:
         self.options[name] = value
 
 
+class FakeCheckpoints:
+    """Writes files that say when."""
+
+    told: Callable[[Path, int], None]
+
+    def watch(self) -> None:
+        """From now on soon() may be called."""
+
+    def soon(self, path: Path) -> None:
+        self.told(path, self.save(path))
+
+    def save(self, path: Path) -> int:
+        return path.write_bytes(b"checkpoint")
+
+
 class FakeMachine:
     """The part of Machine that the command uses."""
 
@@ -66,13 +82,16 @@ class FakeMachine:
         self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
         self.start_time = start_time
         self.enabled: dict[str, tuple[object, dict[str, object]]] = {}
-        self.tools = FakeTools()
+        self.vmware = SimpleNamespace(tools=FakeTools())
         self.mode = mode
         self.loaded: dict[str, Any] = {}
         self.firmware_state = ""
         self.limits: dict[str, Any] = {}
         self.typed = bytearray()
-        self.on_serial: list[Callable[[bytes], None]] = []
+        self.serial = SimpleNamespace(listeners=[], input_open=False)
+        self.debug = SimpleNamespace(where=self.where)
+        self.checkpoints = FakeCheckpoints()
+        self.guest: dict[str, str] = {}
         self.on_exit: list[Callable[[ExitEvent], None]] = []
         self.board = SimpleNamespace(
             bus=SimpleNamespace(
@@ -87,6 +106,11 @@ class FakeMachine:
         self._stop = threading.Event()
         self._steps: list[str] = []
         self.made.append(self)
+
+    @classmethod
+    def of(cls, settings: Settings) -> FakeMachine:
+        return cls(settings.memory_mb, settings.mode, settings.engine, settings.clock,
+                   settings.start_time, tuple(settings.without))  # fmt: skip
 
     def enable(self, capability: str, value: object = True, **options: object) -> None:
         self.enabled[capability] = value, options
@@ -176,7 +200,7 @@ class FakeMachine:
 
     def _output(self, data: bytes) -> None:
         self.output.write(data)
-        for listener in self.on_serial:
+        for listener in self.serial.listeners:
             listener(data)
 
     def send(self, data: bytes) -> None:

@@ -17,7 +17,7 @@ from screen import Screen
 
 import monitor
 from bt.assembler import assemble
-from monitor.writing.progress import Line, bar, visible
+from monitor.writing.progress import StatusLine, bar, visible
 
 ROOT = Path(monitor.__file__).parent.parent
 
@@ -94,7 +94,7 @@ def test_a_line_is_cut_where_the_terminal_ends(
         drawn.set()
         return Text("0123456789" * 9, no_wrap=True, overflow="ellipsis")
 
-    with on(terminal), Line(text) as line:
+    with on(terminal), StatusLine(text) as line:
         for _ in range(2):
             drawn.clear()
             line.show()
@@ -109,7 +109,7 @@ def test_a_line_is_cut_where_the_terminal_ends(
 def test_a_line_that_was_never_shown(terminal: Terminal) -> None:
     from rich.text import Text
 
-    with on(terminal), Line(Text) as line:
+    with on(terminal), StatusLine(Text) as line:
         line.hide()
     assert terminal.getvalue() == ""
 

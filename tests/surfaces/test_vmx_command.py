@@ -155,7 +155,7 @@ def test_a_vmware_machine_has_the_backdoor(run: Vp) -> None:
 
 def test_the_tools_are_told(run: Vp) -> None:
     run('guestinfo.Name = "ä"\nmachine.id = "7"\ntools.syncTime = "TRUE"\n', "--serial", "null")
-    tools = last_machine().tools
+    tools = last_machine().vmware.tools
     assert (tools.guestinfo, tools.machine_id) == ({"Name": "ä"}, "7")
     assert tools.options == {"synctime": "1"}
 

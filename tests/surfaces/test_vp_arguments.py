@@ -36,8 +36,8 @@ BAD_USAGE = [
     ("run --elf a --memory lots",
      "argument -m/--memory: lots: give MiB, or a size such as 64M or 1G "
      "(`vp run --help` explains)"),
-    ("run --elf a --memory 0", "--memory 0: choose from 1 to 2048 (MiB)"),
-    ("run --elf a --memory 4096", "--memory 4096: choose from 1 to 2048 (MiB)"),
+    ("run --elf a --memory 0", "memory 0: choose from 1 to 2048 (MiB)"),
+    ("run --elf a --memory 4096", "memory 4096: choose from 1 to 2048 (MiB)"),
     ("run --elf a --initrd b", "--initrd goes with --kernel, not with --elf"),
     ("run --elf a --append b", "--append goes with --kernel or --multiboot, not with --elf"),
     ("run --kernel a --module b", "--module goes with --multiboot, not with --kernel"),
@@ -100,7 +100,7 @@ def test_options_reach_the_machine(play: Vp) -> None:
     options = "--mode trap --memory 64 --clock host --entry 0x100010 --until x\\ny --timeout 9"
     assert play("end timeout", *options.split(), "--max-instructions", "0x10").status == 1
     machine = last_machine()
-    wanted = {"memory_mb": 64, "mode": "trap", "engine": "auto", "clock": "host"}
+    wanted = {"memory_mb": 64, "mode": "trap", "engine": "interp", "clock": "host"}
     assert machine.settings == wanted
     assert machine.loaded == {"kind": "flat", "address": 0x100000, "eip": 0x100010}
     assert machine.limits == {"until": b"x\ny", "timeout": 9.0, "max_instructions": 16}

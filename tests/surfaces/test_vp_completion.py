@@ -14,7 +14,7 @@ from vp_command import Result
 
 from monitor.cli.completion import SHELLS, script
 from monitor.cli.parser import VERBS
-from monitor.settings.config import MODES
+from monitor.settings.machine import MODES
 from monitor.vmm.ablations import ABLATIONS
 
 Vp = Callable[..., Result]

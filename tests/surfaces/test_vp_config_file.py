@@ -56,7 +56,8 @@ def test_every_kind_of_value_reaches_the_machine(
 ) -> None:
     result = run(MACHINE)
     machine = last_machine()
-    assert machine.settings == {"memory_mb": 64, "mode": "trap", "engine": "auto", "clock": "host"}
+    wanted = {"memory_mb": 64, "mode": "trap", "engine": "interp", "clock": "host"}
+    assert machine.settings == wanted
     assert machine.loaded == {
         "kind": "linux", "initrd": tmp_path / "folder" / "rd", "cmdline": "quiet",
     }  # fmt: skip
@@ -182,7 +183,7 @@ def test_what_is_wrong_is_told_with_file_and_key(
 
 def test_what_the_command_line_says_is_not_blamed_on_the_file(run: Callable[..., Result]) -> None:
     assert run('elf = "guest"\nmemory = 64', "-m", "0").err == (
-        "vp: error: --memory 0: choose from 1 to 2048 (MiB)\n"
+        "vp: error: memory 0: choose from 1 to 2048 (MiB)\n"
     )
 
 

@@ -69,7 +69,7 @@ def test_what_the_first_line_says(vp: Callable[..., Result], tmp_path: Path) -> 
         err = vp("run", option, file, "--serial", "null", "--memory", "8",
                  "--without", "stubs,chaining").err  # fmt: skip
         assert err.startswith(f"vp: running {what} {tmp_path}/a?[2Jb in mode translate without "
-                              "stubs, chaining, 8 MiB\n")  # fmt: skip
+                              "chaining, stubs, 8 MiB\n")  # fmt: skip
 
 
 @pytest.mark.parametrize("end", ["shutdown", "stuck", "timeout"])

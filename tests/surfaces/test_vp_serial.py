@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ class Guest:
     """The part of Machine that a link uses."""
 
     def __init__(self) -> None:
-        self.input_open = False
+        self.serial = SimpleNamespace(input_open=False)
         self.input_waiting = 0
         self.heard = b""
 
@@ -171,7 +172,7 @@ def linked(
 
 
 def test_both_directions(linked: Linked) -> None:
-    assert linked.guest.input_open
+    assert linked.guest.serial.input_open
     with linked.peer() as peer:
         linked.link(b"login: ")
         assert read(peer, 7) == b"login: "
@@ -196,7 +197,7 @@ def test_a_peer_may_go_and_another_come(linked: Linked) -> None:
             linked.link(b"hello")
             assert read(peer, 5) == b"hello"
         until(lambda: "sends no more" in linked.changes[-1])
-        assert linked.guest.input_open
+        assert linked.guest.serial.input_open
 
 
 def test_a_peer_that_breaks_off_is_forgotten(linked: Linked) -> None:
@@ -302,12 +303,12 @@ def test_a_link_that_connects_knows_when_nobody_can_type(tmp_path: Path) -> None
         guest = Guest()
         with link_to(f"socket:{path}", guest) as link:
             peer = listener.accept()[0]
-            assert guest.input_open
+            assert guest.serial.input_open
             link(b"?")
             assert read(peer, 1) == b"?"
             peer.sendall(b"!")
             peer.close()
-            until(lambda: not guest.input_open)
+            until(lambda: not guest.serial.input_open)
             assert guest.heard == b"!"
             link(b"nobody hears this")
     assert path.exists()  # it is not ours
@@ -330,10 +331,10 @@ def test_a_pseudo_terminal(capsys: pytest.CaptureFixture[str]) -> None:
             until(lambda: guest.heard == b"b\r\x03")
             guest.heard = b""
             os.close(terminal)
-            assert guest.input_open
+            assert guest.serial.input_open
     finally:
         link.__exit__()
-    assert not guest.input_open
+    assert not guest.serial.input_open
 
 
 # --- what cannot be opened ------------------------------------------------------------------------
@@ -426,7 +427,7 @@ def test_a_machine_hears_and_answers(tmp_path: Path) -> None:
         listener.bind(str(path))
         listener.listen()
         with open_serial(parse_serial(f"socket:{path}"), machine, lambda _: None) as link:
-            machine.on_serial.append(link)
+            machine.serial.listeners.append(link)
             with listener.accept()[0] as peer:
                 peer.sendall(b"xyz")
                 assert machine.run(timeout=PATIENCE).kind == "exit"

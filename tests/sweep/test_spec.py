@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sweeping import SMALL, SPIN, spec
 
-from monitor.host.typist import Line
+from monitor.host.typist import TypedLine
 from monitor.sweep.spec import Spec, load
 from monitor.vmm.errors import UserError
 
@@ -48,7 +48,7 @@ WRONG = [
     (DEMO + "[[guest]]\ndemo = false", "guest 2: demo: must be true"),
     (DEMO + "[[guest]]\ndemo = true", "guest: two are named 'demo'; give one a `name`"),
     (DEMO + "name = 'a,b'", "guest 1: name: 'a,b': give one without commas"),
-    (DEMO + "memory = 4096", "guest 1: memory: choose from 1 to 2048 (MiB)"),
+    (DEMO + "memory = 4096", "guest 1: memory: 4096: choose from 1 to 2048 (MiB)"),
     ("[grid]\nmemory = [8]\n" + DEMO + "memory = 8",
      "guest 1: memory: grid.memory says it for all guests already"),
     (DEMO + "until = ''", "guest 1: until needs a text to wait for"),
@@ -161,7 +161,7 @@ def test_a_guest_has_the_options_of_vp_run(folder: Path) -> None:
     assert (guest.name, guest.memory_mb) == ("my guest", 16)
     limits = guest.limits
     assert (limits.until, limits.timeout, limits.max_instructions) == ("done", 2.5, 16)
-    assert list(guest.typing) == [Line(b"ls\n"), Line(b"root\n", b"login: ")]
+    assert list(guest.typing) == [TypedLine(b"ls\n"), TypedLine(b"root\n", b"login: ")]
     assert guest.image.config.cmdline == "quiet --fast"
     assert guest.image.config.firmware_state == "raw"
     assert guest.image.contents == {Path("spin.bin"): SPIN, Path("module"): b"m"}

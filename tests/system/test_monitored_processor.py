@@ -1,4 +1,4 @@
-"""A processor that serves a monitor: ring 3 only, every event leaves run() (DESIGN: engine)."""
+"""A processor that serves a monitor: ring 3 only, every event leaves run() (bt/contract.py)."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ The first MiB is mapped 1:1 by 4 KiB pages: directory at 0x80000, its table at 0
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from system_lab import (
     CODE,
@@ -386,3 +388,60 @@ def test_the_gate_and_the_window_are_behind_the_walk(paged: Lab) -> None:
     cpu.flush()
     assert cpu.translation(0xFFFF0010) >> 8 == 0x20010 == cpu.peek_translation(0xFFFF0010)
     assert cpu.translation(0xFFFEFFFF) >> 8 == 0xFFFEFFFF
+
+
+def expected(lab: Lab, root: int, la: int) -> int:
+    """What a walk finds, from the manual (SDM vol. 3, tables 4-4 to 4-6): -1, or address | bits."""
+    pde = lab.peek(root + (la >> 22) * 4)
+    if not pde & P:
+        return -1
+    if pde & PS:
+        if pde & 0x3FE000:
+            return -1
+        return pde & 0xFFC00000 | la & 0x3FF000 | pde & (P | W | U | A | D | PS | G)
+    table = pde & 0xFFFFF000
+    pte = lab.peek(table + (la >> 12 & 0x3FF) * 4) if table < lab.SIZE else 0
+    if not pte & P:
+        return -1
+    return pte & 0xFFFFF000 | pte & (D | G) | pte & pde & (P | W | U | A)
+
+
+def test_who_only_looks_finds_what_the_walk_finds(paged: Lab) -> None:
+    """Random tables, two sets of them: page by page, all at once, and with accessed bits or not."""
+    dice = random.Random(1)
+    cpu, roots = paged.cpu, (0x40000, 0x41000)
+    cpu.cr4 |= 0x90  # PSE, PGE
+    places = (0x42000, 0x43000, 0xFFFFF000)
+    for root in roots:
+        for i in range(1024):
+            bits = dice.getrandbits(8) | dice.choice([0, P, P, P]) | dice.getrandbits(1) << 8
+            large = dice.getrandbits(10) << 22 | (dice.getrandbits(1) << 13 if i % 5 == 0 else 0)
+            paged.dword(root + 4 * i, (large if bits & PS else dice.choice(places)) | bits)
+    for at in range(0x42000, 0x44000, 4):
+        paged.dword(at, dice.getrandbits(32) & 0xFFFFF1FF)
+    before = bytes(paged.memory)
+    sample = [dice.getrandbits(32) for _ in range(3000)]
+    for root in roots:
+        cpu.cr3 = root
+        other = roots[0] + roots[1] - root
+        for la in sample:
+            assert cpu.peek_entry(la) == expected(paged, root, la)
+            assert cpu.peek_entry(la, other) == expected(paged, other, la)
+        shown = {
+            la + 4096 * i: bits + 4096 * i
+            for la, pages, bits in cpu.peek_tables()
+            for i in range(pages)
+        }
+        for la in sample:
+            assert shown.get(la & -4096, -1) == expected(paged, root, la)
+    assert bytes(paged.memory) == before
+    assert paged.ports.seen == []
+    cpu.cr0 &= ~0x10000  # no write protection: only what is not present faults
+    for la in sample[:500]:
+        pde = paged.peek(cpu.cr3 + (la >> 22) * 4)
+        if not pde & PS and pde > paged.SIZE:
+            continue  # the processor asks the bus
+        want, found = expected(paged, cpu.cr3, la), cpu.translation(la)
+        assert found >> 8 == (-1 if want < 0 else want & -4096 | la & 0xFFF)
+        if want >= 0:
+            assert cpu.peek_entry(la) & ~(A | D) == want & ~(A | D)

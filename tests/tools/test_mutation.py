@@ -22,7 +22,7 @@ from tools.mutation.session import SURVIVED, in_a_child
 from tools.mutation.survivors import explained, why
 from tools.mutation.targets import targets
 
-LINE = report.Line("f.py", "g", 1, "a", "b", 1, report.CAUGHT, "t", 0.1)
+LINE = report.MutantLine("f.py", "g", 1, "a", "b", 1, report.CAUGHT, "t", 0.1)
 
 
 @pytest.fixture
@@ -264,6 +264,7 @@ def test_results_come_back_as_they_were_saved(tmp_path: Path) -> None:
 
 
 def test_the_table_counts_by_file() -> None:
-    text = report.table([LINE, report.Line("f.py", "g", 2, "a", "c", 1, report.SURVIVED, "", 0.1)])
+    other = report.MutantLine("f.py", "g", 2, "a", "c", 1, report.SURVIVED, "", 0.1)
+    text = report.table([LINE, other])
     assert text.splitlines()[1].split() == ["f.py", "2", "1", "0", "1", "50.0%"]
     assert text.splitlines()[-1].split() == ["all", "2", "1", "0", "1", "50.0%"]

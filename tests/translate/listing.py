@@ -20,21 +20,22 @@ from dataclasses import dataclass, field
 import capstone
 from kernel_lab import assembled
 
-from bt import stubs
+from bt import vcpu_page
 from bt.cache import CHAIN, CONTEXT_COUNT, ENTRIES, TranslatedBlock, TranslationCache
 from bt.engine import Interp, Ram
 from bt.interp.state import CS, MARK_COUNTS, MARK_STUB
+from bt.policy import Context
 from bt.reserved import RESERVED
-from bt.translate import MAX_INSTRUCTIONS, Context, Translator
+from bt.translate import MAX_INSTRUCTIONS, Translator
 
 ORIGIN = 0x10000
 BASE, SIZE = 0xFF800000, 1 << 16
 UNDO_NAMES = {
-    stubs.UNDO_EAX: "eax",
-    stubs.UNDO_ECX: "ecx",
-    stubs.UNDO_ESI: "esi",
-    stubs.UNDO_TARGET: "target",
-    stubs.UNDO_TARGET_ECX: "target_ecx",
+    vcpu_page.UNDO_EAX: "eax",
+    vcpu_page.UNDO_ECX: "ecx",
+    vcpu_page.UNDO_ESI: "esi",
+    vcpu_page.UNDO_TARGET: "target",
+    vcpu_page.UNDO_TARGET_ECX: "target_ecx",
 }
 
 
@@ -111,13 +112,13 @@ class Listing:
     def _slots(self, text: str, address: int) -> str:
         """Names for what is in the vCPU pages. Before the block stand the lookups of all contexts,
         which have other registers reserved."""
-        slots = {getattr(stubs, name): name for name in stubs.SLOTS}
-        slots |= {stubs.SELECTORS + 4 * i: f"SELECTORS+{4 * i:x}" for i in range(6)}
-        slots |= {stubs.LDTR_SELECTOR: "LDTR_SELECTOR", stubs.TR_SELECTOR: "TR_SELECTOR"}
-        slots |= {stubs.CONTROLS + 4 * i: f"CONTROLS+{4 * i:x}" for i in range(5)}
+        slots = {getattr(vcpu_page, name): name for name in vcpu_page.SLOTS}
+        slots |= {vcpu_page.SELECTORS + 4 * i: f"SELECTORS+{4 * i:x}" for i in range(6)}
+        slots |= {vcpu_page.LDTR_SELECTOR: "LDTR_SELECTOR", vcpu_page.TR_SELECTOR: "TR_SELECTOR"}
+        slots |= {vcpu_page.CONTROLS + 4 * i: f"CONTROLS+{4 * i:x}" for i in range(5)}
         for i in range(4):
-            slots[stubs.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
-            slots[stubs.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
+            slots[vcpu_page.READ_BOUNDS + 8 * i] = f"READ_BOUNDS_{1 << i}"
+            slots[vcpu_page.WRITE_BOUNDS + 8 * i] = f"WRITE_BOUNDS_{1 << i}"
 
         def slot(match: re.Match[str]) -> str:
             value = int(match[3], 16) if match[3] else 0

@@ -19,9 +19,10 @@ from bt.cache import (
     landing_index,
 )
 from bt.output import Output
-from bt.stubs import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VCPU_PAGES
-from bt.stubs import assembled as assembled_stub
-from bt.translate import CONTEXTS, MAX_BLOCK_BYTES
+from bt.policy import CONTEXTS
+from bt.stub_code import assembled as assembled_stub
+from bt.translate import MAX_BLOCK_BYTES
+from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VCPU_PAGES
 
 PAGE = 0x1000
 

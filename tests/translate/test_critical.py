@@ -108,7 +108,7 @@ def test_breakpoints_let_no_critical_instruction_pass(stop: str) -> None:
     kernel = Kernel("one: smsw eax \n two: smsw ebx \n elsewhere: int 0x31", ring=3)
     wanted = run(kernel, "bare").registers
     machine = make(kernel, "translate")
-    machine.add_breakpoint(kernel.symbol(stop))
+    machine.debug.add_breakpoint(kernel.symbol(stop))
     outcome = machine.run(timeout=PATIENCE)
     assert (outcome.kind, machine.registers["eip"]) == ("address", kernel.symbol(stop))
     assert machine.run(timeout=PATIENCE).kind == "exit"

@@ -60,7 +60,7 @@ def agree(before: str, user: str, after: str = "nop", real: str = "nop") -> Mach
     """The bare machine at its end, which is the translated one's; much of it ran directly."""
     bare, translate = (machine(mode, before, user, after, real) for mode in ("bare", "translate"))
     for one in (bare, translate):
-        assert one.run(max_instructions=10_000, timeout=5).kind == "stuck", one.where()
+        assert one.run(max_instructions=10_000, timeout=5).kind == "stuck", one.debug.where()
     assert explain(state_of(bare), state_of(translate)) == []
     assert bare.memory.read(0, 1 << 20) == translate.memory.read(0, 1 << 20)
     assert translate.statistics()["by_kind"]["direct"] > 0

@@ -9,7 +9,7 @@ from listing import BASE, ORIGIN, Listing
 
 from bt.cache import EMULATE, TranslatedBlock
 from bt.output import NOP
-from bt.translate import CONTEXTS
+from bt.policy import CONTEXTS
 
 KERNEL = CONTEXTS[0]
 CODE = bytes.fromhex("4043fb41427502")  # inc eax; inc ebx; sti; inc ecx; inc edx; jnz +2

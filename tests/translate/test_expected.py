@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from listing import Listing, render
 
-from bt.translate import FS, GS, Context
+from bt.policy import Context
+from bt.rewrite import FS, GS
 
 EXPECT = Path(__file__).parent / "expect"
 KERNEL, USER = Context(), Context(user=True)

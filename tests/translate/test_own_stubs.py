@@ -17,9 +17,9 @@ import pytest
 from kernel_lab import CODE, Kernel, descriptor, fault_task, make
 from patience import PATIENCE
 
+from bt.policy import policies
 from bt.stubs import TEMPLATES
 from bt.table import TABLE
-from bt.translate import policies
 from monitor import Machine
 from monitor.extensions import Extensions
 from monitor.extensions.names import entries, name_of, refusal

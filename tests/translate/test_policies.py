@@ -13,16 +13,10 @@ from kernel_lab import assembled
 from listing import ORIGIN, Listing
 
 from bt.cache import EMULATE
-from bt.table import TABLE, Class
-from bt.translate import (
-    CONTEXTS,
-    X87_ENVIRONMENT,
-    Context,
-    Translator,
-    _plain_entries,
-    policies,
-    policy_of,
-)
+from bt.instruction import Class
+from bt.policy import CONTEXTS, X87_ENVIRONMENT, Context, plain_entries, policies, policy_of
+from bt.table import TABLE
+from bt.translate import Translator
 
 EXPECTED = Path(__file__).parent / "policies.txt"
 EXITS = 0xCC
@@ -67,7 +61,7 @@ def test_policies_are_found_by_opcode_and_by_reg(user: bool) -> None:
 @pytest.mark.parametrize("user", [False, True])
 def test_what_is_copied_without_another_look(user: bool) -> None:
     table = policies(user)
-    plain = _plain_entries(table)
+    plain = plain_entries(table)
     assert plain <= {entry for entry, (policy, _) in table.items() if policy == "copy"}
     assert 0x90 * 8 in plain and 0x01 * 8 + 3 in plain
     assert not plain & set(X87_ENVIRONMENT)

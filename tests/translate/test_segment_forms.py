@@ -12,6 +12,8 @@ import capstone
 import pytest
 from capstone import x86
 
+from bt.instruction import Class, Instruction
+from bt.policy import policy_of
 from bt.reserved import RESERVED
 from bt.segment_access import (
     IMPLICIT,
@@ -22,9 +24,8 @@ from bt.segment_access import (
     take_apart,
     touches_memory,
 )
-from bt.stubs import READ_BOUNDS, WRITE_BOUNDS
-from bt.table import TABLE, Class, Instruction
-from bt.translate import policy_of
+from bt.table import TABLE
+from bt.vcpu_page import READ_BOUNDS, WRITE_BOUNDS
 
 LEFT = ("bt_eg", "x87")  # bodies with a memory operand that are left to the monitor, on purpose
 NUMBERS = {"eax": 0, "ecx": 1, "edx": 2, "ebx": 3, "esp": 4, "ebp": 5, "esi": 6, "edi": 7}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bt.table import TABLE, Class
+from bt.instruction import Class
+from bt.table import TABLE
 from bt.virtualizability.classify import Finding, Verdict
 from bt.virtualizability.explain import explain
 from bt.virtualizability.published import SEVENTEEN, table_differences

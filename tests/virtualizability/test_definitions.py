@@ -7,20 +7,20 @@ from dataclasses import replace
 from bt.virtualizability.classify import Trial, Verdict, classify
 from bt.virtualizability.experiments import Experiment, experiments
 from bt.virtualizability.forms import Form, all_forms
-from bt.virtualizability.outcome import PRIVILEGED, Outcome, Trap, Visible
+from bt.virtualizability.outcome import PRIVILEGED, ExperimentOutcome, Trap, Visible
 from bt.virtualizability.worlds import GUEST, LENIENT, MONITOR, PROTECTED, VARIANTS
 
 FORM: Form = next(form for form in all_forms() if form.name == "NOP")
 EXPERIMENT: Experiment = experiments(FORM, 32)[0]
 STATE = tuple(0 for _ in PRIVILEGED)
 SEEN = Visible((0,) * 8, 0, 0, (0,) * 6, bytes(512), b"")
-NOTHING = Outcome(None, SEEN, STATE, STATE)
-FAULT = Outcome(Trap(13, 0), SEEN, STATE, STATE)
+NOTHING = ExperimentOutcome(None, SEEN, STATE, STATE)
+FAULT = ExperimentOutcome(Trap(13, 0), SEEN, STATE, STATE)
 CHANGES_IF = replace(NOTHING, after=(0, 1, *STATE[2:]))
 OTHER_RESULT = replace(NOTHING, visible=SEEN._replace(eip=1))
 
 
-def verdict(**outcomes: Outcome) -> Verdict:
+def verdict(**outcomes: ExperimentOutcome) -> Verdict:
     """Of an instruction that does nothing but in the worlds that are named."""
     found = {world.name: NOTHING for world in PROTECTED.worlds}
     for name, outcome in outcomes.items():
@@ -28,7 +28,7 @@ def verdict(**outcomes: Outcome) -> Verdict:
     return classify(PROTECTED, FORM, [Trial(EXPERIMENT, found)]).verdict
 
 
-def ring0(outcome: Outcome) -> dict[str, Outcome]:
+def ring0(outcome: ExperimentOutcome) -> dict[str, ExperimentOutcome]:
     return {world.name: outcome for world in (GUEST, *VARIANTS) if world.ring0}
 
 

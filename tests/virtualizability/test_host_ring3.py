@@ -9,7 +9,7 @@ import pytest
 from bt.virtualizability.classify import Trial, derive
 from bt.virtualizability.forms import all_forms
 from bt.virtualizability.native import Host, HostTrial, disagreement, run_on_host, unavailable
-from bt.virtualizability.outcome import Outcome, Trap
+from bt.virtualizability.outcome import ExperimentOutcome, Trap
 from bt.virtualizability.survey import Survey
 from bt.virtualizability.umip import PREVENTED
 from bt.virtualizability.worlds import PROTECTED
@@ -63,7 +63,7 @@ def of(host: Host, trial: Trial) -> HostTrial:
     return next(each for each in rows if each.experiment is trial.experiment)
 
 
-def spoiled(outcome: Outcome) -> list[Outcome]:
+def spoiled(outcome: ExperimentOutcome) -> list[ExperimentOutcome]:
     if outcome.gate is not None:
         return [replace(outcome, gate=outcome.gate + 1), replace(outcome, gate=None)]
     visible = outcome.visible

@@ -29,7 +29,7 @@ def test_in_calls_at_every_cpl(mode: str, cpl: int, bits: int) -> None:
     assert end.vector is None
     assert (lab.reg("eax"), lab.reg("ebx"), lab.reg("ecx")) == (6, MAGIC, 4)
     assert (lab.reg("edx"), lab.reg("esi")) == (0x5658, 0x1234)
-    assert lab.machine.vmware.calls == {"GETVERSION": 1}
+    assert lab.machine.vmware.backdoor.calls == {"GETVERSION": 1}
 
 
 @everyone
@@ -51,7 +51,7 @@ def test_a_call_served_by_the_host_may_change_the_port_s_register(
     assert lab.run(f"mov eax, 0x564d5868; mov ecx, 19; mov edx, 0x5658; {code}").vector is None
     words = [lab.reg(name) for name in ("eax", "ebx", "ecx", "edx")]
     assert words == [0x03020100, 0x07060504, 0x0B0A0908, 0x0F0E0D0C]
-    assert lab.machine.vmware.calls == {"GETUUID": 1}
+    assert lab.machine.vmware.backdoor.calls == {"GETUUID": 1}
 
 
 @pytest.mark.parametrize("code", ["in al, dx", "in ax, dx", "out dx, al", "out dx, ax"])
@@ -221,7 +221,7 @@ def test_wrong_switches(
 
 def test_without_the_backdoor_there_is_nothing_to_ask() -> None:
     with pytest.raises(UserError, match="the backdoor is off"):
-        Machine(memory_mb=1).vmware  # noqa: B018
+        Machine(memory_mb=1).vmware.backdoor  # noqa: B018
 
 
 # --- in between -----------------------------------------------------------------------------------
@@ -230,6 +230,6 @@ def test_without_the_backdoor_there_is_nothing_to_ask() -> None:
 def test_stepping_over_a_call(mode: str) -> None:
     lab = MachineLab(mode, 3).load(GETVERSION + "in eax, dx")
     machine = lab.machine
-    machine.add_breakpoint(CODE + 20)  # the IN
+    machine.debug.add_breakpoint(CODE + 20)  # the IN
     assert machine.run(max_instructions=100).kind == "address"
     assert (lab.reg("eip"), lab.reg("ebx")) == (CODE + 20, 0)

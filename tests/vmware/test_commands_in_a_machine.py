@@ -74,7 +74,7 @@ def test_a_guest_hypervisor_closes_the_backdoor_to_programs(mode: str) -> None:
                   + "mov edi, eax; " + call("GETVERSION"))  # fmt: skip
     assert (end.vector, end.frame[0]) == (GP, 0)
     assert (lab.reg("esi"), lab.reg("edi")) == (0, 1)
-    assert lab.machine.vmware.restricted
+    assert lab.machine.vmware.backdoor.restricted
 
 
 def test_and_the_kernel_still_has_it(mode: str) -> None:
@@ -86,7 +86,7 @@ def test_and_the_kernel_still_has_it(mode: str) -> None:
 
 def test_a_mouse_restricted_to_the_kernel(mode: str) -> None:
     lab = lab_with(mode, 3)
-    lab.machine.vmware.pointer.restriction = 1
+    lab.machine.vmware.backdoor.pointer.restriction = 1
     run(lab, call("ABSPOINTER_STATUS"))
     assert lab.reg("eax") == UNSUPPORTED
 
@@ -94,7 +94,7 @@ def test_a_mouse_restricted_to_the_kernel(mode: str) -> None:
 @pytest.mark.parametrize(("iopl", "eax"), [(0, UNSUPPORTED), (3, 0xFFFF0000)])
 def test_a_mouse_restricted_to_iopl(mode: str, iopl: int, eax: int) -> None:
     lab = lab_with(mode, 3)
-    lab.machine.vmware.pointer.restriction = 2
+    lab.machine.vmware.backdoor.pointer.restriction = 2
     lab.load(call("ABSPOINTER_STATUS"))
     lab.machine.set_register("eflags", 0x202 | iopl << 12)
     assert lab.run().vector is None
@@ -114,8 +114,8 @@ def test_the_mouse_from_python_to_the_guest(mode: str) -> None:
     lab = lab_with(mode).load(start + 2 * call("ABSPOINTER_DATA", ebx=4))
     assert lab.machine.run(max_instructions=16).kind == "instructions"  # those of `start`
     assert lab.reg("edi") == 0x3442554A
-    assert lab.machine.vmware.pointer.move(100, 200)
-    assert lab.machine.vmware.pointer.press("right")
+    assert lab.machine.vmware.backdoor.pointer.move(100, 200)
+    assert lab.machine.vmware.backdoor.pointer.press("right")
     assert lab.run().vector is None
     assert [lab.reg(name) for name in ("eax", "ebx", "ecx", "edx")] == [0x10, 100, 200, 0]
 
@@ -159,7 +159,7 @@ def test_a_forwarded_command_costs_a_world_switch(
     run(lab, call("GETTIME"))
     assert (lab.reg("eax"), lab.reg("edx")) == (0, 0)
     assert lab.machine.board.host.count == switches
-    assert lab.machine.vmware.calls == {"GETTIME": 1}
+    assert lab.machine.vmware.backdoor.calls == {"GETTIME": 1}
 
 
 @pytest.mark.parametrize("cpl", [0, 3])

@@ -73,7 +73,7 @@ def guest(mode: str, call: str, seed: int) -> MachineLab:
 def final_state(lab: MachineLab) -> tuple[object, ...]:
     machine = lab.machine
     return (machine.registers, zlib.crc32(machine.memory.read(0, 0xA0000)),
-            machine.statistics()["instructions"], dict(machine.vmware.calls))  # fmt: skip
+            machine.statistics()["instructions"], dict(machine.vmware.backdoor.calls))  # fmt: skip
 
 
 @pytest.mark.parametrize("call", CALLS)

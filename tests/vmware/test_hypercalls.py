@@ -73,7 +73,7 @@ def test_the_packed_bytes_have_the_published_layout() -> None:
 def test_every_field(mode: str, call: str, cpl: int, bits: int) -> None:
     lab = lab_with(mode, cpl, bits)
     seen = []
-    lab.machine.on_hypercall = lambda exit_: seen.append(LAYOUT.unpack(bytes(exit_)))
+    lab.machine.vmware.on_hypercall = lambda exit_: seen.append(LAYOUT.unpack(bytes(exit_)))
     assert lab.run(program(lab, call)).vector is None
     assert seen == [(1, 0, 0, cpl, *REGISTERS.values(), 0, 0, 0, 0, 0, 0)]
     assert lab.reg("eax") == 0, "the result, as nobody set one"
@@ -92,7 +92,7 @@ def test_every_register_comes_back(mode: str, call: str, cpl: int, bits: int) ->
         for name in list(REGISTERS)[1:]:
             setattr(exit_.hcall, name, getattr(exit_.hcall, name) + 1)
 
-    lab.machine.on_hypercall = answer
+    lab.machine.vmware.on_hypercall = answer
     assert lab.run(program(lab, call)).vector is None
     assert lab.reg("eax") == 0x80000001, "32 bits of it"
     for name, value in list(REGISTERS.items())[1:]:
@@ -110,7 +110,7 @@ VECTORS = {0: False, 1: False, 3: False, 4: False, 5: False, 6: False, 7: False,
 def test_injected_exceptions(mode: str, call: str, cpl: int, bits: int, vector: int) -> None:
     lab = lab_with(mode, cpl, bits)
     error = 0 if vector == 8 else 0x1234
-    lab.machine.on_hypercall = lambda exit_: exit_.inject(vector, error, 0x89ABCDEF)
+    lab.machine.vmware.on_hypercall = lambda exit_: exit_.inject(vector, error, 0x89ABCDEF)
     end = lab.run(program(lab, call))
     assert end.vector == vector
     frame = end.frame
@@ -135,7 +135,7 @@ def test_a_page_fault_can_be_answered_and_the_call_made_again(mode: str) -> None
         else:
             exit_.hcall.result = 9
 
-    lab.machine.on_hypercall = answer
+    lab.machine.vmware.on_hypercall = answer
     lab.load(program(lab, "vmcall"))
     lab.machine.memory.write(0x20000 + PF * 16, b"\x83\xc4\x04\xcf")  # add esp, 4; iret
     assert lab.run().vector is None
@@ -145,7 +145,7 @@ def test_a_page_fault_can_be_answered_and_the_call_made_again(mode: str) -> None
 @pytest.mark.parametrize("vector", [2, 9, 15, 20, 31, 32, 0x80, 0xFFFFFFFF])
 def test_what_is_no_exception_ends_the_machine(mode: str, vector: int) -> None:
     lab = lab_with(mode)
-    lab.machine.on_hypercall = lambda exit_: exit_.inject(vector)
+    lab.machine.vmware.on_hypercall = lambda exit_: exit_.inject(vector)
     outcome = lab.run(program(lab, "vmcall")).outcome
     assert outcome.kind == "callback" and str(vector) in outcome.detail
 
@@ -166,8 +166,8 @@ def test_off_they_are_undefined(mode: str, call: str, cpl: int, bits: int) -> No
 def test_magic_forwards_only_calls_with_it(mode: str, cpl: int) -> None:
     lab = lab_with(mode, cpl, forwarded="magic")
     seen: list[str] = []
-    lab.machine.on_hypercall = lambda exit_: seen.append("magic")
-    lab.machine.on_other_hypercall = lambda exit_: seen.append("other")
+    lab.machine.vmware.on_hypercall = lambda exit_: seen.append("magic")
+    lab.machine.vmware.on_other_hypercall = lambda exit_: seen.append("other")
     code = b"\xb8\x68\x58\x4d\x56" + CALLS["vmcall"]  # mov eax, magic
     assert lab.run(code + CALLS["vmmcall"]).vector is None
     assert seen == ["magic", "other"]
@@ -176,7 +176,7 @@ def test_magic_forwards_only_calls_with_it(mode: str, cpl: int) -> None:
 @everyone
 def test_magic_without_another_handler_faults(mode: str, cpl: int) -> None:
     lab = lab_with(mode, cpl, forwarded="magic")
-    lab.machine.on_hypercall = lambda exit_: None
+    lab.machine.vmware.on_hypercall = lambda exit_: None
     assert lab.run(program(lab, "vmcall")).vector == UD
 
 
@@ -205,21 +205,21 @@ def test_the_embedders_loop(mode: str, cpl: int) -> None:
     machine = lab.machine
     for turn in range(2):
         assert machine.run(max_instructions=100).kind == "vmware"
-        exit_ = machine.vmware_exit
+        exit_ = machine.vmware.exit
         assert exit_ is not None and exit_.hcall.cpl == cpl
         exit_.hcall.result = turn + 7
         exit_.hcall.rsi = 0xABC
         machine.set_register("edi", 0xDEF)
     assert lab.run().vector is None
     assert (lab.reg("eax"), lab.reg("esi"), lab.reg("edi")) == (8, 0xABC, 0xDEF)
-    assert machine.vmware_exit is None
+    assert machine.vmware.exit is None
     assert machine.statistics()["vmware"]["hypercalls"] == 2
 
 
 def test_the_embedders_loop_can_inject(mode: str) -> None:
     lab = lab_with(mode, 3).load(program(MachineLab("bare"), "vmcall"))
     lab.machine.run(max_instructions=100)
-    exit_ = lab.machine.vmware_exit
+    exit_ = lab.machine.vmware.exit
     assert exit_ is not None
     exit_.inject(GP, 0x18)
     end = lab.run()
@@ -233,7 +233,7 @@ def test_the_embedders_loop_can_inject(mode: str) -> None:
 def test_single_step_traps_behind_it(mode: str, cpl: int) -> None:
     """TF is set by POPF: its trap comes after the next instruction, the hypercall."""
     lab = lab_with(mode, cpl)
-    lab.machine.on_hypercall = lambda exit_: None
+    lab.machine.vmware.on_hypercall = lambda exit_: None
     end = lab.run("pushf; or dword ptr [esp], 0x100; popf; .byte 0x0f, 1, 0xc1; nop")
     assert end.vector == 1
     assert end.frame[0] == lab.end_of_code - 1
@@ -241,7 +241,7 @@ def test_single_step_traps_behind_it(mode: str, cpl: int) -> None:
 
 def test_it_counts_once(mode: str) -> None:
     lab = lab_with(mode)
-    lab.machine.on_hypercall = lambda exit_: None
+    lab.machine.vmware.on_hypercall = lambda exit_: None
     lab.run(b"\x90" * 3 + CALLS["vmcall"] * 4 + b"\x90")
     assert lab.machine.statistics()["instructions"] == 9, "with the HLT"
 
@@ -249,7 +249,7 @@ def test_it_counts_once(mode: str) -> None:
 def test_it_ends_where_the_budget_does(mode: str) -> None:
     lab = lab_with(mode)
     calls: list[int] = []
-    lab.machine.on_hypercall = lambda exit_: calls.append(1)
+    lab.machine.vmware.on_hypercall = lambda exit_: calls.append(1)
     lab.load(b"\x90" * 3 + CALLS["vmcall"] * 4)
     assert lab.machine.run(max_instructions=3).kind == "instructions" and not calls
     assert lab.machine.run(max_instructions=1).kind == "instructions" and len(calls) == 1
@@ -264,7 +264,7 @@ def test_a_callback_that_raises_ends_the_machine(mode: str) -> None:
         raise ValueError("no such thing")
 
     lab = lab_with(mode)
-    lab.machine.on_hypercall = broken
+    lab.machine.vmware.on_hypercall = broken
     outcome = lab.run(program(lab, "vmcall")).outcome
     assert outcome.kind == "callback" and not outcome.clean
     assert "broken raised ValueError: no such thing" in outcome.detail
@@ -273,13 +273,13 @@ def test_a_callback_that_raises_ends_the_machine(mode: str) -> None:
 
 def test_a_slow_callback_ends_the_machine(mode: str) -> None:
     lab = lab_with(mode)
-    lab.machine.callback_seconds = 0.05
+    lab.machine.vmware.callback_seconds = 0.05
     told = threading.Event()
-    lab.machine.on_hypercall = lambda exit_: told.wait(PATIENCE) and None
+    lab.machine.vmware.on_hypercall = lambda exit_: told.wait(PATIENCE) and None
     outcome = lab.run(program(lab, "vmcall")).outcome
     told.set()
     assert outcome.kind == "callback" and "within 0.05 seconds" in outcome.detail
-    lab.machine.on_hypercall = lambda exit_: None
+    lab.machine.vmware.on_hypercall = lambda exit_: None
     assert lab.run().vector is None, "another function can go on from there"
 
 
@@ -288,7 +288,7 @@ def test_ctrl_c_in_a_callback_reaches_the_embedder(mode: str) -> None:
         raise KeyboardInterrupt
 
     lab = lab_with(mode)
-    lab.machine.on_hypercall = interrupted
+    lab.machine.vmware.on_hypercall = interrupted
     with pytest.raises(KeyboardInterrupt):
         lab.run(program(lab, "vmcall"))
 
@@ -298,7 +298,7 @@ def test_without_a_limit_it_is_called_directly(mode: str) -> None:
 
     threads = []
     lab = lab_with(mode)
-    lab.machine.callback_seconds = None
-    lab.machine.on_hypercall = lambda exit_: threads.append(threading.current_thread())
+    lab.machine.vmware.callback_seconds = None
+    lab.machine.vmware.on_hypercall = lambda exit_: threads.append(threading.current_thread())
     assert lab.run(program(lab, "vmcall")).vector is None
     assert threads == [threading.current_thread()]

@@ -71,7 +71,7 @@ def run(lab: MachineLab, source: str, request: bytes) -> None:
 def test_a_value_by_the_high_port(mode: str, cpl: int) -> None:
     lab = machine_lab(mode, cpl)
     value = "".join(chr(65 + index % 57) for index in range(5000))
-    lab.machine.tools.guestinfo["x"] = value
+    lab.machine.vmware.tools.guestinfo["x"] = value
     request = b"info-get guestinfo.x"
     run(lab, OPEN + send_high(len(request)) + RECEIVE_HIGH, request)
     assert word(lab, 0x50010) == word(lab, 0x50018) == 0x00010000
@@ -85,7 +85,7 @@ def test_a_value_by_the_low_port(mode: str) -> None:
     lab = machine_lab(mode, 0)
     request = b"info-set guestinfo.y " + b"v" * 997
     run(lab, OPEN + low(1, str(len(request))) + SEND_LOW.format(size=len(request)), request)
-    assert lab.machine.tools.guestinfo["y"] == "v" * 997
+    assert lab.machine.vmware.tools.guestinfo["y"] == "v" * 997
 
 
 def test_a_command_of_the_users_that_raises_ends_the_run(mode: str) -> None:
@@ -94,7 +94,7 @@ def test_a_command_of_the_users_that_raises_ends_the_run(mode: str) -> None:
     def broken(args: str) -> str:
         raise ValueError(f"a mistake about {args}")
 
-    lab.machine.tools.register("broken", broken)
+    lab.machine.vmware.tools.register("broken", broken)
     request = b"broken glass"
     lab.load(OPEN + send_high(len(request)) + RECEIVE_HIGH)
     lab.machine.memory.write(REQUEST, request)
@@ -105,4 +105,4 @@ def test_a_command_of_the_users_that_raises_ends_the_run(mode: str) -> None:
 
 def test_a_machine_without_the_backdoor_has_no_tools() -> None:
     with pytest.raises(UserError, match="the backdoor is off"):
-        Machine(memory_mb=1).tools.send("ping")
+        Machine(memory_mb=1).vmware.tools.send("ping")

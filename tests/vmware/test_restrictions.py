@@ -90,7 +90,7 @@ def test_a_clipboard_that_is_denied_holds_nothing() -> None:
     lab = MachineLab("translate", 3)
     options = restricted('isolation.tools.paste.disable = "TRUE"')
     lab.machine.enable("X86_VMWARE_BACKDOOR", **options)
-    lab.machine.tools.clipboard = "secret"
+    lab.machine.vmware.tools.clipboard = "secret"
     code = "mov eax, 0x564d5868; mov ecx, {}; mov edx, 0x5658; in eax, dx; "
     lab.run(code.format(6) + code.format(7))  # the length is refused; ask for a piece all the same
     assert lab.reg("eax") == 0
@@ -99,8 +99,8 @@ def test_a_clipboard_that_is_denied_holds_nothing() -> None:
 def asked(denial: Denial, line: str) -> bytes:
     machine = Machine(memory_mb=1)
     machine.enable("X86_VMWARE_BACKDOOR", **restricted(line))
-    machine.tools.machine_id = "7"
-    return rpc(machine.vmware, denial.request)
+    machine.vmware.tools.machine_id = "7"
+    return rpc(machine.vmware.backdoor, denial.request)
 
 
 @pytest.mark.parametrize("denial", REQUESTS, ids=lambda denial: denial.request.split()[0])

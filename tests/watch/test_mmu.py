@@ -17,20 +17,9 @@ from bt.interp.paging import PTE_P, PTE_U, PTE_W
 from monitor import Machine
 from monitor.lockstep.pair import digest
 from monitor.vmm.shadow import HIDDEN_BASE
-from monitor.watch import mmu_model
-from monitor.watch.mmu_model import (
-    ABSENT,
-    MONITOR,
-    NARROWER,
-    OPEN_BUS,
-    PAGE,
-    SAME,
-    STALE,
-    GuestRange,
-    MmuView,
-    SegmentSide,
-    ShadowRange,
-)
+from monitor.watch import words
+from monitor.watch.mmu_model import PAGE, GuestRange, MmuView, SegmentSide, ShadowRange
+from monitor.watch.words import ABSENT, MONITOR, NARROWER, OPEN_BUS, SAME, STALE
 
 POINTS = (100_000, 200_000, 300_100, 450_000)  # instructions of the embedded guest
 TOP = 1 << 32
@@ -270,7 +259,7 @@ def test_in_a_notebook(view: MmuView) -> None:
 
 
 def test_every_state_has_a_meaning() -> None:
-    assert set(mmu_model.MEANING) == set(mmu_model.STATES)
+    assert set(words.STANDS) == set(words.STATES)
 
 
 # --- watching changes nothing ------------------------------------------------------------------

@@ -15,7 +15,8 @@ from bt.cache import SLOT_BYTES
 from monitor import Machine
 from monitor.lockstep import Lockstep, Stage
 from monitor.vmm.errors import UserError
-from monitor.watch.tc_model import CHAIN, COPY, EXIT, FALLS, LOOKUP, STUB, CacheView, GuestRow
+from monitor.watch.tc_model import CacheView, GuestRow
+from monitor.watch.words import CHAIN, COPY, EXIT, FALLS, LOOKUP, STUB
 
 
 def run(machine: Machine, counted: bool = True) -> Machine:

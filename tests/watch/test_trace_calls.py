@@ -35,7 +35,7 @@ def calls(mode: str) -> list[TraceEvent]:
     machine = Machine(memory_mb=4, mode=mode)
     machine.enable("X86_VMWARE_BACKDOOR")
     machine.enable("X86_VMWARE_HYPERCALL")
-    machine.on_hypercall = lambda exit_: None
+    machine.vmware.on_hypercall = lambda exit_: None
     machine.load_flat(assemble(SOURCE, ORIGIN), ORIGIN)
     with machine.watch.trace(DEVICE) as trace:
         assert machine.run(timeout=PATIENCE).kind == "exit"

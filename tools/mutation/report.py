@@ -15,7 +15,7 @@ CAUGHT, EXPLAINED, SURVIVED = "caught", "explained", "survived"
 
 
 @dataclass(frozen=True)
-class Line:
+class MutantLine:
     """One mutant's fate."""
 
     file: str
@@ -33,20 +33,20 @@ class Line:
         return self.file, self.function, self.before, self.after, self.number
 
 
-def load(file: Path = FILE) -> dict[tuple[str, str, str, str, int], Line]:
+def load(file: Path = FILE) -> dict[tuple[str, str, str, str, int], MutantLine]:
     if not file.exists():
         return {}
     entries: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    return {line.key: line for line in (Line(**entry) for entry in entries)}
+    return {line.key: line for line in (MutantLine(**entry) for entry in entries)}
 
 
-def save(lines: list[Line], file: Path = FILE) -> None:
+def save(lines: list[MutantLine], file: Path = FILE) -> None:
     file.parent.mkdir(exist_ok=True)
     text = json.dumps([asdict(line) for line in lines], indent=1)
     file.write_text(text + "\n", encoding="utf-8")
 
 
-def table(lines: list[Line]) -> str:
+def table(lines: list[MutantLine]) -> str:
     """By file: mutants, caught, explained, survived without a word; and the share that is caught.
 
     Those that are explained as equivalent are no mutants that a test could catch, but they count:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.settings.config import MAX_MEMORY_MB
+from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx.account import Account

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bt.virtualizability.outcome import Outcome
+from bt.virtualizability.outcome import ExperimentOutcome
 from monitor.labs.lab1 import GUESTS, LENIENT, MONITOR, VARIANTS, Evidence
 
 
@@ -40,7 +40,7 @@ def is_behaviour_sensitive(evidence: Evidence) -> bool:
     return False
 
 
-def shows(one: Outcome, other: Outcome) -> bool:
+def shows(one: ExperimentOutcome, other: ExperimentOutcome) -> bool:
     return one.trap is None and other.trap is None and one.visible != other.visible
 
 

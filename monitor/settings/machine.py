@@ -1,0 +1,73 @@
+"""What a machine is made of, checked: one place for `vp`, .vmx files, sweeps and Python.
+
+Nothing heavy is imported, since `vp --help` needs the choices too.
+
+>>> Settings(memory_mb=64, without=("stubs", "chaining")).without
+('chaining', 'stubs')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from monitor.settings.did_you_mean import choose
+from monitor.vmm.ablations import ABLATIONS
+from monitor.vmm.errors import UserError
+
+MODES = ("translate", "trap", "bare")
+ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
+CLOCKS = ("icount", "host")
+MEMORY_MB = 128
+MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The machine itself. UserError for settings that make no machine.
+
+    * `memory_mb`: guest RAM in MiB, 1 to 2048.
+    * `mode`: "translate" (the whole monitor), "trap" (no translation), "bare" (no monitor).
+    * `engine`: what runs guest code in the first two; "auto" is the best there is.
+    * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
+      exactly, or "host", where it is real.
+    * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
+    * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
+    """
+
+    memory_mb: int = MEMORY_MB
+    mode: str = "translate"
+    engine: str = "auto"
+    clock: str = "icount"
+    start_time: int = 0
+    without: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        check_memory(self.memory_mb)
+        for name, value, choices in (
+            ("mode", self.mode, MODES),
+            ("engine", self.engine, ENGINES),
+            ("clock", self.clock, CLOCKS),
+        ):
+            if value not in choices:
+                raise UserError(f"{name} {value!r}: {choose(value, choices)}")
+        check_ablations(self.mode, self.without)
+        object.__setattr__(self, "without", tuple(sorted(set(self.without))))
+        if self.engine == "auto":
+            object.__setattr__(self, "engine", ENGINES[0])
+
+
+def check_memory(memory_mb: int) -> None:
+    """UserError for a size of RAM in MiB that no machine has."""
+    if not MIN_MEMORY_MB <= memory_mb <= MAX_MEMORY_MB:
+        limits = f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB}"
+        raise UserError(f"memory {memory_mb}: choose from {limits} (MiB)")
+
+
+def check_ablations(mode: str, without: Collection[str]) -> None:
+    """UserError for a technique that there is not, or a mode that has none to leave out."""
+    for name in without:
+        if name not in ABLATIONS:
+            raise UserError(f"without {name!r}: {choose(name, ABLATIONS)}")
+    if without and mode != "translate":
+        raise UserError(f"without {', '.join(without)}: goes with mode translate, not {mode}")
