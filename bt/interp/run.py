@@ -645,7 +645,7 @@ class Interp(Cpu):
         if self.flushes_page and not news & NEWS_FLUSH_ALL:
             news |= NEWS_FLUSH_PAGE
             self.pages_told = self.flushes_page
-        if self.mem.watch_count:
+        if self.mem.write_log_count:
             news |= NEWS_WATCHED
         self.flushes_all = 0
         self.flushes_local = 0

@@ -1,12 +1,11 @@
 """Guest code that was translated: finding it, tracing it, and proving that it is still there.
 
 A block is made from guest bytes at a linear address. Two things can take it away. The bytes may be
-written: they are traced, byte by byte (Ram.watch). Or the linear page may come to mean another
-frame: the architecture tells us of that by a TLB flush, and then every page with translations
-that the flush concerns is looked up again; global pages stay through CR3 loads as they do in a TLB.
-A page that is no longer marked as accessed is taken for moved: translating anew marks it, as
-fetching from it would.
-"""
+written: they are traced, byte by byte (Ram.trace_writes). Or the linear page may come to mean
+another frame: the architecture tells us of that by a TLB flush, and then every page with
+translations that the flush concerns is looked up again; global pages stay through CR3 loads as
+they do in a TLB. A page that is no longer marked as accessed is taken for moved: translating anew
+marks it, as fetching from it would. """
 
 from __future__ import annotations
 
@@ -132,12 +131,12 @@ class CodePages:
     def _watch(self, block: TranslatedBlock, on: bool) -> None:
         if not self.by_byte:
             for index in range(len(block.pages())):
-                self.frames.watch((block.pa & -PAGE) + index * PAGE, PAGE, on)
+                self.frames.trace_writes((block.pa & -PAGE) + index * PAGE, PAGE, on)
             return
         head = min(block.length, PAGE - (block.pa & PAGE - 1))
-        self.frames.watch(block.pa, head, on)
+        self.frames.trace_writes(block.pa, head, on)
         if head < block.length:
-            self.frames.watch(block.pa + head, block.length - head, on)
+            self.frames.trace_writes(block.pa + head, block.length - head, on)
 
     def recheck(self, everything: bool) -> list[TranslatedBlock]:
         """The TLB was flushed: blocks whose pages now lead elsewhere."""

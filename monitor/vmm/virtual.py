@@ -126,7 +126,7 @@ class VirtualProcessor(Processor):
 
     def traced_bytes_written(self) -> None:
         """The ideal processor wrote where writes are traced."""
-        written = self.ram.take_watch_log()
+        written = self.ram.take_write_log()
         if written is None:
             self.traced_writes_lost()
             return
@@ -222,10 +222,10 @@ class VirtualProcessor(Processor):
         self._follow_ideal()
         return int(reason)
 
-    def trace(self, room: int) -> None:
+    def record(self, room: int) -> None:
         if room:
             self.check_notes()
-        super().trace(room)
+        super().record(room)
 
     def check_notes(self) -> None:
         """UserError: this engine notes nothing for those who watch it."""

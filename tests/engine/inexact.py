@@ -283,8 +283,8 @@ class PagesFrames:
     def forget_blocks(self) -> None:
         self._ram.forget_blocks()
 
-    def watch(self, pa: int, size: int, on: bool) -> None:
-        self._ram.watch(pa, size, on)
+    def trace_writes(self, pa: int, size: int, on: bool) -> None:
+        self._ram.trace_writes(pa, size, on)
         frame, bits = pa >> 12, ((1 << size) - 1) << (pa & PAGE - 1)
         before = self._bytes.get(frame, 0)
         now = self._bytes[frame] = before | bits if on else before & ~bits
@@ -294,8 +294,8 @@ class PagesFrames:
     def audit(self, frame: int, on: bool) -> None:
         self._ram.audit(frame, on)
 
-    def trace(self, room: int) -> None:
-        self._ram.trace(room)
+    def record(self, room: int) -> None:
+        self._ram.record(room)
 
-    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
-        return self._ram.take_trace()
+    def take_record(self) -> list[tuple[int, int, int, int, int]]:
+        return self._ram.take_record()
