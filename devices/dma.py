@@ -71,6 +71,7 @@ class PlainMemory:
         self.bytes: Bytes = np.zeros(size, np.uint8)
 
     def readable(self, address: int, size: int) -> Iterator[tuple[Bytes | None, int]]:
+        """Spans of memory from an address on, and None for what lies outside."""
         inside = max(0, min(size, len(self.bytes) - address)) if address >= 0 else 0
         if inside:
             yield self.bytes[address : address + inside], inside

@@ -97,6 +97,18 @@ def states(form: Form, count: int) -> np.ndarray:
     return np.ascontiguousarray(cases[::step])
 
 
+def differing(host: HostCpu, form: Form, cases: Array, theirs: Array, ours: Array) -> Array:
+    """Which results differ, also when the host does those cases again.
+
+    Its kernel drops FIP in a context switch (undefined.py), which may come amid a case.
+    """
+    wrong = differ(form, cases, theirs, ours)
+    if len(wrong):
+        theirs[wrong] = host.run_array(np.ascontiguousarray(cases[wrong]))
+        wrong = differ(form, cases, theirs, ours)
+    return wrong
+
+
 @pytest.mark.parametrize("name", list(FORMS))
 def test_agrees_with_the_host(host: HostCpu, guest: GuestCpu, name: str) -> None:
     count = max(1, STATES // BARE_SHARE) if guest.bare else STATES
@@ -104,7 +116,7 @@ def test_agrees_with_the_host(host: HostCpu, guest: GuestCpu, name: str) -> None
     for form in FORMS[name]:
         cases = states(form, count)
         theirs, ours = host.run_array(cases), guest.run_array(cases)
-        wrong = differ(form, cases, theirs, ours)
+        wrong = differing(host, form, cases, theirs, ours)
         if len(wrong):
             first = wrong[0]
             theirs, ours = blank(form, cases, theirs), blank(form, cases, ours)
@@ -152,7 +164,7 @@ def test_alignment_checking_agrees_with_the_host(host: HostCpu, guest: GuestCpu,
         cases = plain.copy()
         cases["eflags"] |= np.uint32(AC)
         theirs, ours = host.run_array(cases), guest.run_array(cases)
-        wrong = differ(form, cases, theirs, ours)
+        wrong = differing(host, form, cases, theirs, ours)
         if len(wrong):
             without = host.run_array(plain)
             for result in (without, ours):  # AC itself, where the fault left it

@@ -248,6 +248,7 @@ def test_ring_3_sees_the_flat_segments(cpu: HostCpu) -> None:
 
 
 FORMS = all_forms()
+TRIES = 5
 
 
 def test_form_names_are_unique() -> None:
@@ -259,8 +260,12 @@ def test_every_form_runs_and_repeats(cpu: HostCpu, part: int) -> None:
     """Two runs of the same cases agree on everything the manual defines."""
     for form in FORMS[part::8]:
         cases = form.generate(np.random.default_rng(form.seed()), 64)
-        first, second = (blank(form, cases, cpu.run_array(cases)) for _ in range(2))
-        assert (first == second).all(), form.name
+        for _ in range(TRIES):  # a context switch amid a case drops FIP (undefined.py)
+            first, second = (blank(form, cases, cpu.run_array(cases)) for _ in range(2))
+            if (first == second).all():
+                break
+        else:
+            raise AssertionError(form.name)
 
 
 def vectors(cpu: HostCpu, form: Form) -> set[int]:
