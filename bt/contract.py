@@ -16,22 +16,37 @@ load from it and store into it. Addresses are *linear* (`la`) or *physical* (`pa
 
 What every engine guarantees:
 
-* Code runs at CPL 3, EFLAGS.IF set, IOPL 0, with no descriptor tables: loading a segment register
-  with anything but a null selector is an exception. It reaches nothing but what is mapped.
+* Code runs at CPL 3, EFLAGS.IF set, IOPL 0. It reaches nothing but what is mapped. Loading a
+  segment register is an exception but for null selectors, and what `Traits.selectors` adds.
 * Every exit is *precise*. EIP is between two instructions, and the instruction there has changed
   nothing: no register, no flag, no byte of memory. Two kinds of instruction may be in the middle: a
   REP string instruction, whose registers say how far it came, and one that saves or stores more
   than 8 bytes (PUSHA, ENTER, FNSAVE and their like), which may have written part of its operand,
   and does so again. Their other registers and flags are those from before.
-* A write to ROM (`Ram.set_rom`) completes and changes nothing, whatever the mapping allows.
-* It may leave more often than asked (a whole page traced instead of a byte), never less.
-* Nobody stops it from outside: run() ends with the budget, at an exit, or because a port access
-  that it is serving sets `recheck`. So the budget bounds how long the monitor is deaf. A REP
-  instruction costs 1 however long it takes, so a very long one leaves in between.
+* In a translation cache it leaves where something faults, at an INT3, and else only behind an
+  instruction marked MARK_COUNTS (`mark`).
+* A write to ROM (`Ram.set_rom`) changes nothing, whatever the mapping allows: it completes, or
+  leaves as a write to traced bytes does.
+* It may leave more often than asked, never less: before a write anywhere in a page with a traced
+  byte (`traced`), before an access anywhere in a page with a watched one (`wp_fault`), and before
+  any instruction that it cannot do by itself, as #GP(0): an access to an open port, RDTSC. The
+  monitor has the ideal processor do that instruction. Only a page fault that is neither `traced`
+  nor `wp_fault` says that a page is missing, or a right to it.
+* Of the x87 unit's pointers (last instruction, operand, opcode) it may give back zeros, unless an
+  exception is pending.
+* run() ends with the budget, at an exit, because a port access that it is serving sets `recheck`,
+  or after stop(). A REP instruction costs 1 however long it takes, so a very long one leaves in
+  between.
+
+What only some can do is a property of the engine, `Traits`, known before one is made; what goes
+with it stands in a protocol of its own: `PortEngine`, `AuditingEngine`, `InstrumentedEngine`,
+`DescriptorEngine`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bt.interp.state import (
@@ -43,6 +58,7 @@ from bt.interp.state import (
     EXIT_EXCEPTION,
     EXIT_IO,
     EXIT_SOFTINT,
+    EXIT_STOPPED,
     MARK_COUNTS,
     MARK_ENTRY,
     MARK_LOOKUP,
@@ -54,6 +70,7 @@ from bt.interp.state import (
     PERM_PINNED,
     PERM_PRESENT,
     PERM_WRITE,
+    SLICE,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +86,7 @@ __all__ = [
     "EXIT_EXCEPTION",
     "EXIT_IO",
     "EXIT_SOFTINT",
+    "EXIT_STOPPED",
     "MARK_COUNTS",
     "MARK_ENTRY",
     "MARK_LOOKUP",
@@ -82,28 +100,81 @@ __all__ = [
     "PERM_PINNED",
     "PERM_PRESENT",
     "PERM_WRITE",
+    "SLICE",
     "AddressSpace",
+    "AuditingEngine",
     "Bus",
+    "DescriptorEngine",
     "Engine",
     "FrameTable",
+    "InstrumentedEngine",
+    "PortEngine",
+    "Selectors",
     "Space",
+    "Traits",
 ]
 
 #: Every way in which an engine leaves, and what holds then.
 EXITS = {
-    EXIT_BUDGET: "the budget is spent: exactly so many guest instructions have completed, less "
-    "what wait() took",
+    EXIT_BUDGET: "the budget is spent: with exact counts, exactly so many guest instructions have "
+    "completed, less what wait() took",
     EXIT_EXCEPTION: "the instruction at EIP faulted: `fault_vector`, `fault_error` (0 where the "
-    "vector has none), `cr2` for a page fault unless `traced`; it has not completed, and the "
-    "budget had room for it",
+    "vector has none), `cr2` for a page fault unless `traced`; it has not completed, and with "
+    "exact counts the budget had room for it",
     EXIT_SOFTINT: "INT n, INT3, INTO or INT1 at EIP: `exit_arg` is n; it has not completed",
     EXIT_BREAKPOINT: "EIP is at a stop, or at a critical instruction that is audited",
     EXIT_IO: "a port access set `recheck`: it has completed, EIP is behind it; or a REP "
     "instruction takes long: EIP is at it, its registers say how far it came, run again",
+    EXIT_STOPPED: "stop() was called; the budget is not spent",
 }
 
 MAX_STOPS = 256  # what set_stops() takes
 MAX_WATCHPOINTS = 16  # what set_watchpoints() takes
+
+
+class Selectors(Enum):
+    """What an engine keeps in the segment registers."""
+
+    GUEST = "the guest's own; to load one that is not null is an exception"
+    SHADOW = "the guest's own; those that set_descriptor() has told can be loaded"
+    HOST = "selectors of the host's; code that could see them is never run directly"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What an engine is like."""
+
+    exact_counts: bool
+    """icount() is how many guest instructions have completed, RDTSC shows it, and a budget ends
+    behind exactly so many. Else icount() is an estimate that never goes back and grows by one at
+    least in a run in which something has completed, or may have; and a budget is about how long to
+    run: it may end earlier or later. Time cannot be counted in instructions then, nor machines be
+    compared instruction by instruction."""
+
+    selectors: Selectors
+    """With SHADOW it is a `DescriptorEngine`."""
+
+    serves_ports: bool
+    """Accesses to open ports go to the bus: a `PortEngine`. Else they are exceptions."""
+
+    audits: bool
+    """It can stop before critical instructions: an `AuditingEngine`. Without, mode trap is out of
+    its reach, and user code is translated."""
+
+    traps_x87: bool
+    """CR0.TS and CR0.EM of the guest make its x87 instructions exceptions. Without, the ideal
+    processor runs whatever has one of them set."""
+
+    traces_bytes: bool
+    """It leaves at traced and watched bytes, and not elsewhere in their pages."""
+
+    instruments: bool
+    """It notes and counts what it runs, for those who watch: an `InstrumentedEngine`."""
+
+    @property
+    def runs_directly(self) -> bool:
+        """Can guest code run as it is (run_direct), and get right answers or an exit?"""
+        return self.audits and self.selectors is not Selectors.HOST
 
 
 class Bus(Protocol):
@@ -121,17 +192,12 @@ class Bus(Protocol):
 
 
 class FrameTable(Protocol):
-    """Physical memory as an engine and the ideal processor share it, and what is asked of frames.
+    """What an engine has to be told of physical frames.
 
-    `written`, `watch`, `audit`, `trace` and `forget_blocks` are not for use while an engine runs,
-    but from a callback of its bus `written` and `take_trace` are.
+    It holds for the ideal processor, too: an engine with page protections of its own passes the
+    calls on to the `Ram` that both share, and follows them. Nothing here is for use while an engine
+    runs, but from a callback of its bus `written` and `take_trace` are.
     """
-
-    def is_ram(self, pa: int) -> bool:
-        """Is there guest RAM at this address? False for the monitor's own memory, too."""
-
-    def bytes_at(self, pa: int, size: int) -> bytes:
-        """What stands there, in one page."""
 
     def written(self, pa: int, size: int) -> None:
         """The monitor, or a device, changed these bytes: code in them is to be looked at anew.
@@ -147,24 +213,23 @@ class FrameTable(Protocol):
 
         A write of the engine to a traced byte is a page fault with `traced` set: error code 7
         (present, write, user), and nothing has changed. A write of the ideal processor goes
-        through and is logged.
+        through and is logged (Ram.take_watch_log).
         """
 
-    def is_watched(self, pa: int) -> bool:
-        """Was tracing asked for this byte of RAM?"""
+    def audit(self, frame: int, on: bool) -> None:
+        """Stop before the instructions in this frame that show ring 3 the engine's own state.
 
-    def take_watch_log(self) -> list[tuple[int, int]] | None:
-        """Where the ideal processor wrote to traced bytes since last time, and empty the log.
-
-        Ranges that hold all of them, perhaps more: (physical address, bytes). None: in too many
-        places to tell.
+        These are SLDT, STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW. Takes effect for code that
+        was not looked at yet: `written` or `forget_blocks` for the rest. Nothing happens where
+        `Traits.audits` is false.
         """
 
     def trace(self, room: int) -> None:
         """Note each guest instruction that a processor begins, up to `room` until they are taken.
 
         In a translation cache those marked MARK_TRACE. Again where one that faulted, or a REP, is
-        begun again. 0: stop. Looks at all code anew.
+        begun again. 0: stop. Looks at all code anew. Where `Traits.instruments` is false only the
+        ideal processor's are noted.
         """
 
     def take_trace(self) -> list[tuple[int, int, int, int, int]]:
@@ -172,13 +237,6 @@ class FrameTable(Protocol):
 
         Place and root (TRACE_* of bt/interp/state.py), count, and the bytes of what is not in the
         cache: eight as a number with the first one lowest, and eight more.
-        """
-
-    def audit(self, frame: int, on: bool) -> None:
-        """Stop before the instructions in this frame that show ring 3 the engine's own state.
-
-        These are SLDT, STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW. Takes effect for code that
-        was not looked at yet: `written` or `forget_blocks` for the rest.
         """
 
 
@@ -195,6 +253,10 @@ Space = TypeVar("Space", bound=AddressSpace)
 class Engine(Protocol[Space]):
     """What runs guest code in ring 3; see the module's words for what holds at every exit."""
 
+    @property
+    def traits(self) -> Traits:
+        """What it is like; the same for all of its class."""
+
     # --- what an exit tells -------------------------------------------------------------
 
     @property
@@ -203,7 +265,7 @@ class Engine(Protocol[Space]):
 
     @property
     def exit_reason(self) -> int:
-        """What run() or step_past() returned last."""
+        """What the last run returned."""
 
     @property
     def exit_arg(self) -> int:
@@ -228,30 +290,6 @@ class Engine(Protocol[Space]):
     @property
     def wp_fault(self) -> int:
         """EXIT_EXCEPTION: 1 if it is an access to watched bytes; the vector is that of #PF."""
-
-    @property
-    def io_icount(self) -> int:
-        """While the bus serves a port access: guest instructions completed before it."""
-
-    @property
-    def stubs_done(self) -> int:
-        """Instructions marked MARK_STUB that completed, since the engine was made."""
-
-    @property
-    def lookups(self) -> int:
-        """Indirect JMPs marked MARK_LOOKUP that were begun, since the engine was made."""
-
-    # --- what is asked of it ------------------------------------------------------------
-
-    recheck: int
-    """Set to 1 by a bus callback: leave with EXIT_IO as soon as the access has completed."""
-
-    audit_all: int
-    """1: stop before every critical instruction (the seventeen), in any frame."""
-
-    cr0: int
-    """For the witness, before step_past(): CR0 as SMSW shall show it. An engine that the host's own
-    processor answers for may ignore it."""
 
     def memory(self) -> FrameTable:
         """The frames, for the calls that concern all of this engine's spaces."""
@@ -291,6 +329,9 @@ class Engine(Protocol[Space]):
     def run_direct(self, source: Interp, ceiling: int, count: int, budget: int) -> int:
         """Run the guest of `source` as it is for at most `budget` instructions; an EXIT_*.
 
+        Only where `Traits.runs_directly`. 0: leave at once with EXIT_BUDGET. If the last run ended
+        before a stop, and EIP is still there, that stop is passed.
+
         Loaded from `source`: general registers, EIP, the flags that ring 3 holds (arithmetic, DF,
         NT, AC, ID), the x87 unit, the bits of CR0 that concern ring 3 (MP, EM, TS, NE, AM), and
         the descriptor caches, *truncated*: no offset reaches linear addresses from `ceiling` on,
@@ -298,45 +339,6 @@ class Engine(Protocol[Space]):
         expand-down one has no valid offset. The same registers, EIP and flags go back into
         `source` whatever happens; its other flags and its descriptor caches stay as they were.
         Instructions are counted from `count`. All ports are closed.
-        """
-
-    def load_direct(self, source: Interp, ceiling: int, count: int) -> None:
-        """The first part of run_direct(), for trap mode: the registers are in the engine."""
-
-    def compress_rings(self) -> None:
-        """After load_direct(): CS and SS carry RPL 3, as a guest kernel in ring 3 sees them."""
-
-    def run(self, budget: int) -> int:
-        """Run on from the state in the engine; an EXIT_*. 0: leave at once with EXIT_BUDGET.
-
-        If it left before a stop, and EIP is still there, that stop is passed.
-        """
-
-    def wait(self, ticks: int) -> None:
-        """From a callback of the bus: the access takes as long as `ticks` guest instructions.
-
-        The TSC goes on by them, and run() leaves as many instructions earlier; EXIT_IO or
-        EXIT_BUDGET right after the access if its budget held no more. Completed instructions are
-        counted as ever.
-        """
-
-    def step_past(self, watchpoints: bool = False) -> int:
-        """Run one instruction from the state in the engine, though a stop or an audit is there.
-
-        With `watchpoints`, though it may access watched bytes.
-        """
-
-    def give_registers(self, target: Interp) -> None:
-        """The last part of run_direct(): registers, EIP and ring 3's flags into `target`."""
-
-    def give_null_segments(self, target: Interp) -> int:
-        """Null selectors that the guest loaded by itself into `target`; how many."""
-
-    def segment(self, i: int) -> tuple[int, int, int, int]:
-        """Selector, base, limit and rights of a segment register as the code had it that ran last.
-
-        By its number (0 ES, CS, SS, DS, FS, GS); rights as Interp.segment() has them. For who
-        looks.
         """
 
     def run_translated(
@@ -362,6 +364,26 @@ class Engine(Protocol[Space]):
         one; EIP does not, it stands in `self.eip`.
         """
 
+    def stop(self) -> None:
+        """Let the run that is under way leave with EXIT_STOPPED within a slice; else the next one.
+
+        From any thread, and from a signal's handler; it waits for nothing. A request stays until a
+        run has left with EXIT_STOPPED, which answers all there were. So none is lost that comes
+        before a run begins or after it ended. A slice is about SLICE instructions; a run that ends
+        otherwise within one need not look. A run that is to stop at once completes one instruction,
+        unless its budget is 0 or it leaves before.
+        """
+
+    def give_null_segments(self, target: Interp) -> int:
+        """Null selectors that the guest loaded by itself into `target`; how many."""
+
+    def segment(self, i: int) -> tuple[int, int, int, int]:
+        """Selector, base, limit and rights of a segment register as the code had it that ran last.
+
+        By its number (0 ES, CS, SS, DS, FS, GS); rights as Interp.segment() has them. For who
+        looks.
+        """
+
     def set_vmware(
         self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int
     ) -> None:
@@ -373,13 +395,10 @@ class Engine(Protocol[Space]):
         them.
         """
 
-    # --- counting -----------------------------------------------------------------------
+    # --- counting, and where to stop ----------------------------------------------------
 
     def icount(self) -> int:
-        """Guest instructions completed."""
-
-    def set_icount(self, count: int) -> None:
-        """Count on from here; for step_past()."""
+        """Guest instructions completed; `Traits.exact_counts` says how well it knows."""
 
     def set_count_region(self, base: int, size: int) -> None:
         """In this linear region only marked instructions count and cost budget. Once."""
@@ -388,20 +407,11 @@ class Engine(Protocol[Space]):
         """A byte of MARK_* for each byte of the region from `address` on.
 
         That of an instruction's first byte is the instruction's. Before its code is looked at, or
-        with `FrameTable.written`. A budget may end behind a marked instruction only.
+        with `FrameTable.written`.
         """
 
     def marks_at(self, address: int, size: int) -> bytes:
         """What mark() was told of these bytes of the region."""
-
-    def count_entries(self) -> None:
-        """MARK_ENTRY may be used from now on. It costs where it is used, and nowhere else."""
-
-    def entries(self, address: int) -> int:
-        """How often the instruction marked MARK_ENTRY at `address` was begun since it was marked.
-
-        Also where it then faulted or left. 0 for what is not so marked.
-        """
 
     def set_stops(self, addresses: list[int]) -> None:
         """Leave with EXIT_BREAKPOINT before the instructions at these linear addresses.
@@ -417,4 +427,100 @@ class Engine(Protocol[Space]):
         A watchpoint is (first, last, WP_* bits): linear addresses, and the accesses of interest;
         an engine leaves before any. `spaces` are all that it runs in. They replace those of the
         last call. ValueError: more than MAX_WATCHPOINTS.
+        """
+
+
+class PortEngine(Engine[Space], Protocol[Space]):
+    """`Traits.serves_ports`: what goes with an access to the bus from inside a run."""
+
+    recheck: int
+    """Set to 1 by a bus callback: leave with EXIT_IO as soon as the access has completed."""
+
+    @property
+    def io_icount(self) -> int:
+        """While the bus serves a port access: guest instructions completed before it."""
+
+    def wait(self, ticks: int) -> None:
+        """From a callback of the bus: the access takes as long as `ticks` guest instructions.
+
+        The TSC goes on by them, and run() leaves as many instructions earlier; EXIT_IO or
+        EXIT_BUDGET right after the access if its budget held no more. Completed instructions are
+        counted as ever.
+        """
+
+
+class AuditingEngine(Engine[Space], Protocol[Space]):
+    """`Traits.audits`: it stops before critical instructions, which trap mode and its witness need.
+
+    The parts of run_direct() are theirs alone, too.
+    """
+
+    audit_all: int
+    """1: stop before every critical instruction (the seventeen), in any frame."""
+
+    cr0: int
+    """For the witness, before step_past(): CR0 as SMSW shall show it. An engine that the host's own
+    processor answers for may ignore it."""
+
+    def load_direct(self, source: Interp, ceiling: int, count: int) -> None:
+        """The first part of run_direct(): the registers are in the engine."""
+
+    def compress_rings(self) -> None:
+        """After load_direct(): CS and SS carry RPL 3, as a guest kernel in ring 3 sees them."""
+
+    def run(self, budget: int) -> int:
+        """Run on from the state in the engine; an EXIT_*."""
+
+    def step_past(self, watchpoints: bool = False) -> int:
+        """Run one instruction from the state in the engine, though a stop or an audit is there.
+
+        With `watchpoints`, though it may access watched bytes.
+        """
+
+    def give_registers(self, target: Interp) -> None:
+        """The last part of run_direct(): registers, EIP and ring 3's flags into `target`."""
+
+    def set_icount(self, count: int) -> None:
+        """Count on from here; for step_past()."""
+
+
+class InstrumentedEngine(Engine[Space], Protocol[Space]):
+    """`Traits.instruments`: it counts what the marks ask for. See also FrameTable.trace."""
+
+    @property
+    def stubs_done(self) -> int:
+        """Instructions marked MARK_STUB that completed, since the engine was made."""
+
+    @property
+    def lookups(self) -> int:
+        """Indirect JMPs marked MARK_LOOKUP that were begun, since the engine was made."""
+
+    def count_entries(self) -> None:
+        """MARK_ENTRY may be used from now on. It costs where it is used, and nowhere else."""
+
+    def entries(self, address: int) -> int:
+        """How often the instruction marked MARK_ENTRY at `address` was begun since it was marked.
+
+        Also where it then faulted or left. 0 for what is not so marked.
+        """
+
+
+class DescriptorEngine(Engine[Space], Protocol[Space]):
+    """`Selectors.SHADOW`: it loads segment registers by itself, from descriptors that it is given.
+
+    MOV, POP, LDS and their like, as a processor at CPL 3 does it; what it was not given is #GP,
+    #NP or #SS with the selector as error code, and changes nothing.
+    """
+
+    def set_descriptor(self, selector: int, segment: tuple[int, int, int] | None) -> None:
+        """What a selector (its RPL aside) leads to from now on: base, limit, rights; None: nothing.
+
+        For code that run_direct() runs for a guest at CPL 3. The segment is below the ceiling, its
+        DPL is 3, its limit one that a descriptor can say. Registers that hold it stay as they are.
+        """
+
+    def loaded_segments(self) -> list[tuple[int, int]]:
+        """Segment registers that the code of the last run has loaded, and with which selectors.
+
+        But for null ones. A register that was loaded with what it held may be among them or not.
         """

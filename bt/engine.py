@@ -5,16 +5,24 @@ uncompiled sources where it does not or where the environment says VP_PURE=1. BU
 compiled build of other sources than these is a StaleBuildError.
 
 `ENGINES[name](ram, bus)` makes an engine as bt/contract.py describes it, over RAM that the ideal
-processor shares. A new engine is one more row here; tests/engine then runs it.
+processor shares; `ENGINES[name].traits` says what it is like. A new engine is one more row here;
+tests/engine then runs it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from bt.contract import Bus, Engine
+from bt.contract import (
+    AuditingEngine,
+    Bus,
+    Engine,
+    InstrumentedEngine,
+    PortEngine,
+    Selectors,
+    Traits,
+)
 from bt.interp.architecture import StateError
 from bt.interp.state import ATTR_UNUSABLE, LDTR
 
@@ -44,20 +52,58 @@ else:
 
         bind_handlers()
 
-__all__ = ["BUILD", "ENGINES", "AddressSpace", "Interp", "Ram", "StateError"]
+__all__ = [
+    "BUILD",
+    "ENGINES",
+    "AddressSpace",
+    "EngineClass",
+    "Interp",
+    "InterpEngine",
+    "Ram",
+    "StateError",
+]
 
 
-def in_ring3(engine: Interp) -> Interp:
-    """Ring 3, without descriptor tables: segment loads fault."""
-    engine.set_privilege(3)
-    engine.gdtr_limit = 0
-    engine.set_segment(LDTR, 0, 0, 0, ATTR_UNUSABLE)
-    return engine
+class InterpEngine(Interp):
+    """The interpreter as an engine: `external`, in ring 3, without descriptor tables."""
+
+    traits: ClassVar[Traits] = Traits(
+        exact_counts=True,
+        selectors=Selectors.GUEST,
+        serves_ports=True,
+        audits=True,
+        traps_x87=True,
+        traces_bytes=True,
+        instruments=True,
+    )
+
+    def __init__(self, ram: Ram, bus: Bus) -> None:
+        super().__init__(ram, bus, external=True)
+        self.set_privilege(3)
+        self.gdtr_limit = 0
+        self.set_segment(LDTR, 0, 0, 0, ATTR_UNUSABLE)
 
 
-def interp_engine(ram: Ram, bus: Bus) -> Engine[AddressSpace]:
-    """The interpreter as an engine."""
-    return in_ring3(Interp(ram, bus, external=True))
+if TYPE_CHECKING:
+
+    def _fits(
+        engine: InterpEngine,
+    ) -> tuple[
+        PortEngine[AddressSpace], AuditingEngine[AddressSpace], InstrumentedEngine[AddressSpace]
+    ]:
+        """What its traits promise."""
+        return engine, engine, engine
 
 
-ENGINES: dict[str, Callable[[Ram, Bus], Engine[Any]]] = {"interp": interp_engine}
+class EngineClass(Protocol):
+    """What ENGINES holds: a class, or what looks like one."""
+
+    @property
+    def traits(self) -> Traits:
+        """Of every engine that it makes."""
+
+    def __call__(self, ram: Ram, bus: Bus) -> Engine[Any]:
+        """Make one."""
+
+
+ENGINES: dict[str, EngineClass] = {"interp": InterpEngine}

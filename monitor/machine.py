@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bt.engine import BUILD, Ram
-from bt.interp.state import FRAME_MONITOR
+from monitor.checkpoint import snapshot as snapshots
+from monitor.checkpoint.checkpoints import Checkpoints
+from monitor.checkpoint.snapshot import Snapshot
 from monitor.embedding.debug import Debug
+from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
@@ -40,12 +43,12 @@ from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.vmm.board import Board
 from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
-from monitor.vmm.dma import DeviceAccess
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.loop import Loop
-from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
+from monitor.vmm.memory import GuestMemory
 from monitor.vmm.outcome import Outcome
+from monitor.vmm.physical_map import PhysicalMap
 from monitor.vmm.registers import read_registers, set_register, system_registers
 from monitor.vmm.x87_image import SIZE as X87_SIZE
 from monitor.vmm.x87_image import x87_unit
@@ -55,6 +58,7 @@ from monitor.vmware.switches import Switches
 from monitor.watch import Watch
 
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
+DEVICE_BYTES = 32 << 20  # shadow RAM, frame buffers
 
 
 class Machine:
@@ -82,6 +86,7 @@ class Machine:
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
     ) -> None:
         settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
         #: What it was made of (`monitor.settings.machine`).
@@ -91,20 +96,26 @@ class Machine:
         #: Parts that are used instead of the monitor's own; None where there are none.
         self.extensions = extensions
         #: The guest's RAM; `memory.map()` is all of it as a numpy array.
-        self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
-        self.ram = self._physical_map()
+        self.memory = GuestMemory(
+            memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES, DEVICE_BYTES
+        )
+        self.ram = Ram(self.memory.buffer, len(self.memory.buffer), file=self.memory.file)
+        #: What answers at which physical address (`monitor.vmm.physical_map`).
+        self.physical_map = PhysicalMap(self.memory, self.ram)
+        #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
+        self.guest: dict[str, str] = {}
         count = InstructionCounter()
         self.clock: Clock = (HostClock if clock == "host" else IcountClock)(count)
         #: The other end of COM1, and of port 0xE9 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self.board.notice())
-        self.debug_port = SerialLine(on_news=lambda: self.board.notice())
+        self.serial = SerialLine(on_news=lambda: self.loop.look_soon())
+        self.debug_port = SerialLine(on_news=lambda: self.loop.look_soon())
         self.board = Board(
             self.clock, count, self.memory.size, start_time, self.serial, self.debug_port
         )
         self.processor = make_processor(settings, extensions, self.ram, self.memory, self.board)
         self._connect(count)
         self.loop = Loop(self.board, self.processor, self.clock)
-        self._access = MemoryAccess(self.memory, self.processor)
+        self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
         self._stopping = Stopping(self.board, self.processor)
@@ -116,9 +127,9 @@ class Machine:
         #: Breakpoints, watchpoints, and where the guest is (`monitor.embedding.debug`).
         self.debug = Debug(self._stopping, self.processor, lambda: self.registers, self.read_memory)
         #: ROMs (`monitor.embedding.roms`).
-        self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
+        self.roms = Roms(self.physical_map, self.board.bus)
         #: All devices by name, and those of your own (`monitor.embedding.plugging`).
-        self.devices = Devices(self.board, self.processor, self.roms)
+        self.devices = Devices(self.board, self.physical_map)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
         #: Interrupt lines and NMI (`monitor.embedding.lines`).
@@ -127,6 +138,8 @@ class Machine:
         self.keyboard = Keyboard(self.board, self.processor)
         #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
+        #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
+        self.checkpoints = Checkpoints(self)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
         self.devices.add_all(devices)
@@ -144,27 +157,22 @@ class Machine:
             settings.start_time, settings.without, extensions, devices,
         )  # fmt: skip
 
-    def _physical_map(self) -> Ram:
-        """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
-        ram = Ram(self.memory.buffer, self.memory.size + self.memory.extra)
-        ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
-        ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
-        return ram
-
     def _connect(self, count: InstructionCounter) -> None:
         """The wires between the processor and the board."""
         count.processor = self.processor
         self.board.notice = self.processor.notice
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
-        self.board.bus.on_memory = self._device_memory
-        self.board.bus.memory.behind = DeviceAccess(self.memory, self.ram, self.processor)
-        self._device_memory()
+        self.physical_map.on_changed = self.processor.map_changed
+        self.physical_map.on_written = self.processor.memory_changed
+        self.board.bus.on_memory = self._registers_changed
+        self.board.bus.on_make_memory = self.physical_map.make_memory
+        self.board.bus.memory.behind = self.physical_map
+        self._registers_changed()
 
-    def _device_memory(self) -> None:
-        """Tell the interpreter where the bus answers, and forget who was thought to be there."""
-        self.ram.set_devices(self.board.bus.memory_ranges())
-        self.processor.restarted()
+    def _registers_changed(self, *_: object) -> None:
+        """Devices have claimed or released ranges of memory."""
+        self.physical_map.set_registers(self.board.bus.memory_ranges())
 
     @property
     def watch(self) -> Watch:
@@ -361,7 +369,11 @@ class Machine:
         return self.run(max_instructions=count)
 
     def stop(self) -> None:
-        """Make run() return soon, with kind "stopped". Safe from any thread."""
+        """Make run() return soon, with kind "stopped"; the next one, if none is under way.
+
+        From any thread, and from a signal's handler. A run that ends by itself meanwhile has
+        answered it, too.
+        """
         self.loop.stop()
 
     def send(self, data: bytes | str) -> None:
@@ -445,11 +457,11 @@ class Machine:
         return self.processor.count()
 
     def read_physical(self, address: int, size: int) -> bytes:
-        """Bytes of guest RAM; UserError where there is none."""
+        """Bytes of guest RAM, ROM or a device's memory; UserError where there is none."""
         return self._access.read_physical(address, size)
 
     def write_physical(self, address: int, data: bytes) -> None:
-        """Store bytes in guest RAM; UserError where there is none, and then nothing is stored."""
+        """Store bytes in any of that; UserError where there is none, and then nothing is stored."""
         self._access.write_physical(address, data)
 
     def translate(self, linear: int) -> int:
@@ -471,6 +483,36 @@ class Machine:
         """
         self._access.write(linear, data)
 
+    # --- checkpoints --------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is between two runs, in memory; `save()` makes a file of it.
+
+        `machine.checkpoints` writes files directly, also while the machine runs.
+        """
+        return snapshots.take(self)
+
+    @staticmethod
+    def restore(
+        source: Snapshot | str | Path,
+        *,
+        mode: str | None = None,
+        engine: str = "auto",
+        clock: str | None = None,
+        without: Collection[str] = (),
+        extensions: Extensions | None = None,
+        devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    ) -> Machine:
+        """A new machine from a snapshot or a checkpoint's file, which goes on as if nothing had
+        been.
+
+        Its memory and start time are those of the file, and so are mode and clock unless others
+        are given. What was the embedder's (breakpoints, hooks, listeners, functions) it gives
+        again; `devices` of its own, under the names they had, get their state back. UserError for
+        a file that is broken, or of a version that this program does not read.
+        """
+        return snapshots.machine_of(source, mode, engine, clock, without, extensions, devices)
+
     def statistics(self) -> dict[str, Any]:
         """What happened so far: a new dictionary that JSON can hold.
 
@@ -487,7 +529,7 @@ class Machine:
             "instructions": count,
             "seconds": round(seconds, 6),
             "guest_seconds": round(self.clock.now() / 1e9, 6),
-            "mips": round(count / seconds / 1e6, 3) if seconds else 0.0,
+            "mips": round((count - self.processor.restored) / seconds / 1e6, 3) if seconds else 0.0,
             "interrupts": self.loop.interrupts,
             "devices": dict(self.board.accesses),
             "world_switches": self.board.host.count,

@@ -23,6 +23,7 @@ ctypedef u64* U64Ptr
 
 cdef extern from *:
     """
+    #define VP_INLINE inline __attribute__((always_inline))
     #define VP_M8 0xFFU
     #define VP_M16 0xFFFFU
     #define VP_M32 0xFFFFFFFFU
@@ -41,6 +42,7 @@ cdef extern from *:
     #endif
     """
     int vp_big_tables_apart()
+    int check_signals "PyErr_CheckSignals"() except -1
     const u32 M8 "VP_M8"
     const u32 M16 "VP_M16"
     const u32 M32 "VP_M32"

@@ -192,6 +192,10 @@ def host_fill(c: Any, dst: int, value: int, size: int, count: int) -> None:
     c.ram[i : i + size * count] = item * count
 
 
+def check_signals() -> None:
+    """Let Python call the handlers of signals that have come. Uncompiled it does so by itself."""
+
+
 # --- calls out to the embedder ---------------------------------------------------------
 # Compiled these take the GIL. An exception of the embedder must not travel through C frames: it
 # is kept in c.host_error, run() leaves at the next chance and raises it again.

@@ -6,13 +6,14 @@ The order of events there is that of SDM vol. 3, table 6-2: traps of the previou
 
 from __future__ import annotations
 
-from bt.interp.blocks import find_block, scratch_block
+from bt.interp.blocks import find_block, is_scratch, scratch_block
 from bt.interp.debug_regs import ARMED_CODE
 from bt.interp.dialect import (
     M32,
     M64,
     func,
     i32,
+    i64,
     is_null,
     u32,
     u64,
@@ -31,15 +32,22 @@ from bt.interp.state import (
     EXIT_INTERRUPT,
     EXIT_IO,
     EXIT_NONE,
+    EXIT_SIGNALS,
+    EXIT_STOPPED,
     EXIT_WATCHPOINT,
     IF,
     RF,
+    RUN_ALONE,
+    RUN_BETWEEN,
+    RUN_BLOCK,
+    SLICE,
     ST_EXIT,
     ST_FAULT,
     ST_LOOKUP,
     TF,
     VEC_DB,
     Cpu,
+    Op,
 )
 
 DR6_BS = 0x4000
@@ -47,12 +55,40 @@ DR6_BS = 0x4000
 # that would use up the budget: after so many exceptions run() comes back.
 MANY_DELIVERIES = 4096
 
+# A budget is handed out in slices. Between two of them EIP is where a budget may end, and another
+# thread's stop() takes effect. So many are between looks for signals, which need Python's lock:
+SLICES = 64
 
 
 @func
 def icount_now(c: Cpu) -> u64:
     """Instructions completed so far (between instructions)."""
     return (c.icount_end - c.budget) & M64
+
+
+@func
+def hand_out(c: Cpu, most: i64) -> i32:
+    """Another slice of the budget."""
+    piece: i64 = c.later if c.later < most else most
+    c.later -= piece
+    c.budget += piece
+    c.icount_end = (c.icount_end + piece) & M64
+    c.slices -= 1
+    return 0
+
+
+@func
+def slice_ended(c: Cpu) -> i32:
+    """EXIT_NONE if there is another one, else why not."""
+    if c.later == 0:
+        return EXIT_BUDGET
+    if c.stop_asked:
+        c.stop_asked = 0
+        return EXIT_STOPPED
+    if c.slices == 0:
+        return EXIT_SIGNALS
+    hand_out(c, SLICE)
+    return EXIT_NONE
 
 
 @func
@@ -108,6 +144,24 @@ def step_interrupted(c: Cpu, status: i32, held: u32, resume: u32) -> i32:
 
 
 @func
+def run_alone(c: Cpu, op: Op) -> i32:
+    """One instruction by itself, so that an access to a device knows when it is: its status."""
+    c.io_icount = icount_now(c)
+    c.io_left = op.left if op.rep else 0  # a REP comes again itself
+    c.io_begun = 0
+    c.kept = c.budget - op.left  # aside: a branch must not run on into a block it finds
+    c.icount_end -= c.kept
+    c.budget = 0
+    c.running = RUN_ALONE
+    status = start(c, op)
+    c.running = RUN_BETWEEN
+    c.budget += c.kept
+    c.icount_end += c.kept
+    c.kept = 0
+    return status
+
+
+@func
 def step_watched(c: Cpu) -> i32:
     """One instruction with everything looked at: TF, debug registers, interrupt shadow."""
     if c.dr_armed & ARMED_CODE and c.eflags & RF == 0 and c.ss_loaded_at != icount_now(c):
@@ -127,13 +181,7 @@ def step_watched(c: Cpu) -> i32:
     resume: u32 = c.eflags & RF
     c.eflags &= ~RF & M32  # for this instruction; IRET and task switches may set it anew
     count = icount_now(c)
-    c.kept = c.budget - op.left  # aside: a branch must not run on into a block it finds
-    c.icount_end -= c.kept
-    c.budget = 0
-    status = start(c, op)
-    c.budget += c.kept
-    c.icount_end += c.kept
-    c.kept = 0
+    status = run_alone(c, op)
     unfinished: u32 = 1 if status == ST_LOOKUP and icount_now(c) == count else 0
     if status == ST_FAULT or unfinished:
         return step_interrupted(c, status, held, resume)
@@ -163,16 +211,27 @@ def run_block(c: Cpu) -> i32:
     c.link_op = op_null()
     if is_null(op):
         return settle_fault(c)
+    if c.budget < op.need and c.later and c.slices and c.stop_asked == 0:
+        hand_out(c, SLICE)
     if c.budget < op.need:
         op = scratch_block(c, 1)  # one by one to the end, so that each sees what the last wrote
         if is_null(op):
             return settle_fault(c)
-    c.budget -= op.left
-    status = start(c, op)
+    status: i32 = 0
+    if is_scratch(c, op) and c.external == 0:
+        status = run_alone(c, op)
+    else:
+        c.budget -= op.left
+        c.running = RUN_BLOCK
+        status = start(c, op)
+        c.running = RUN_BETWEEN
     if status == ST_LOOKUP:
         return EXIT_NONE
     c.link_op = op_null()
     if status == ST_FAULT:
+        if c.meets_device:
+            c.meets_device = 0
+            return step_watched(c)
         return settle_fault(c)
     if status == ST_EXIT:
         return c.exit_reason
@@ -190,7 +249,7 @@ def run_loop(c: Cpu) -> i32:
         elif c.recheck:
             reason = EXIT_IO
         elif c.budget <= 0:
-            reason = EXIT_BUDGET
+            reason = slice_ended(c)
         elif c.intr and c.eflags & IF and c.shadow_at != icount_now(c):
             reason = EXIT_INTERRUPT
         elif c.eflags & (TF | RF) or c.dr_armed or c.passing or (c.intr and c.eflags & IF):

@@ -18,15 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bt.contract import Bus
-from bt.engine import ENGINES, Interp, Ram, in_ring3
-from bt.interp.state import EXIT_BUDGET
+from bt.engine import ENGINES, InterpEngine, Ram
+from bt.interp.state import EXIT_BUDGET, EXIT_STOPPED
 from monitor.vmm.shadow import HIDDEN_BASE, TC_BYTES
 
 
-class CountingEngine(Interp):
+class CountingEngine(InterpEngine):
     """An engine for which every instruction counts."""
 
-    completes: bytearray  # the true marks, a byte per byte of the translation cache
+    def __init__(self, ram: Ram, bus: Bus) -> None:
+        super().__init__(ram, bus)
+        self.completes = bytearray(TC_BYTES)  # the true marks, a byte per byte of the cache
 
     def mark(self, address: int, marks: bytes) -> None:
         """Keep the true marks here, and give the engine ones."""
@@ -37,7 +39,7 @@ class CountingEngine(Interp):
     def run(self, budget: int) -> int:
         """To the end of the budget, and then to the end of a guest instruction."""
         reason = int(super().run(budget))
-        while reason == EXIT_BUDGET and self._inside():
+        while reason in (EXIT_BUDGET, EXIT_STOPPED) and self._inside():
             at = self.eip - HIDDEN_BASE
             reason = int(super().run(1))
             if self.completes[at]:
@@ -48,18 +50,11 @@ class CountingEngine(Interp):
         return 0 <= self.eip - HIDDEN_BASE < TC_BYTES
 
 
-def _make(ram: Ram, bus: Bus) -> CountingEngine:
-    engine = CountingEngine(ram, bus, external=True)
-    engine.completes = bytearray(TC_BYTES)
-    in_ring3(engine)
-    return engine
-
-
 @contextmanager
 def everything_counts() -> Iterator[None]:
     """Machines made inside count what their engines execute."""
     usual = ENGINES["interp"]
-    ENGINES["interp"] = _make
+    ENGINES["interp"] = CountingEngine
     try:
         yield
     finally:

@@ -14,12 +14,19 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitor.cli import config_file
+from monitor.cli.checkpoints import (
+    CheckpointConfig,
+    CheckpointWriter,
+    add_checkpoint,
+    checkpoint_of,
+)
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.quantities import count, memory_size, seconds
+from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
@@ -47,8 +54,9 @@ from monitor.settings.machine import (
     MEMORY_MB,
     MIN_MEMORY_MB,
     MODES,
+    Settings,
 )
-from monitor.settings.serial_config import FORMS
+from monitor.settings.serial_config import FORMS, SerialConfig
 from monitor.vmm.ablations import ABLATIONS
 from monitor.vmm.errors import UserError
 from monitor.writing import ending
@@ -67,6 +75,7 @@ EXAMPLES = (
     "vp run machine.vmx --kernel guests/vmlinuz --gdb 1234 --gdb-wait",
 )
 MAX_PORT = 65535
+REWIND_MB = 256
 
 
 class InOrder(argparse.Action):
@@ -90,9 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_machine(parser.add_argument_group("the machine"))
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     add_image(parser.add_argument_group("the guest, one of"))
-    _add_console(parser.add_argument_group("the console"))
-    _add_ending(parser.add_argument_group("the end"))
-    _add_debugger(parser.add_argument_group("a debugger"))
+    add_console(parser.add_argument_group("the console"))
+    add_ending(parser.add_argument_group("the end"))
+    add_debugger(parser.add_argument_group("a debugger"))
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
@@ -137,7 +146,8 @@ def add_image(group: argparse._ArgumentGroup) -> None:
                        "(default for --kernel, --multiboot), or raw (for --elf, --flat)")
 
 
-def _add_console(group: argparse._ArgumentGroup) -> None:
+def add_console(group: argparse._ArgumentGroup) -> None:
+    """What the console is, and what is typed on it."""
     group.add_argument("--serial", metavar="WHERE",
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
@@ -146,12 +156,14 @@ def _add_console(group: argparse._ArgumentGroup) -> None:
                        help="the next --type waits for this output, not for a prompt")
 
 
-def _add_ending(group: argparse._ArgumentGroup) -> None:
+def add_ending(group: argparse._ArgumentGroup) -> None:
+    """When it ends, and what is told then."""
     group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
     group.add_argument("--timeout", type=seconds, metavar="TIME",
                        help="stop after so much real time (90, 90s, 1m30s), status 1")
     group.add_argument("--max-instructions", type=count, metavar="N",
                        help="stop after N guest instructions: 1000, 1e6, 2M")
+    add_checkpoint(group)
     group.add_argument("--debug-exit", action="store_true",
                        help="debug exit 0 gives status 1 = (0 << 1) | 1 too, as with QEMU")
     group.add_argument("--stats", type=Path, metavar="F.json", help="write the statistics there")
@@ -162,13 +174,39 @@ def _add_ending(group: argparse._ArgumentGroup) -> None:
     add_log(group)
 
 
-def _add_debugger(group: argparse._ArgumentGroup) -> None:
+def add_debugger(group: argparse._ArgumentGroup) -> None:
+    """gdb."""
     group.add_argument("--gdb", metavar="PORT",
                        help="let gdb attach on this port of the loopback; 0 finds a free one")
     group.add_argument("--gdb-wait", action="store_true",
                        help="with --gdb: wait for it before the first instruction")
+    group.add_argument("--rewind", nargs="?", type=positive_size, const=REWIND_MB, metavar="SIZE",
+                       help="with --gdb: reverse-stepi and reverse-continue; keep at most so much "
+                       f"of what changed ({REWIND_MB} MiB)")
     group.add_argument("--gdb-script", type=Path, metavar="F",
                        help="with --gdb: write a script that attaches, for gdb -x F")
+
+
+@dataclass
+class Asked:
+    """What the options ask for, beside the machine."""
+
+    limits: LimitConfig
+    typing: list[TypedLine]
+    serial: SerialConfig
+    json: JsonOutput
+    port: int | None
+    checkpoint: CheckpointConfig
+    vmx: VmxMachine | None = None
+
+
+class Ready(NamedTuple):
+    """A machine with a guest in it, and what to say of it."""
+
+    machine: Machine
+    settings: Settings
+    image: ImageConfig
+    begun: str = ""  # instead of "running" and the image
 
 
 def run(args: argparse.Namespace) -> int:
@@ -177,62 +215,93 @@ def run(args: argparse.Namespace) -> int:
         vmx = open_vmx(args.vmx)
         settings = settings_of(args, vmx)
         image = image_of(args)
-        limits = limits_of(args)
-        typing = typing_of(args.typing or ())
-        serial = serial_of(args.serial, vmx)
-        json = JsonOutput(args.json)
-        json.keep_apart(serial)
-        port = gdb_port(args.gdb, args.gdb_wait, args.gdb_script)
+        asked = asked_of(args, serial_of(args.serial, vmx), vmx)
 
-    from monitor import Machine
+    def make() -> Ready:
+        from monitor import Machine
+        from monitor.loaders.described import load
+
+        machine = Machine.of(settings)
+        enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
+        if args.vmware_clipboard:
+            share_clipboard(machine)
+        load(machine, image)
+        return Ready(machine, settings, image)
+
+    return attend(args, asked, make)
+
+
+def asked_of(
+    args: argparse.Namespace, serial: SerialConfig, vmx: VmxMachine | None = None
+) -> Asked:
+    """The options that are no settings of the machine's, checked."""
+    if args.rewind is not None and args.gdb is None:
+        raise UserError("--rewind needs --gdb: a debugger is who goes back")
+    asked = Asked(
+        limits=limits_of(args),
+        typing=typing_of(args.typing or ()),
+        serial=serial,
+        json=JsonOutput(args.json),
+        port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
+        checkpoint=checkpoint_of(args),
+        vmx=vmx,
+    )
+    asked.json.keep_apart(serial)
+    return asked
+
+
+def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) -> int:
+    """Make a machine, and be with it from its first instruction to its end; the exit status."""
     from monitor.cli.run_log import RunLog
     from monitor.cli.run_words import opening_line, say, tell
     from monitor.cli.session import Session
     from monitor.cli.stats_file import StatsFile
     from monitor.cli.vmx_report import print_vmx
     from monitor.host.serial_link import open_serial
-    from monitor.loaders.described import load
     from monitor.writing.progress import visible
 
+    limits, vmx = asked.limits, asked.vmx
     with ExitStack() as stack:
         log = stack.enter_context(RunLog(args.log, args.verbose))
-        machine = Machine.of(settings)
-        enable(machine, args.vmware_backdoor, args.vmware_hypercall, vmx)
-        if args.vmware_clipboard:
-            share_clipboard(machine)
-        load(machine, image)
+        machine, settings, image, begun = make()
         debugger = None
-        if port is not None:
+        if asked.port is not None:
             debugger = stack.enter_context(
-                listen(machine, image, port, args.gdb_wait, args.gdb_script)
+                listen(machine, image, asked.port, args.gdb_wait, args.gdb_script, args.rewind)
             )
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
-        stack.enter_context(json)
-        output = stack.enter_context(open_serial(serial, machine, log.event))
-        stdio = serial.kind == "stdio"
+        stack.enter_context(asked.json)
+        output = stack.enter_context(open_serial(asked.serial, machine, log.event))
+        stdio = asked.serial.kind == "stdio"
         progress = not (args.quiet or args.verbose) and visible()
+        checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
         session = Session(
-            machine, output, stdio=stdio, progress=progress, typing=typing, debugger=debugger,
-            doing=doing(machine, image, debugger) if progress else str,
+            machine, output, stdio=stdio, progress=progress, typing=asked.typing,
+            debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
+            checkpoint=checkpoint,
         )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
         log.begin(machine, settings, image, limits, {
-            "serial": args.serial or serial.kind, "gdb": port, "config": args.config,
+            "serial": args.serial or asked.serial.kind, "gdb": asked.port,
+            "config": getattr(args, "config", None),
         })  # fmt: skip
         if not args.quiet:
-            say(opening_line(image, settings, session.takes_keys))
+            say(opening_line(image, settings, session.takes_keys, begun))
         finished = session.run(limits)
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))
-        json.write(lambda: machine.statistics() | statistics_of(vmx))
+        asked.json.write(lambda: machine.statistics() | statistics_of(vmx))
         tell(machine, finished, limits, quiet=args.quiet, full=args.report)
+        checkpoint.say = lambda text: say(f"vp: {text}")
+        written = checkpoint.finish(finished.outcome)
         output.check()
         log.check()
     if finished.signal is not None:
         return 128 + finished.signal
-    return ending.exit_status(finished.outcome, limits.until, args.debug_exit)
+    status = ending.exit_status(finished.outcome, limits.until, args.debug_exit)
+    return status if written else status or 1
 
 
 def gdb_port(text: str | None, wait: bool, script: Path | None = None) -> int | None:
@@ -253,16 +322,19 @@ def gdb_port(text: str | None, wait: bool, script: Path | None = None) -> int | 
 
 
 def listen(
-    machine: Machine, image: ImageConfig, port: int, wait: bool, script: Path | None
+    machine: Machine, image: ImageConfig, port: int, wait: bool, script: Path | None,
+    rewind_mb: int | None = None,
 ) -> GdbServer:
     """A server for gdb; where it listens is said even with --quiet, since it has to be known."""
+    from monitor.checkpoint.rewind import Rewind
     from monitor.cli.gdb_hint import GdbHint
     from monitor.cli.text_file import TextFile
     from monitor.gdb.server import GdbServer
 
+    rewind = None if rewind_mb is None else Rewind(machine, rewind_mb)
     hint = GdbHint(image, script)
     with TextFile(script, "--gdb-script") if script else nullcontext() as file, ExitStack() as undo:
-        server = undo.enter_context(GdbServer(machine, port, wait))
+        server = undo.enter_context(GdbServer(machine, port, wait, rewind))
         if file is not None:
             file.write_text(hint.script(server.port))
         undo.pop_all()

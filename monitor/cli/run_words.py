@@ -32,11 +32,13 @@ def say(line: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def opening_line(image: ImageConfig, settings: Settings, takes_keys: bool) -> str:
+def opening_line(
+    image: ImageConfig, settings: Settings, takes_keys: bool, begun: str = ""
+) -> str:
     """What runs, and how."""
+    begun = begun or f"running {CALLED[image.kind]} {image.path}"
     without = f" without {', '.join(settings.without)}" if settings.without else ""
-    line = (f"vp: running {CALLED[image.kind]} {image.path} in mode {settings.mode}{without}, "
-            f"{settings.memory_mb} MiB")  # fmt: skip
+    line = f"vp: {begun} in mode {settings.mode}{without}, {settings.memory_mb} MiB"
     return f"{line}; Ctrl-A h for help" if takes_keys else line
 
 

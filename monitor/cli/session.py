@@ -33,6 +33,7 @@ from monitor.settings.config import LimitConfig, unescape
 
 if TYPE_CHECKING:
     from monitor import Machine, Outcome
+    from monitor.cli.checkpoints import CheckpointWriter
     from monitor.gdb.server import GdbServer
 
 NO_INPUT = -1
@@ -59,9 +60,13 @@ class Session:
         doing: Callable[[], str] = str,
         typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
+        checkpoint: CheckpointWriter | None = None,
     ) -> None:
         self._machine = machine
         self._runner = machine if debugger is None else debugger
+        self._checkpoint = checkpoint
+        if checkpoint is not None:
+            checkpoint.say = lambda text: self._say(f"vp: {text}\n")
         self._running = report.Running(machine)
         self._progress = RunProgress(machine, doing, stdio and _shared()) if progress else None
         self._aside = nullcontext if self._progress is None else self._progress.aside
@@ -110,6 +115,7 @@ class Session:
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
+                ord("c"): self._write_checkpoint,
                 ord("h"): lambda: self._say(HELP),
                 ord("s"): lambda: self._say(report.as_text(self._running.statistics())),
             }
@@ -121,6 +127,10 @@ class Session:
                 self._machine.send(rest)
 
         return deliver
+
+    def _write_checkpoint(self) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.key()
 
     def _end_input(self) -> None:
         self._machine.serial.input_open = False

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bt.contract import MAX_STOPS
 from bt.interp.state import CS
 from monitor.embedding.hooks import Hooks
@@ -19,6 +22,7 @@ class Stopping:
         self._processor = processor
         self.breakpoints: set[int] = set()  # linear
         self.watchpoints = Watchpoints()
+        self._off = False
         self.hooks = Hooks(board, self.watchpoints, self.breakpoints)
 
     def add_breakpoint(self, linear: int) -> None:
@@ -30,11 +34,20 @@ class Stopping:
 
     def arm(self, until_address: int | None) -> None:
         """Tell the processor where it shall stop."""
-        stops = self.breakpoints | self.hooks.addresses
+        stops = set() if self._off else self.breakpoints | self.hooks.addresses
         self._processor.set_breakpoints(stops if until_address is None else stops | {until_address})
-        changed = self.watchpoints.changes()
+        changed = self.watchpoints.changes(off=self._off)
         if changed is not None:
             self._processor.set_watchpoints(changed)
+
+    @contextmanager
+    def disarmed(self) -> Iterator[None]:
+        """Without breakpoints, watchpoints and hooks of either, for a run to come."""
+        self._off = True
+        try:
+            yield
+        finally:
+            self._off = False
 
     def hooked(self, outcome: Outcome, until_address: int | None) -> bool:
         """Call the hooks of where it stopped; shall it go on, as only they wanted that?"""

@@ -135,7 +135,8 @@ class _Watch:
 
     def look(self) -> None:
         """In the patrol's thread; Python code of this machine's stands still meanwhile."""
-        self._processor.notice()
+        self._processor.stop()
+        self._processor.notice()  # behind the next access, if it is at one after the other
         call = self._call_out(sys._current_frames().get(self.thread))
         self._looks = self._looks + 1 if call is not None and call is self._call else 0
         self._call = call

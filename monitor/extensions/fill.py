@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bt.contract import PERM_GLOBAL, PERM_LARGE, PERM_PRESENT, PERM_WRITE, Engine
-from bt.engine import Interp
+from bt.engine import Interp, Ram
 from bt.interp.state import CR0_PG, CR0_WP, CR4_PGE, CR4_PSE
 from monitor.vmm.calling import ExtensionFailed, call, nonsense
 from monitor.vmm.memory import PAGE, GuestMemory
@@ -143,13 +143,14 @@ class FilledShadow(ShadowMmu):
     def __init__(
         self,
         memory: GuestMemory,
+        ram: Ram,
         ideal: Interp,
         engine: Engine[Any],
         has_device: Callable[[int, int], bool],
         fill: Callable[[Fault, GuestTables, Shadow], bool],
         table_written: Callable[[int, GuestTables, Shadow], None] | None,
     ) -> None:
-        super().__init__(memory, ideal, engine, has_device)
+        super().__init__(memory, ram, ideal, engine, has_device)
         self._fill = fill
         self._table_written = table_written
         self._guest = GuestTables(memory, ideal)
@@ -179,7 +180,7 @@ class FilledShadow(ShadowMmu):
             why = f"answered a write to {linear:#x} with a read-only page: it would fault for ever"
             nonsense(self._fill, why)
         self.hidden_faults += 1
-        return (frame | linear & PAGE - 1) << 8 | perm
+        return self.ideal.place(frame | linear & PAGE - 1) << 8 | perm
 
     @property
     def traced(self) -> int:

@@ -58,7 +58,8 @@ class ExtendedProcessor(ChainingProcessor):
         if fill is None:
             return super().make_shadow()
         has_device, written = self.board.has_device, self._extensions.table_written
-        return FilledShadow(self.memory, self.ideal, self.engine, has_device, fill, written)
+        parts = self.memory, self.ram, self.ideal, self.engine
+        return FilledShadow(*parts, has_device, fill, written)
 
     def traced_write(self, pa: int, size: int) -> None:
         super().traced_write(pa, size)

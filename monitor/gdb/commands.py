@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from monitor.checkpoint.rewind import Rewind
 from monitor.gdb.layout import GENERAL, target_description
 from monitor.gdb.monitor_commands import View, run_command
 from monitor.gdb.protocol import PACKET_SIZE
@@ -25,6 +26,7 @@ FEATURES = (
     f"PacketSize={PACKET_SIZE:x};qXfer:features:read+;QStartNoAckMode+;swbreak+;hwbreak+;"
     "vContSupported+"
 )
+BACKWARDS = ";ReverseStep+;ReverseContinue+"
 EXPEDITED = ("eip", "esp", "ebp")  # registers that a stop reply brings along
 
 
@@ -35,6 +37,8 @@ class Resume(Enum):
     STEP = "step"
     DETACH = "detach"
     KILL = "kill"
+    STEP_BACK = "step back"
+    BACK = "back"
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,9 @@ Handler = Callable[[bytes], Reply | bytes]
 class Commands:
     """One machine's answers."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, rewind: Rewind | None = None) -> None:
         self._machine = machine
+        self._rewind = rewind
         self.target = Target(machine)
         self.stops = Stops(machine)
         self.stop_reply = b"S%02x" % SIGTRAP  # why the guest is stopped: the answer to ?
@@ -76,6 +81,7 @@ class Commands:
             b"C": lambda rest: self._resume_at(rest.partition(b";")[2], Resume.CONTINUE),
             b"s": lambda rest: self._resume_at(rest, Resume.STEP),
             b"S": lambda rest: self._resume_at(rest.partition(b";")[2], Resume.STEP),
+            b"b": self._back,
             b"vCont?": lambda _: b"vCont;c;C;s;S",
             b"vCont;": self._v_cont,
             b"D": lambda _: Reply((OK,), Resume.DETACH),
@@ -88,7 +94,7 @@ class Commands:
             b"qsThreadInfo": lambda _: b"l",
             b"qThreadExtraInfo": lambda _: b"the virtual CPU".hex().encode(),
             b"qAttached": lambda _: b"1",  # so that gdb's end is no kill
-            b"qSupported": lambda _: FEATURES.encode(),
+            b"qSupported": self._features,
             b"qXfer:features:read:target.xml:": self._read_description,
             b"qRcmd,": self._monitor,
             b"qqemu.PhyMemMode": lambda _: b"1" if self.target.physical else b"0",
@@ -129,12 +135,12 @@ class Commands:
 
     def _write_core(self, rest: bytes) -> bytes:
         self.target.write_core(_bytes(rest))
-        return OK
+        return self._changed()
 
     def _write_register(self, rest: bytes) -> bytes:
         number, _, value = rest.partition(b"=")
         self.target.write_register(_hex(number), _bytes(value))
-        return OK
+        return self._changed()
 
     def _read_memory(self, rest: bytes) -> bytes:
         address, size = _two(rest)
@@ -155,7 +161,7 @@ class Commands:
         if size != len(data):
             return ERROR
         self.target.write_memory(address, data)
-        return OK
+        return self._changed()
 
     def _physical_mode(self, rest: bytes) -> bytes:
         self.target.physical = _hex(rest) != 0
@@ -173,6 +179,7 @@ class Commands:
     def _resume_at(self, address: bytes, resume: Resume) -> Reply:
         if address:
             self._machine.set_register("eip", _address(address))
+            self._changed()
         return Reply((), resume)
 
     def _v_cont(self, rest: bytes) -> Reply | bytes:
@@ -182,7 +189,23 @@ class Commands:
             return Reply((), Resume.CONTINUE)
         return Reply((), Resume.STEP) if action == b"s" else ERROR
 
+    def _back(self, rest: bytes) -> Reply | bytes:
+        """bs and bc: one instruction back, or to the last stop before."""
+        how = {b"s": Resume.STEP_BACK, b"c": Resume.BACK}.get(rest)
+        if self._rewind is None or how is None:
+            return UNKNOWN
+        return Reply((), how)
+
+    def _changed(self) -> bytes:
+        """The debugger changed the guest: if that is its past, it has another future now."""
+        if self._rewind is not None:
+            self._rewind.changed()
+        return OK
+
     # --- queries ------------------------------------------------------------------------
+
+    def _features(self, _rest: bytes) -> bytes:
+        return (FEATURES + (BACKWARDS if self._rewind is not None else "")).encode()
 
     def _read_description(self, rest: bytes) -> bytes:
         offset, size = _two(rest)

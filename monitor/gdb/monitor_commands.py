@@ -114,6 +114,13 @@ def _symbols(view: View, words: Sequence[str]) -> str:
     return f"{len(table):,} symbols of the guest's kernel are in {path}: symbol-file {path}"
 
 
+def _checkpoint(view: View, words: Sequence[str]) -> str:
+    if len(words) != 1:
+        raise UserError("monitor checkpoint FILE")
+    size = view.machine.checkpoints.save(words[0])
+    return f"{size:,} bytes: vp resume {shlex.quote(words[0])}"
+
+
 def _table(figures: Mapping[str, Any]) -> list[str]:
     words = {name: v if isinstance(v, str) else f"{v:,}" for name, v in figures.items()}
     return [f"  {name:32} {word:>14}" for name, word in words.items()]
@@ -127,6 +134,7 @@ COMMANDS = {
     "where": Command("registers, last exits and the code at eip", _where),
     "registers": Command("all registers, the system's too", _registers),
     "symbols": Command("FILE: write the names of the Linux that runs, for symbol-file", _symbols),
+    "checkpoint": Command("FILE: write the whole machine, for vp resume", _checkpoint),
     "statistics": Command("every figure, as JSON", _statistics),
     "physical": Command("on or off: addresses are physical, or linear again", _physical),
 }

@@ -20,10 +20,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from monitor.checkpoint.rewind import Rewind
 from monitor.gdb.commands import ERROR, OK, Commands, Resume, output_packets
 from monitor.gdb.connection import Connection, Gone
 from monitor.gdb.protocol import Interrupt, Packet, TooLong
-from monitor.gdb.stops import LOOKABLE, SIGABRT, SIGINT, SIGTRAP, STOPS, end_packet
+from monitor.gdb.stops import LOOKABLE, REVERSIBLE, SIGABRT, SIGINT, SIGTRAP, STOPS, end_packet
 from monitor.machine import Machine
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
@@ -64,9 +65,17 @@ class Arrival:
 class GdbServer:
     """Listens on loopback; `port` 0 finds a free one. With `wait`, before the first instruction."""
 
-    def __init__(self, machine: Machine, port: int = 0, wait: bool = False) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        port: int = 0,
+        wait: bool = False,
+        rewind: Rewind | None = None,
+    ) -> None:
+        """`rewind`: the debugger may go back in time."""
         self._machine = machine
-        self._commands = Commands(machine)
+        self._rewind = rewind
+        self._commands = Commands(machine, rewind)
         self._listener = _listen(port)
         self.port: int = self._listener.getsockname()[1]
         self._debugger: Connection | None = None
@@ -150,13 +159,28 @@ class GdbServer:
             self._report(SIGTRAP, outcome)
         elif outcome.kind == "instructions" and self._step_is_over():
             self._report(SIGTRAP)
-        elif outcome.kind in LOOKABLE and self._debugger is not None:
+        elif outcome.kind in self._lookable and self._debugger is not None:
             self._final = outcome
             self._send(*output_packets(f"{outcome.detail}\n"))
             self._report(SIGABRT)
         else:
             return outcome
         return self._end_if_over()
+
+    @property
+    def _lookable(self) -> tuple[str, ...]:
+        """Ends that the debugger is shown: those that it may want to understand."""
+        return LOOKABLE if self._rewind is None else (*LOOKABLE, *REVERSIBLE)
+
+    def _go_back(self, rewind: Rewind, how: Resume) -> None:
+        """It takes its time; the debugger may interrupt it."""
+        with Arrival(self._sources(), self._machine.stop):
+            outcome = rewind.step_back() if how is Resume.STEP_BACK else rewind.run_back()
+        self._final = None
+        if outcome.kind == "stopped":
+            self._report(SIGINT)
+        else:
+            self._report(SIGTRAP, outcome)
 
     def _end_if_over(self) -> Outcome | None:
         """The machine's end, once nobody looks at it any more."""
@@ -226,6 +250,10 @@ class GdbServer:
             self._resume(reply.resume)
 
     def _resume(self, how: Resume) -> None:
+        if how in (Resume.STEP_BACK, Resume.BACK):
+            assert self._rewind is not None
+            self._go_back(self._rewind, how)
+            return
         self._stopped = False
         self._step_to = self._machine.instructions + 1 if how is Resume.STEP else None
         if how is Resume.DETACH:

@@ -20,6 +20,7 @@ MAX_WATCHED = 1 << 16
 SIGINT, SIGTRAP, SIGABRT, SIGTERM, SIGALRM = 2, 5, 6, 15, 14  # as gdb numbers them
 FAILED = {"timeout": SIGALRM, "shutdown": SIGABRT, "stuck": SIGABRT, "callback": SIGABRT}
 LOOKABLE = ("shutdown", "stuck")  # the guest's state is there to be looked at
+REVERSIBLE = ("exit", "reset", "poweroff")  # so is how it came to that, where one can go back
 STOPS = ("address", "watchpoint")
 
 
@@ -67,6 +68,8 @@ class Stops:
         if outcome.kind == "watchpoint":
             hit = self._machine.debug.watchpoint_hit
             return f"{ACCESS_NAMES[hit.access]}:{hit.address:x};" if hit is not None else ""
+        if outcome.kind == "beginning":
+            return "replaylog:begin;"
         if outcome.kind != "address":
             return ""
         base = self._machine.system_registers["cs_base"]

@@ -10,6 +10,9 @@ many at most. Positions count from the first byte ever sent.
 >>> console.since(8)
 b'89'
 
+The digest is resumable, so that a checkpoint can hold it: SHA-256 of all that was sent, and from
+1 MiB on of a chain, where each whole MiB is hashed behind the hash of those before it.
+
 A text that is waited for is looked for in the stream as it comes, not in the tail: each byte is
 looked at once, and where the tail is cut does not matter.
 """
@@ -18,10 +21,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from monitor.vmm.errors import UserError
 
 LIMIT = 1 << 20  # bytes
+PIECE = 1 << 20  # bytes that are hashed at once
+
+
+@dataclass(frozen=True)
+class ConsoleState:
+    """A console between two bytes: what a checkpoint holds of it."""
+
+    cut: int = 0  # bytes that are no longer kept,
+    chain: bytes = b""  # the hash of whole pieces of them
+    pending: bytes = b""  # and the last of them, which are no whole piece
+    kept: bytes = b""
 
 
 class Console:
@@ -38,7 +53,7 @@ class Console:
         self.on_found = on_found
         self._kept = bytearray()
         self._cut = 0  # bytes that are no longer kept,
-        self._hash = hashlib.sha256()  # and the hash of them
+        self._hash = StreamHash()  # and the hash of them
         self._awaited: Awaited | None = None
 
     def __len__(self) -> int:
@@ -73,10 +88,27 @@ class Console:
         return bytes(self._kept[position - self._cut :])
 
     def digest(self) -> str:
-        """SHA-256 of all that was ever sent, in hex: equal digests are equal outputs."""
+        """A hash of all that was ever sent, in hex: equal digests are equal outputs.
+
+        SHA-256 of it, if it is less than 1 MiB.
+        """
         whole = self._hash.copy()
         whole.update(self._kept)
         return whole.hexdigest()
+
+    def state(self, most: int | None = None) -> ConsoleState:
+        """What there is to be told of it; of the kept bytes, the last `most`."""
+        kept = self._kept if most is None else self._kept[-most:]
+        hashed = self._hash.copy()
+        dropped = len(self._kept) - len(kept)
+        hashed.update(memoryview(self._kept)[:dropped])
+        return ConsoleState(self._cut + dropped, hashed.chain, bytes(hashed.pending), bytes(kept))
+
+    def resume(self, state: ConsoleState) -> None:
+        """Be as the console that said so; what is awaited here is awaited on."""
+        self._cut = state.cut
+        self._hash = StreamHash(state.chain, state.pending)
+        self._kept = bytearray(state.kept)
 
     def write(self, data: bytes) -> None:
         """More output."""
@@ -130,3 +162,32 @@ class Awaited:
             self.found = self._wanted in window
             self._before = window[max(0, len(window) - len(self._wanted) + 1) :]
         return self.found
+
+
+class StreamHash:
+    """A hash of a stream that can be put aside and taken up again, which hashlib's cannot.
+
+    >>> one = StreamHash(); one.update(b"ab"); two = StreamHash(one.chain, bytes(one.pending))
+    >>> two.update(b"c"); two.hexdigest() == hashlib.sha256(b"abc").hexdigest()
+    True
+    """
+
+    def __init__(self, chain: bytes = b"", pending: bytes = b"") -> None:
+        self.chain = chain  # the hash of whole pieces, none at first
+        self.pending = bytearray(pending)  # what came behind them
+
+    def copy(self) -> StreamHash:
+        """Another one of the same stream."""
+        return StreamHash(self.chain, bytes(self.pending))
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """More of the stream."""
+        for at in range(0, len(data), PIECE):
+            self.pending += data[at : at + PIECE]
+            if len(self.pending) >= PIECE:
+                self.chain = hashlib.sha256(self.chain + self.pending[:PIECE]).digest()
+                del self.pending[:PIECE]
+
+    def hexdigest(self) -> str:
+        """The hash, in hex."""
+        return hashlib.sha256(self.chain + self.pending).hexdigest()

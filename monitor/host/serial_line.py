@@ -51,6 +51,11 @@ class SerialLine:
             self._typed.clear()
         return data
 
+    def peek(self) -> bytes:
+        """What take() would give."""
+        with self._lock:
+            return b"".join(self._typed)
+
     @property
     def waiting(self) -> int:
         """Bytes that are queued. Safe from any thread."""

@@ -21,6 +21,7 @@ def load(machine: Machine, image: ImageConfig, contents: Mapping[Path, bytes] = 
     def source(path: Path) -> Path | bytes:
         return contents.get(path, path)
 
+    machine.guest = {"kind": image.kind, "name": image.path.name, "cmdline": image.cmdline}
     state = image.firmware_state or FIRMWARE_STATE[image.kind]
     if image.kind == "kernel":
         initrd = None if image.initrd is None else source(image.initrd)

@@ -55,6 +55,10 @@ class IcountClock:
         self.skipped += ticks
         return ticks
 
+    def resume_at(self, now: int) -> None:
+        """It is this time, whatever it was before."""
+        self.skipped = -(-now // NS_PER_INSTRUCTION) - self._count()
+
     def wait(self, ns: int) -> int:
         """A bus cycle took so long. Returns the TSC ticks that passed."""
         ticks = -(-ns // NS_PER_INSTRUCTION)
@@ -83,6 +87,10 @@ class HostClock:
         if wait > 0:
             time.sleep(wait / 1e9)
         return 0
+
+    def resume_at(self, now: int) -> None:
+        """It is this time, whatever it was before."""
+        self._start = time.monotonic_ns() - now
 
     def wait(self, ns: int) -> int:
         """Real time passes by itself."""

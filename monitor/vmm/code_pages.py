@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from bt.cache import TranslatedBlock, TranslationCache
 from bt.contract import PERM_GLOBAL, PERM_LARGE, FrameTable
-from bt.engine import Interp
+from bt.engine import Interp, Ram
 from bt.interp.paging import PTE_A, PTE_G, PTE_U
 from bt.output import Surveyed
 from bt.policy import CONTEXTS
@@ -36,10 +36,11 @@ class Survey:
 
 
 class CodePages:
-    def __init__(self, ram: FrameTable, ideal: Interp, by_byte: bool) -> None:
+    def __init__(self, ram: Ram, frames: FrameTable, ideal: Interp, by_byte: bool) -> None:
         """`by_byte`: trace the bytes that were translated; else the whole frames they are in."""
         self.by_byte = by_byte
         self.ram = ram
+        self.frames = frames
         self.ideal = ideal
         self._frames: dict[int, int] = {}  # linear page -> frame it had when translated
         self._local: set[int] = set()  # pages that are not global
@@ -110,8 +111,12 @@ class CodePages:
         start, size = block.pa, block.length
         if not self.by_byte:
             start, size = block.pa & -PAGE, PAGE * len(block.pages())
-        for other in cache.overlapping(start, size):
-            self._watch(other, True)
+        self.retrace(start, size, cache)
+
+    def retrace(self, physical: int, size: int, cache: TranslationCache) -> None:
+        """Somebody has ended tracing of these bytes."""
+        for block in cache.overlapping(physical, size):
+            self._watch(block, True)
 
     def forget(self, cache: TranslationCache) -> None:
         """All blocks are gone."""
@@ -127,12 +132,12 @@ class CodePages:
     def _watch(self, block: TranslatedBlock, on: bool) -> None:
         if not self.by_byte:
             for index in range(len(block.pages())):
-                self.ram.watch((block.pa & -PAGE) + index * PAGE, PAGE, on)
+                self.frames.watch((block.pa & -PAGE) + index * PAGE, PAGE, on)
             return
         head = min(block.length, PAGE - (block.pa & PAGE - 1))
-        self.ram.watch(block.pa, head, on)
+        self.frames.watch(block.pa, head, on)
         if head < block.length:
-            self.ram.watch(block.pa + head, block.length - head, on)
+            self.frames.watch(block.pa + head, block.length - head, on)
 
     def recheck(self, everything: bool) -> list[TranslatedBlock]:
         """The TLB was flushed: blocks whose pages now lead elsewhere."""

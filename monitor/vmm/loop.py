@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from bt.interp.state import (
     EXIT_BREAKPOINT,
@@ -51,6 +52,13 @@ class Limits:
     check: Callable[[], Outcome | None] | None = None  # asked between turns
 
 
+class Chore(Protocol):
+    """Something to do between two instructions, when the machine is whole."""
+
+    def look(self) -> int | None:
+        """Called before each turn. The instruction count at which it wants to be, if any."""
+
+
 class Loop:
     def __init__(self, board: Board, processor: Processor, clock: Clock) -> None:
         self.board = board
@@ -59,10 +67,13 @@ class Loop:
         self.interrupts = 0
         self.idle = 0  # turns spent halted
         self.on_turn: Callable[[], None] | None = None  # called after each turn that ran code
+        self.chores: list[Chore] = []  # what others have to do between turns
+        self.executing = False  # within a turn
         self.most = LONGEST_SLICE  # instructions of a turn
         self.steady = False  # always that many, however fast the host is
         self._slice = FIRST_SLICE
-        self._stop = threading.Event()
+        self._stop = False  # no Event, whose lock a signal's handler might find taken
+        self._thread = threading.get_ident()  # which runs it
 
     @property
     def halted(self) -> bool:
@@ -74,23 +85,46 @@ class Loop:
         self.processor.ideal.halted = 1 if halted else 0
 
     def stop(self) -> None:
-        """Ask run() to return soon. Safe from any thread."""
-        self._stop.set()
-        self.processor.notice()
+        """Let run() return soon, or the next one if none is under way.
+
+        From any thread, and from a signal's handler.
+        """
+        self._stop = True
+        self.processor.stop()
+
+    def look_soon(self) -> None:
+        """There is news. From its own thread: behind this instruction, so that runs repeat.
+
+        Safe from any other one.
+        """
+        if threading.get_ident() == self._thread:
+            self.processor.notice()
+        else:
+            self.processor.stop()
 
     def run(self, limits: Limits) -> Outcome:
         """Run until the guest or a limit ends it."""
+        self._thread = threading.get_ident()
         while True:
             try:
                 outcome = self._turn(limits)
             except CallbackFailed as failure:
                 outcome = Outcome("callback", detail=str(failure))
             if outcome is not None:
-                self._stop.clear()
+                self._stop = False
                 return outcome
 
     def _turn(self, limits: Limits) -> Outcome | None:
         self._gather_events()
+        latest = self._chores()
+        self.executing = True
+        try:
+            return self._go(limits, latest)
+        finally:
+            self.executing = False
+
+    def _go(self, limits: Limits, latest: int | None) -> Outcome | None:
+        """The turn, in which the machine is not whole between two instructions."""
         if self.processor.ideal.wp_hit:  # by an interrupt that was delivered
             return WATCHPOINT
         outcome = self._limit_reached(limits)
@@ -103,6 +137,8 @@ class Loop:
         if self.halted:
             return self._idle()
         budget = self._budget(limits)
+        if latest is not None:
+            budget = max(1, min(budget, latest - self.processor.count()))
         begun = time.monotonic()
         reason = self.processor.run(budget)
         self._adapt(budget, time.monotonic() - begun)
@@ -121,6 +157,15 @@ class Loop:
             return self.board.guest_calls.serve() or self.board.ended
         return self.board.ended
 
+    def _chores(self) -> int | None:
+        """Do what others have to do now; the count at which the first wants to look again."""
+        latest = None
+        for chore in tuple(self.chores):
+            count = chore.look()
+            if count is not None and (latest is None or count < latest):
+                latest = count
+        return latest
+
     def _gather_events(self) -> None:
         self.board.take_input()
         self.board.bus.run_due()
@@ -134,7 +179,7 @@ class Loop:
             outcome = limits.check()
             if outcome is not None:
                 return outcome
-        if self._stop.is_set():
+        if self._stop:
             return Outcome("stopped", detail="stopped on request")
         if limits.deadline is not None and time.monotonic() >= limits.deadline:
             return Outcome("timeout", detail="the time limit was reached")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from bt.contract import FrameTable
-from bt.engine import Interp
+from bt.engine import Interp, Ram
 from bt.interp.state import VEC_NMI
 from monitor.vmm.calling import call
 from monitor.vmm.events import ExitEvent, Listener
@@ -22,10 +22,12 @@ Result = TypeVar("Result")
 
 
 class Processor(ABC):
-    ram: FrameTable
+    ram: Ram  # physical memory, as the ideal processor has it
+    frames: FrameTable  # what is to be told of it
     listeners: list[Listener]  # told of every exit; empty costs nothing
     ideal: Interp  # holds the architectural state; see sync()
     stops: set[int]  # the breakpoints that are set
+    restored: int = 0  # guest instructions that were completed elsewhere, before a checkpoint
 
     @abstractmethod
     def run(self, budget: int) -> int:
@@ -37,27 +39,38 @@ class Processor(ABC):
 
     @abstractmethod
     def io_count(self) -> int:
-        """The same while a port access is being served."""
+        """The same while an access to a device is being served."""
 
     @abstractmethod
     def io_place(self) -> int:
-        """EIP of the guest's instruction whose port access is being served."""
+        """EIP of the guest's instruction whose access to a device is being served."""
+
+    @abstractmethod
+    def resume_at(self, count: int) -> None:
+        """So many guest instructions have completed: `ideal` was given another state."""
 
     def trace(self, room: int) -> None:
         """Note each guest instruction that begins (FrameTable.trace); 0: no more."""
-        self.ram.trace(room)
+        self.frames.trace(room)
 
     def take_trace(self) -> list[tuple[int, int, int, int, int]]:
         """FrameTable.take_trace, but with the guest's EIP everywhere."""
-        return self.ram.take_trace()
+        return self.frames.take_trace()
 
     @abstractmethod
     def notice(self) -> None:
-        """Leave run() after the instruction that is being executed."""
+        """Leave run() after the instruction that is being executed; in the machine's thread."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Let run() come back soon with EXIT_IO; if none is under way, the next one.
+
+        From any thread, and from a signal's handler.
+        """
 
     @abstractmethod
     def wait(self, ticks: int) -> None:
-        """While a port access is being served: it takes as long as `ticks` instructions."""
+        """While an access to a device is being served: it takes so many instructions' time."""
 
     @abstractmethod
     def set_intr(self, level: bool) -> None:
@@ -116,14 +129,22 @@ class Processor(ABC):
 
     def forget_code(self) -> None:
         """The embedder put another guest into RAM: nothing made of the old one's code holds."""
-        self.ram.forget_blocks()
+        self.frames.forget_blocks()
+
+    @abstractmethod
+    def map_changed(self) -> None:
+        """Something else answers at some physical addresses (physical_map.py).
+
+        At any time, also while an access to a device is being served: nothing that is known of them
+        holds for the guest's next instruction.
+        """
 
     def memory_changed(self, physical: int, size: int) -> None:
-        """Somebody other than a processor changed RAM, perhaps in the middle of an access.
+        """Somebody other than a processor changed memory at this place, perhaps in an access.
 
         Then run() comes back behind the instruction that does it.
         """
-        self.ram.written(physical, size)
+        self.frames.written(physical, size)
         self.notice()
 
     def set_breakpoints(self, stops: set[int]) -> None:

@@ -28,7 +28,7 @@ from bt.contract import (
     AddressSpace,
     Engine,
 )
-from bt.engine import Interp
+from bt.engine import Interp, Ram
 from bt.policy import CONTEXTS, Context
 from bt.user_pages import may_run_directly
 from bt.vcpu_page import VCPU_BYTES, VCPU_PAGES, VSYS
@@ -41,7 +41,7 @@ TABLE_BYTES = VCPU_BYTES - VCPU_PAGES
 OPEN_BUS = TC_BYTES + VCPU_PAGES + CONTEXT_COUNT * TABLE_BYTES  # a page of ones
 HIDDEN_BYTES = OPEN_BUS + PAGE
 
-# Linear address, is it a write, at CPL 3? Physical address << 8 | PERM_*, or -1: a true fault.
+# Linear address, is it a write, at CPL 3? Place << 8 | PERM_*, or -1: a true fault.
 Walk = Callable[[int, bool, bool], int]
 
 FLIPS = 8  # changes between written and executed before a page stays both, and is audited
@@ -53,6 +53,7 @@ class ShadowMmu:
     def __init__(
         self,
         memory: GuestMemory,
+        ram: Ram,
         ideal: Interp,
         engine: Engine[Any],
         has_device: Callable[[int, int], bool],
@@ -60,7 +61,9 @@ class ShadowMmu:
         """`has_device(address, size)`: does a device answer in this physical range?"""
         self.memory = memory
         self.has_device = has_device
-        memory.buffer[memory.size + OPEN_BUS : memory.size + OPEN_BUS + PAGE] = b"\xff" * PAGE
+        ones = self.physical(OPEN_BUS)
+        memory.buffer[ones : ones + PAGE] = b"\xff" * PAGE
+        self.ram = ram
         self.ideal = ideal
         self.walk: Walk = ideal.translation  # how a guest's page tables are read
         self.engine = engine
@@ -107,8 +110,8 @@ class ShadowMmu:
             self._map_vcpu(context, VSYS, 0 if held else PERM_WRITE)
 
     def physical(self, offset: int) -> int:
-        """Physical address of an offset in the monitor's memory."""
-        return self.memory.size + offset
+        """The place of an offset in the monitor's memory."""
+        return self.memory.monitor + offset
 
     def fault(self, linear: int, write: bool, fetch: bool, user: bool) -> bool:
         """The engine had no mapping for this access: fill it in if the guest has one.
@@ -141,7 +144,7 @@ class ShadowMmu:
 
     def _map_open_bus(self, linear: int, pa: int, user: bool) -> bool:
         """Nobody answers there: let reads find a page of ones. Writes keep faulting."""
-        if self.has_device(pa & -PAGE, PAGE):
+        if self.has_device(pa & 0xFFFFF000, PAGE):
             return False
         space = self.user if user else self.kernel
         self.engine.map_page(space, linear & -PAGE, self.physical(OPEN_BUS), PERM_PRESENT)
@@ -164,13 +167,13 @@ class ShadowMmu:
         return True
 
     def _is_ram(self, pa: int) -> bool:
-        return self._frames.is_ram(pa)
+        return self.ram.is_ram(pa)
 
     def _search(self, frame: int) -> None:
         """Before a frame runs as user code: does it hold what may be a critical instruction?"""
         if frame in self._clean or frame in self._audited:
             return
-        page = self.memory.read(frame << 12, PAGE)
+        page = self.memory.bytes_at(frame << 12, PAGE)
         if self._flips.get(frame, 0) <= FLIPS and may_run_directly(page, native=False):
             self._clean.add(frame)
             self._forget_frame(frame)  # writable mappings of it must go

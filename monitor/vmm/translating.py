@@ -10,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, cast
 
 from bt.cache import CHAIN, EMULATE, Exit, TranslatedBlock, TranslationCache
-from bt.contract import EXIT_EXCEPTION, EXIT_IO, EXIT_SOFTINT
+from bt.contract import (
+    EXIT_EXCEPTION,
+    EXIT_IO,
+    EXIT_SOFTINT,
+    EXIT_STOPPED,
+    InstrumentedEngine,
+)
 from bt.engine import Ram
 from bt.interp.state import (
     EXIT_NONE,
@@ -38,6 +45,7 @@ from monitor.vmm.board import Board
 from monitor.vmm.code_pages import CodePages, Survey
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
+from monitor.vmm.shadow_descriptors import ShadowDescriptor
 from monitor.vmm.virtual import VirtualProcessor
 
 M32 = 0xFFFFFFFF
@@ -97,15 +105,19 @@ class TranslatingProcessor(VirtualProcessor):
         """`without`: names of monitor/vmm/ablations.py."""
         super().__init__(ram, memory, board, engine)
         self.rule = dict(RULE)
-        if "direct" in without:
+        if "direct" in without or not self.engine.traits.runs_directly:
             self.rule[POSTURE_USER] = (How.TRANSLATED, CONTEXTS[1])
+        self._notes: InstrumentedEngine[Any] | None = None  # what counts for those who watch
+        if self.engine.traits.instruments:
+            self._notes = cast(InstrumentedEngine[Any], self.engine)
         self.engine.set_count_region(HIDDEN_BASE, TC_BYTES)
         self._vcpu_page = self.shadow.physical(TC_BYTES)
-        hidden = memoryview(memory.buffer)[memory.size : memory.size + HIDDEN_BYTES]
+        hidden = memoryview(memory.buffer)[memory.monitor : memory.monitor + HIDDEN_BYTES]
         self._slots = hidden[TC_BYTES : TC_BYTES + 64].cast("I")
         self.cache = TranslationCache(hidden, HIDDEN_BASE, TC_BYTES, TC_BYTES + VCPU_PAGES)
         self.translator = Translator(self.cache, self.engine.mark, without)
-        self.code_pages = CodePages(self.ram, self.ideal, by_byte="bytes" not in without)
+        by_byte = "bytes" not in without
+        self.code_pages = CodePages(self.ram, self.frames, self.ideal, by_byte)
         self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
         self.pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
@@ -186,7 +198,9 @@ class TranslatingProcessor(VirtualProcessor):
         engine = self.engine
         cpu = self.ideal
         at = engine.eip
-        ended = self.total >= self._end or reason == EXIT_IO  # the two may fall together
+        ended = reason in (EXIT_IO, EXIT_STOPPED) or (  # or both
+            self.total >= self._end and reason != EXIT_EXCEPTION
+        )
         spilled = tuple(cpu.reg(number) for _, number, _ in SPILLS) if ended else ()
         self._roll_back(at)
         if at in self.cache.after_sti and not self._slots[STI_BEFORE >> 2] & IF:
@@ -251,7 +265,7 @@ class TranslatingProcessor(VirtualProcessor):
     def patched(self, addresses: list[int]) -> None:
         """TC code was patched: the engine must decode it again."""
         for address in addresses:
-            self.ram.written(self.shadow.physical(address - HIDDEN_BASE), 6)
+            self.frames.written(self.shadow.physical(address - HIDDEN_BASE), 6)
 
     def _translate(self, eip: int, context: Context) -> TranslatedBlock | None:
         for block in self.code_pages.around(eip, context.number):
@@ -285,7 +299,8 @@ class TranslatingProcessor(VirtualProcessor):
         self.code_pages.forget(self.cache)
         self.translator.reset()
         self.cache.flushes += 1
-        self.ram.forget_blocks()
+        self.descriptors.retrace()
+        self.frames.forget_blocks()
 
     def io_place(self) -> int:
         place = super().io_place()
@@ -306,7 +321,7 @@ class TranslatingProcessor(VirtualProcessor):
         """Addresses of the cache become the guest's."""
         return [
             (self._guest_note(place) if place & TRACE_CACHE else place, root, count, low, high)
-            for place, root, count, low, high in self.ram.take_trace()
+            for place, root, count, low, high in self.frames.take_trace()
         ]
 
     def _guest_note(self, place: int) -> int:
@@ -317,9 +332,15 @@ class TranslatingProcessor(VirtualProcessor):
 
         What was translated before is translated again, with or without marks to count by.
         """
-        self.engine.count_entries()
+        self.check_notes()
+        assert self._notes is not None
+        self._notes.count_entries()
         self.translator.count_entries = on
         self.forget_translations()
+
+    def entries(self, address: int) -> int:
+        """How often the instruction at an address of the cache was begun since count_entries()."""
+        return self._notes.entries(address) if self._notes is not None else 0
 
     def drop(self, blocks: list[TranslatedBlock]) -> None:
         """Guest code changed under these blocks."""
@@ -332,6 +353,7 @@ class TranslatingProcessor(VirtualProcessor):
             self.cache.drop_landings(block)
             self.cache.drop(block)
             self.code_pages.dropped(block, self.cache)
+        self.descriptors.retrace()
 
     def unlink(self, block: TranslatedBlock) -> None:
         """Let no direct branch lead to a block any more."""
@@ -348,6 +370,7 @@ class TranslatingProcessor(VirtualProcessor):
         super().restarted()
 
     def forget_code(self) -> None:
+        self.descriptors.forget()
         self.forget_translations()
 
     def memory_changed(self, physical: int, size: int) -> None:
@@ -370,20 +393,21 @@ class TranslatingProcessor(VirtualProcessor):
 
     def traced_bytes_written(self) -> None:
         self.exits["traced bytes written"] += 1
-        written = self.ram.take_watch_log()
-        if written is None:
-            self.traced_writes_lost()
-            return
-        for pa, size in written:
-            self.traced_write(pa, size)
+        super().traced_bytes_written()
 
     def traced_writes_lost(self) -> None:
-        """There were too many to note them all."""
+        super().traced_writes_lost()
         self.forget_translations()
 
     def traced_write(self, pa: int, size: int) -> None:
         """The ideal processor or a device wrote these bytes, or some of them."""
+        super().traced_write(pa, size)
         self.drop(self.cache.overlapping(pa, size))
+
+    def descriptor_lost(self, gone: ShadowDescriptor) -> None:
+        super().descriptor_lost(gone)
+        for pa, size in gone.places:
+            self.code_pages.retrace(pa, size, self.cache)
 
     def block_here(self) -> TranslatedBlock | None:
         """The block that begins at the guest's EIP."""
@@ -395,7 +419,7 @@ class TranslatingProcessor(VirtualProcessor):
     def statistics(self) -> dict[str, object]:
         """Instructions that were simulated in stubs are not "translated"."""
         result = super().statistics()
-        stubs = int(self.engine.stubs_done)
+        stubs = int(self._notes.stubs_done) if self._notes is not None else 0
         translated = self.kinds["translated"] - stubs
         result["by_kind"] = dict(self.kinds) | {"translated": translated, "stubs": stubs}
         result["patches"] = dict(self.translator.patches)
@@ -406,7 +430,7 @@ class TranslatingProcessor(VirtualProcessor):
         """Size of the translation cache, and how often what was wanted was there."""
         cache = self.cache
         translated, found = self.dispatches
-        lookups = int(self.engine.lookups)
+        lookups = int(self._notes.lookups) if self._notes is not None else 0
         kernel, user = self.translator.choices
         return {
             "bytes": cache.used,
@@ -416,7 +440,7 @@ class TranslatingProcessor(VirtualProcessor):
             "dispatches": translated + found,
             "dispatch_hits": found,
             "lookups": lookups,
-            "lookup_hits": lookups - self.exits["indirect branch"],
+            "lookup_hits": max(0, lookups - self.exits["indirect branch"]),
             "reserved_kernel": kernel.now.name,
             "reserved_user": user.now.name,
             "reserved_changes": kernel.changes + user.changes,

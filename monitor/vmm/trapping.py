@@ -7,7 +7,15 @@ Rings are compressed, so that the kernel's selectors carry RPL 3.
 
 from __future__ import annotations
 
-from bt.contract import ACC_FETCH, EXIT_BREAKPOINT, EXIT_EXCEPTION, EXIT_SOFTINT
+from typing import Any, cast
+
+from bt.contract import (
+    ACC_FETCH,
+    EXIT_BREAKPOINT,
+    EXIT_EXCEPTION,
+    EXIT_SOFTINT,
+    AuditingEngine,
+)
 from bt.engine import Ram
 from bt.interp.state import (
     EXIT_NONE,
@@ -28,9 +36,10 @@ class TrappingProcessor(VirtualProcessor):
         self, ram: Ram, memory: GuestMemory, board: Board, engine: str = "interp"
     ) -> None:
         super().__init__(ram, memory, board, engine)
-        self.engine.audit_all = 1
+        self.audited = cast(AuditingEngine[Any], self.engine)
+        self.audited.audit_all = 1
         self.ideal.ring_compression = 1
-        self.witness = Witness(self.ideal, self.engine, memory)
+        self.witness = Witness(self.ideal, self.audited, memory)
 
     def advance(self, posture: int, budget: int) -> int:
         if posture == POSTURE_STRANGE:
@@ -41,7 +50,7 @@ class TrappingProcessor(VirtualProcessor):
 
     def _run_deprivileged(self, budget: int) -> int:
         """Guest ring 0 as it is, in ring 3, and a witness of every critical instruction."""
-        engine = self.engine
+        engine = self.audited
         engine.use_space(self.shadow.kernel)
         engine.load_direct(self.ideal, HIDDEN_BASE, self.total)
         engine.compress_rings()

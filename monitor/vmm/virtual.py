@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, deque
-from typing import Any
+from typing import Any, cast
 
 from bt.contract import (
     ACC_FETCH,
@@ -27,10 +27,16 @@ from bt.contract import (
     EXIT_EXCEPTION,
     EXIT_IO,
     EXIT_SOFTINT,
+    EXIT_STOPPED,
+    DescriptorEngine,
     Engine,
+    PortEngine,
+    Selectors,
 )
 from bt.engine import ENGINES, Interp, Ram
 from bt.interp.state import (
+    CR0_EM,
+    CR0_TS,
     CS,
     EXIT_INTERRUPT,
     EXIT_NONE,
@@ -45,12 +51,16 @@ from bt.interp.state import (
     VEC_PF,
 )
 from monitor.vmm.board import Board
+from monitor.vmm.errors import UserError
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.processor import Processor
+from monitor.vmm.selector_loads import SelectorLoads
 from monitor.vmm.shadow import HIDDEN_BASE, ShadowMmu
+from monitor.vmm.shadow_descriptors import ShadowDescriptor, ShadowDescriptors
 
 EMULATED_RUN = 4096  # instructions the ideal processor runs between looks at decide()
 MANY_TURNS = 2048  # exits after which run() comes back in any case, so that time limits hold
+FEW = 64  # instructions, of which an engine without exact counts cannot run so many
 VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 10: "#TS",
                 11: "#NP", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC"}  # fmt: skip
 
@@ -66,8 +76,20 @@ class VirtualProcessor(Processor):
         self.ideal = Interp(ram, board)
         self.board = board
         self.engine: Engine[Any] = ENGINES[engine](ram, board)
-        self.ram = self.engine.memory()
+        traits = self.engine.traits
+        self._exact = traits.exact_counts
+        self._able = traits.exact_counts and traits.traps_x87  # to run whatever there is
+        self._ports = cast(PortEngine[Any], self.engine)  # asked where it serves an access
+        self.ram = ram
+        self.frames = self.engine.memory()
         self.shadow = self.make_shadow()
+        self.descriptors = ShadowDescriptors(
+            ram, self.frames, self.ideal, HIDDEN_BASE, self.descriptor_lost
+        )
+        self._loads: SelectorLoads | None = None  # for an engine that loads segments by itself
+        if traits.selectors is Selectors.SHADOW:
+            loads = cast(DescriptorEngine[Any], self.engine)
+            self._loads = SelectorLoads(self.descriptors, loads, self.ideal)
         self._end = 0  # the count at which run() must be back
         self.total = 0  # guest instructions completed
         self.kinds: Counter[str] = Counter()  # the same by how they ran
@@ -77,11 +99,15 @@ class VirtualProcessor(Processor):
         self._passed = (-1, -1)  # count and address of the breakpoint that was reported last
         self._intr = False
         self._noticed = False
+        self._stop = False  # stop() was called
         self._in_engine = False  # translated code is running, which may use ports
+        self._map_changed = False  # and the shadows do not know yet
 
     def make_shadow(self) -> ShadowMmu:
         """Called once, while it is made."""
-        return ShadowMmu(self.memory, self.ideal, self.engine, self.board.has_device)
+        return ShadowMmu(
+            self.memory, self.ram, self.ideal, self.engine, self.board.has_device
+        )
 
     # --- what the two do differently ----------------------------------------------------
 
@@ -100,6 +126,25 @@ class VirtualProcessor(Processor):
 
     def traced_bytes_written(self) -> None:
         """The ideal processor wrote where writes are traced."""
+        written = self.ram.take_watch_log()
+        if written is None:
+            self.traced_writes_lost()
+            return
+        for pa, size in written:
+            self.traced_write(pa, size)
+
+    def traced_writes_lost(self) -> None:
+        """There were too many to note them all."""
+        self.descriptors.forget()
+
+    def traced_write(self, pa: int, size: int) -> None:
+        """The ideal processor wrote these bytes, or some of them."""
+        self.descriptors.written(pa, size)
+
+    def descriptor_lost(self, gone: ShadowDescriptor) -> None:
+        """A shadow descriptor does not hold any more, and its bytes are not traced for it."""
+        if self._loads is not None:
+            self._loads.lost(gone)
 
     def forget_translations(self) -> None:
         """Nothing that was made from the guest's code holds any more."""
@@ -109,8 +154,20 @@ class VirtualProcessor(Processor):
     def count(self) -> int:
         return self.total
 
+    def resume_at(self, count: int) -> None:
+        self.restored = count
+        self.kinds.clear()
+        if count:
+            self.kinds["restored"] = count
+        self.total = count
+        self.ideal.set_icount(count)
+        self._passed = (-1, -1)
+
     def io_count(self) -> int:
-        return int((self.engine if self._in_engine else self.ideal).io_icount)
+        if self._in_engine:
+            return int(self._ports.io_icount)
+        # A walk of the shadow's may end in a device, while no instruction runs.
+        return max(int(self.ideal.io_icount), self.total)
 
     def io_place(self) -> int:
         return int((self.engine if self._in_engine else self.ideal).eip)
@@ -119,12 +176,16 @@ class VirtualProcessor(Processor):
         self._noticed = True
         self.ideal.recheck = 1
         if self._in_engine and self.board.counter.in_access:
-            self.engine.recheck = 1  # only here: elsewhere it might stop in the middle of a stub
+            self._ports.recheck = 1  # only here: elsewhere it might stop in the middle of a stub
+
+    def stop(self) -> None:
+        self._stop = True
+        self.engine.stop()  # the ideal processor never runs for long
 
     def wait(self, ticks: int) -> None:
         ideal = self.ideal
         if self._in_engine:
-            self.engine.wait(ticks)
+            self._ports.wait(ticks)
             ideal.tsc_offset = (ideal.tsc_offset + ticks) & 0xFFFFFFFFFFFFFFFF
         else:
             ideal.wait(ticks)
@@ -136,7 +197,7 @@ class VirtualProcessor(Processor):
 
     def set_a20(self, level: bool) -> None:
         self.ideal.set_a20(level)
-        self._follow_ideal()
+        self._follow_map()
 
     def interruptible(self) -> bool:
         self.ideal.set_icount(self.total)
@@ -161,6 +222,27 @@ class VirtualProcessor(Processor):
         self._follow_ideal()
         return int(reason)
 
+    def trace(self, room: int) -> None:
+        if room:
+            self.check_notes()
+        super().trace(room)
+
+    def check_notes(self) -> None:
+        """UserError: this engine notes nothing for those who watch it."""
+        if not self.engine.traits.instruments:
+            raise UserError(
+                "this machine's engine does not note what it runs: choose another (--engine interp)"
+            )
+
+    def forget_code(self) -> None:
+        self.descriptors.forget()
+        super().forget_code()
+
+    def memory_changed(self, physical: int, size: int) -> None:
+        super().memory_changed(physical, size)
+        if not self._in_engine:
+            self.descriptors.written(physical, size)
+
     def sync(self) -> None:
         """Between turns the ideal processor is always current, but for the time."""
         self.ideal.set_icount(self.total)
@@ -168,6 +250,21 @@ class VirtualProcessor(Processor):
     def restarted(self) -> None:
         super().restarted()
         self._follow_ideal()
+
+    def map_changed(self) -> None:
+        """The ideal processor forgets at once, the shadows as soon as the engine has left.
+
+        Nothing may be taken from under an engine that runs; it leaves right behind the access.
+        """
+        self.ideal.flush()
+        self._follow_map()
+
+    def _follow_map(self) -> None:
+        self.notice()
+        if self._in_engine:
+            self._map_changed = True
+        else:
+            self._follow_ideal()
 
     def set_breakpoints(self, stops: set[int]) -> None:
         if stops != self.stops:
@@ -194,9 +291,13 @@ class VirtualProcessor(Processor):
         turns = 0
         while reason == EXIT_NONE:
             turns += 1
+            if self._map_changed:
+                self._map_changed = False
+                self._follow_ideal()
             if self.ideal.wp_hit:
                 return EXIT_WATCHPOINT
-            if self._noticed or turns > MANY_TURNS:
+            if self._noticed or turns > MANY_TURNS or (self._stop and turns > 1):
+                self._stop = False
                 return EXIT_IO
             if self.total >= self._end:
                 return EXIT_BUDGET
@@ -212,7 +313,30 @@ class VirtualProcessor(Processor):
         if self.stops and self.at_stop():
             self._passed = (self.total, self._linear())
             return EXIT_BREAKPOINT
+        if not self._able:
+            reason = self._beyond_engine(budget)
+            if reason is not None:
+                return reason
         return self.advance(self.ideal.posture(), budget)
+
+    def _beyond_engine(self, budget: int) -> int | None:
+        """What not every engine can do, the ideal processor does. None: the engine shall run.
+
+        Where x87 instructions must fault. And what needs better counts than estimates: a few
+        instructions, one at which there is a breakpoint, and one in the shadow of STI or MOV SS.
+        """
+        ideal = self.ideal
+        if ideal.cr0 & (CR0_TS | CR0_EM) and not self.engine.traits.traps_x87:
+            return self.run_emulated(budget)
+        if self._exact:
+            return None
+        if budget <= FEW:
+            return self.run_emulated(budget)
+        if self.stops and self._linear() in self.stops:
+            return self.emulate("breakpoint")
+        if self.total in (ideal.shadow_at, ideal.ss_loaded_at):
+            return self.emulate("interrupt shadow")
+        return None
 
     def at_stop(self) -> bool:
         linear = self._linear()
@@ -227,11 +351,15 @@ class VirtualProcessor(Processor):
     def run_direct(self, budget: int) -> int:
         engine = self.engine
         engine.use_space(self.shadow.user)
+        if self._loads is not None:
+            self._loads.before()
         try:
             reason = engine.run_direct(self.ideal, HIDDEN_BASE, self.total, budget)
         finally:
             self.account("direct", engine.icount())
         engine.give_null_segments(self.ideal)
+        if self._loads is not None:
+            self._loads.take()
         if self.not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_EXCEPTION:
@@ -256,6 +384,9 @@ class VirtualProcessor(Processor):
                 self.note("shadow fill", self.ideal.eip)
                 return EXIT_NONE
             return self.emulate("#PF")
+        if self._loads is not None and user and self._loads.give():
+            self.note("shadow descriptor", self.ideal.eip)
+            return EXIT_NONE
         return self.emulate(VECTOR_NAMES.get(vector, f"vector {vector}"))
 
     # --- emulation ----------------------------------------------------------------------
@@ -267,7 +398,7 @@ class VirtualProcessor(Processor):
 
     def emulate(self, why: str) -> int:
         """One step of the ideal processor, if the budget has one left."""
-        if self.total >= self._end:
+        if self.total >= self._end and self._exact:
             return EXIT_NONE
         self.note(why, self.ideal.eip)
         return self._step_ideal(1)
@@ -279,7 +410,7 @@ class VirtualProcessor(Processor):
                 ideal.set_icount(self.total)
                 reason = ideal.step_past()
             else:
-                reason = ideal.run_at(self.total, budget)
+                reason = ideal.run_at(self.total, budget, max(0, self._end - self.total - budget))
         finally:  # a device's bug too comes out behind an instruction, which counts
             self.account("emulated", ideal.icount())
             news = ideal.take_news()
@@ -291,9 +422,11 @@ class VirtualProcessor(Processor):
 
     def not_stopped(self, reason: int) -> int:
         """EXIT_NONE for a reason that only ends a turn."""
-        if reason == EXIT_IO:  # a device wants the machine's loop, or a REP has been going on
-            self._noticed = True
-        return EXIT_NONE if reason in (EXIT_BUDGET, EXIT_IO, EXIT_INTERRUPT) else reason
+        if reason in (EXIT_IO, EXIT_STOPPED):  # a device wants the machine's loop, or somebody else
+            self._noticed = True  # does; or a REP has been going on
+        if reason in (EXIT_BUDGET, EXIT_IO, EXIT_STOPPED, EXIT_INTERRUPT):
+            return EXIT_NONE
+        return reason
 
     def account(self, kind: str, count: int) -> None:
         self.kinds[kind] += count - self.total
@@ -307,13 +440,16 @@ class VirtualProcessor(Processor):
         if news & NEWS_FLUSH_ALL:
             self.shadow.flush(False)
             self.mappings_changed(everything=True)
+            self.descriptors.flushed()
         elif news & NEWS_FLUSH_LOCAL:
             self.shadow.flush(True)
             self.mappings_changed(everything=False)
+            self.descriptors.flushed()
         if news & NEWS_FLUSH_PAGE:
             for linear in self.ideal.told_pages():
                 self.shadow.flush_page(linear)
                 self.mapping_changed(linear)
+                self.descriptors.flushed(linear)
         if news & NEWS_WATCHED:
             self.traced_bytes_written()
 

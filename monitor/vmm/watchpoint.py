@@ -64,10 +64,10 @@ class Watchpoints:
         """Shall run() return, or are only functions called?"""
         return watchpoint in self._wanted
 
-    def changes(self) -> list[tuple[int, int, int]] | None:
-        """The ranges to set before a run; None if they are set."""
+    def changes(self, off: bool = False) -> list[tuple[int, int, int]] | None:
+        """The ranges to set before a run, none if they are `off`; None if that is how it is."""
         self.hit = None
-        wanted = sorted(self._wanted | self._hooked)
+        wanted = [] if off else sorted(self._wanted | self._hooked)
         if wanted == self._set:
             return None
         self._set = wanted

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bt.contract import EXIT_BUDGET, Engine
+from bt.contract import EXIT_BUDGET, AuditingEngine
 from bt.engine import Interp
 from bt.interp.state import CR0_MP, CR0_NE, CR0_WP, CS, SS
 from bt.lengths import locate
@@ -36,7 +36,7 @@ class WrongAnswer:
 @dataclass
 class Witness:
     ideal: Interp
-    engine: Engine[Any]
+    engine: AuditingEngine[Any]
     memory: GuestMemory
     wrong: dict[str, WrongAnswer] = field(default_factory=dict)
 

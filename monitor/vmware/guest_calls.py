@@ -60,6 +60,8 @@ class GuestCalls:
     def configure(self, tsc_khz: int, bus_khz: int, served: bool) -> None:
         """Tell the processors what is on."""
         opening = BACKDOOR_OFF
+        if not self.on:
+            tsc_khz = bus_khz = 0
         if self.backdoor is not None:
             tsc_khz = tsc_khz if self.backdoor.host.cpuid else 0
             opening = BACKDOOR_RESTRICTED if self.backdoor.restricted else BACKDOOR_OPEN

@@ -30,7 +30,8 @@ class Watch:
     def count_entries(self, on: bool = True) -> None:
         """From now on, count how often guest instructions are begun in the translation cache.
 
-        The cache is emptied, so that everything is counted. UserError in another mode.
+        The cache is emptied, so that everything is counted. UserError in another mode, and with
+        an engine that cannot count them.
         """
         from monitor.watch.tc_read import translating
 

@@ -54,6 +54,7 @@ class _Reader:
         self.count = processor.count()
         self.cache = processor.cache
         self.engine = processor.engine
+        self.entries = processor.entries
         self.counted = processor.translator.count_entries
         self.reserved = [processor.translator.reserved(context).name for context in CONTEXTS]
         self.live = self.cache.live_blocks()
@@ -127,12 +128,12 @@ class _Reader:
         )
 
     def _hits(self, address: int) -> int | None:
-        return self.engine.entries(address) if self.counted else None
+        return self.entries(address) if self.counted else None
 
     # --- one block ----------------------------------------------------------------------
 
     def _rows(self, block: tc.TranslatedBlock) -> list[GuestRow]:
-        code = self.memory.read(block.pa, block.length)
+        code = self.memory.bytes_at(block.pa, block.length)
         pieces = self._pieces(block)
         rows = []
         for line in lines(code, block.eip):

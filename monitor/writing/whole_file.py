@@ -8,8 +8,10 @@ disk, or whatever ends the process, leaves what was there before. What is no reg
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def draft_of(path: Path) -> tuple[Path, Path]:
@@ -33,3 +35,33 @@ def write_whole(path: Path, contents: str | bytes) -> None:
             with suppress(OSError):
                 draft.unlink()
         raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece: on disk, with its own name, once the context ends well."""
+    draft, target = draft_of(path)
+    try:
+        with draft.open("wb") as file:
+            yield file
+            file.flush()
+            with suppress(OSError):  # a pipe has no disk
+                os.fsync(file.fileno())
+        if draft != target:
+            draft.replace(target)
+            _sync_folder(target.parent)
+    except BaseException:
+        if draft != target:
+            with suppress(OSError):
+                draft.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name is on disk, too."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -198,7 +198,7 @@ def test_a_traced_byte_cannot_be_written(lab: Lab, name: str) -> None:
     for offset in {before, 0, size - 1}:
         exit_ = lab.fault(code, ebx=TRACED - offset)
         assert (exit_.vector, exit_.error, exit_.traced) == (PF, 7, True)
-    assert lab.frames.take_watch_log() == []
+    assert lab.ram.take_watch_log() == []
 
 
 def test_traced_bytes_can_be_read_and_run(lab: Lab) -> None:
@@ -235,7 +235,7 @@ def test_which_bytes_are_traced(lab: Lab) -> None:
     lab.frames.watch(TRACED_PA, 8, True)
     lab.frames.watch(TRACED_PA + 2, 3, False)
     around = range(TRACED_PA - 1, TRACED_PA + 9)
-    assert [lab.frames.is_watched(pa) for pa in around] == [0, 1, 1, 0, 0, 0, 1, 1, 1, 0]
+    assert [lab.ram.is_watched(pa) for pa in around] == [0, 1, 1, 0, 0, 0, 1, 1, 1, 0]
 
 
 def test_a_traced_byte_in_any_space(lab: Lab) -> None:
@@ -260,6 +260,7 @@ def test_a_straddling_write_to_a_traced_byte(lab: Lab) -> None:
         lab.frames.watch(traced, 1, False)
 
 
+@pytest.mark.engine("traces_bytes")
 def test_a_straddling_write_beside_a_traced_byte(lab: Lab) -> None:
     """Both of its pages have traced bytes; it touches none of them."""
     edge = DATA + PAGE
@@ -287,11 +288,11 @@ def test_rep_stops_before_a_traced_byte(lab: Lab) -> None:
 def test_the_ideal_processors_writes_are_logged(lab: Lab) -> None:
     lab.frames.watch(TRACED_PA, 4, True)
     lab.ideal.write_physical(TRACED_PA + 8, 4, 1)
-    assert lab.frames.take_watch_log() == []
+    assert lab.ram.take_watch_log() == []
     lab.ideal.write_physical(TRACED_PA + 2, 4, 1)
-    log = lab.frames.take_watch_log()
+    log = lab.ram.take_watch_log()
     assert log is not None and covers(log, TRACED_PA + 2) and covers(log, TRACED_PA + 3)
-    assert lab.frames.take_watch_log() == []
+    assert lab.ram.take_watch_log() == []
 
 
 def test_a_long_log_forgets_nothing(lab: Lab) -> None:
@@ -301,10 +302,10 @@ def test_a_long_log_forgets_nothing(lab: Lab) -> None:
         for pa in places[:count]:
             lab.frames.watch(pa, 1, True)
             lab.ideal.write_physical(pa, 1, 2)
-        log = lab.frames.take_watch_log()
+        log = lab.ram.take_watch_log()
         assert log is not None or count > 1
         assert log is None or all(covers(log, pa) for pa in places[:count])
-        assert lab.frames.take_watch_log() == []
+        assert lab.ram.take_watch_log() == []
 
 
 def covers(log: list[tuple[int, int]], pa: int) -> bool:

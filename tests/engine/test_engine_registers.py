@@ -14,14 +14,12 @@ from engine_lab import (
     NAMES,
     NM,
     SEGMENTS,
-    SELECTORS,
     STACK,
     Lab,
     assemble,
     x87_image,
 )
 
-from bt.contract import EXIT_SOFTINT
 from bt.interp.state import ATTR_UNUSABLE
 
 RING3 = 0x244CD5  # ID, AC, NT, OF, DF, SF, ZF, AF, PF, CF
@@ -178,34 +176,6 @@ def test_a_return_to_another_task_leaves_before_it_reads_anything(lab: Lab) -> N
 # --- the parts of run_direct, for trap mode -----------------------------------------------------
 
 
-def test_the_parts_make_the_whole(lab: Lab) -> None:
-    end = lab.program("add eax, 5; nop")
-    lab.set(eax=1)
-    lab.engine.load_direct(lab.ideal, CEILING, 40)
-    assert lab.ideal.eip == CODE
-    assert lab.engine.run(100) == EXIT_SOFTINT
-    assert lab.ideal.eip == CODE and lab.reg("eax") == 1, "not before they are given back"
-    lab.engine.give_registers(lab.ideal)
-    assert (lab.ideal.eip, lab.reg("eax"), lab.engine.icount()) == (end, 6, 42)
-
-
-def test_compressed_rings(lab: Lab) -> None:
-    """A kernel in ring 3 sees RPL 3 in CS and SS; nowhere else, and its own stay as they are."""
-    selectors = {name: SELECTORS[name] & ~3 for name in SEGMENTS}
-    for name, selector in selectors.items():
-        lab.segment(name, selector=selector)
-    before = [tuple(lab.ideal.segment(i)) for i in range(6)]
-    lab.program("mov eax, cs; mov ebx, ss; mov ecx, ds")
-    lab.engine.load_direct(lab.ideal, CEILING, 0)
-    lab.engine.compress_rings()
-    assert lab.engine.run(100) == EXIT_SOFTINT
-    lab.engine.give_registers(lab.ideal)
-    seen = [lab.reg(name) & 0xFFFF for name in ("eax", "ebx", "ecx")]
-    assert seen == [selectors["cs"] | 3, selectors["ss"] | 3, selectors["ds"]]
-    assert lab.engine.give_null_segments(lab.ideal) == 0
-    assert [tuple(lab.ideal.segment(i)) for i in range(6)] == before
-
-
 # --- the x87 unit -------------------------------------------------------------------------------
 
 VALUES = [
@@ -262,6 +232,7 @@ def test_a_pending_exception_of_the_engine_comes_back(lab: Lab) -> None:
 # --- CR0 ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.engine("traps_x87")
 @pytest.mark.parametrize(
     ("cr0", "code", "vector"),
     [

@@ -7,10 +7,12 @@ from engine_lab import (
     CODE,
     DATA,
     END,
+    ENGINES_OWN,
     FRAMES,
     FREE,
     HOLE,
     MONITOR,
+    MONITOR_SIZE,
     PAGE,
     PF,
     RAM_SIZE,
@@ -105,7 +107,7 @@ def test_mapping_again_replaces_code(lab: Lab) -> None:
         assert lab.reg("eax") & 0xFF == value
 
 
-@pytest.mark.parametrize("frame", [RAM_SIZE + 0x10000 >> 12, 0xA0, 0xFFFFF])
+@pytest.mark.parametrize("frame", [RAM_SIZE + MONITOR_SIZE + ENGINES_OWN >> 12, 0xA0, 0xFFFFF])
 def test_only_memory_can_be_mapped(lab: Lab, frame: int) -> None:
     with pytest.raises(ValueError, match="no memory"):
         lab.map(PLACE, frame, PERM_WRITE)
@@ -226,7 +228,7 @@ def test_the_monitors_memory_can_be_mapped(lab: Lab) -> None:
     lab.map(PLACE, MONITOR >> 12, PERM_WRITE)
     lab.finish("mov [ebx], eax", ebx=PLACE, eax=0x13572468)
     assert lab.read(MONITOR, 4) == b"\x68\x24\x57\x13"
-    assert lab.frames.is_ram(0) and not lab.frames.is_ram(MONITOR)
+    assert lab.ram.is_ram(0) and not lab.ram.is_ram(MONITOR)
 
 
 # --- accesses to two pages ----------------------------------------------------------------------

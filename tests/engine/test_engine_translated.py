@@ -12,20 +12,14 @@ from engine_lab import (
     PF,
     SELECTORS,
     STACK,
-    Exit,
-    Lab,
     assemble,
-    describe,
 )
+from small_cache import CACHE, GS, TABLE, VCPU, VCPU_PAGE, Cache
+from small_cache import cache as cache
 
 from bt.contract import (
-    EXIT_BUDGET,
-    EXIT_IO,
     EXIT_SOFTINT,
-    MARK_COUNTS,
-    PERM_EXEC,
     PERM_PINNED,
-    PERM_WRITE,
 )
 from bt.interp.state import ATTR_UNUSABLE, DS, FS, LDTR, TR
 from bt.vcpu_page import (
@@ -40,52 +34,7 @@ from bt.vcpu_page import (
 )
 from bt.vcpu_page import SELECTORS as SELECTORS_AT
 
-CACHE, CACHE_SIZE = CEILING, 0x4000
-VCPU = CEILING + 0x100000  # linear
-VCPU_PAGE = MONITOR + CACHE_SIZE  # physical
-TABLE = VCPU_PAGE + 0x2000
-GS = 5
 IF = 0x200
-
-
-class Cache:
-    """A lab whose guest runs out of a small translation cache, through GS."""
-
-    def __init__(self, lab: Lab, cpl: int = 0) -> None:
-        self.lab = lab
-        for page in range(0, CACHE_SIZE, 0x1000):
-            lab.map(CACHE + page, MONITOR + page >> 12, PERM_EXEC | PERM_PINNED)
-        lab.map(VCPU, VCPU_PAGE >> 12, PERM_WRITE | PERM_PINNED)
-        lab.map(VCPU + VSYS, VCPU_PAGE + VSYS >> 12, PERM_WRITE | PERM_PINNED)
-        lab.map(VCPU + NEAR_LANDINGS, TABLE >> 12, PERM_PINNED)
-        lab.engine.set_count_region(CACHE, CACHE_SIZE)
-        lab.engine.mark(CACHE, bytes([MARK_COUNTS]) * CACHE_SIZE)
-        lab.ideal.set_privilege(cpl)
-        lab.set(eip=CODE)
-
-    def put(self, code: str | bytes, at: int = CACHE) -> int:
-        data = assemble(code, at) if isinstance(code, str) else code
-        self.lab.write(MONITOR + at - CACHE, data + b"\xcc")
-        return at + len(data)
-
-    def run(self, budget: int = 1000, at: int = CACHE) -> Exit:
-        lab = self.lab
-        reason = lab.engine.run_translated(
-            lab.ideal, at, CEILING, lab.count, budget, VCPU_PAGE, VCPU, GS
-        )
-        lab.count = lab.engine.icount()
-        return describe(lab.engine, reason, lab.count)
-
-    def finish(self, code: str) -> Exit:
-        end = self.put(code)
-        exit_ = self.run()
-        assert (exit_.reason, exit_.arg, exit_.eip) == (EXIT_SOFTINT, 3, end), exit_
-        return exit_
-
-
-@pytest.fixture
-def cache(lab: Lab) -> Cache:
-    return Cache(lab)
 
 
 def test_registers_and_flags_go_back_eip_does_not(cache: Cache) -> None:
@@ -267,79 +216,3 @@ def test_guest_memory_is_not_run_by_accident(cache: Cache) -> None:
     cache.put(f"jmp {STACK:#x}")
     exit_ = cache.run()
     assert (exit_.vector, exit_.address, exit_.eip) == (PF, STACK, STACK)
-
-
-@pytest.mark.parametrize("budget", [0, 1, 5])
-def test_budgets_hold(cache: Cache, budget: int) -> None:
-    cache.put("top: inc eax; jmp top")
-    exit_ = cache.run(budget)
-    assert (exit_.reason, exit_.count, exit_.eip) == (EXIT_BUDGET, budget, CACHE + budget % 2)
-
-
-# --- ports --------------------------------------------------------------------------------------
-
-PORTS = {
-    "in al, 0x60": ("in", 0x60, 1, 0x44), "in ax, 0x60": ("in", 0x60, 2, 0x3344),
-    "in eax, dx": ("in", 0xCF8, 4, 0x11223344), "out 0x80, al": ("out", 0x80, 1, 0x78),
-    "out dx, ax": ("out", 0xCF8, 2, 0x5678), "out dx, eax": ("out", 0xCF8, 4, 0x12345678),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("code", PORTS)
-def test_ports_are_open_for_ring_0(cache: Cache, code: str) -> None:
-    cache.lab.count = 70
-    cache.lab.set(eax=0x12345678, edx=0xCF8)
-    exit_ = cache.finish(f"nop; {code}; nop")
-    direction, _, size, value = access = PORTS[code]
-    assert cache.lab.ports.log == [access]
-    assert cache.lab.ports.counts == [71], "the instructions completed before it"
-    kept = 0x12345678 & ~((1 << 8 * size) - 1)
-    assert cache.lab.reg("eax") == (kept | value if direction == "in" else 0x12345678)
-    assert exit_.count == 73
-
-
-@pytest.mark.parametrize("code", PORTS)
-def test_ports_are_closed_for_ring_3(lab: Lab, code: str) -> None:
-    cache = Cache(lab, cpl=3)
-    cache.put(code)
-    exit_ = cache.run()
-    assert (exit_.vector, exit_.error, exit_.eip, lab.ports.log) == (GP, 0, CACHE, [])
-
-
-def test_ports_do_not_stay_open(cache: Cache) -> None:
-    cache.finish("in al, 0x60")
-    cache.lab.ideal.set_privilege(3)
-    assert cache.lab.fault("in al, 0x60").vector == GP
-    assert len(cache.lab.ports.log) == 1
-
-
-def test_a_device_can_ask_for_the_loop(cache: Cache) -> None:
-    cache.put("nop; in al, 0x60; nop; nop")
-    cache.lab.ports.wants_loop = True
-    exit_ = cache.run()
-    assert (exit_.reason, exit_.eip, exit_.count) == (EXIT_IO, CACHE + 3, 2)
-    assert cache.lab.reg("eax") & 0xFF == 0x44, "the access has completed"
-    assert cache.run(at=CACHE + 3).reason == EXIT_SOFTINT, "it is no lasting wish"
-
-
-def test_a_string_of_ports_stops_in_between(cache: Cache) -> None:
-    cache.put(bytes.fromhex("f36c"))  # rep insb
-    cache.lab.ports.wants_loop = True
-    cache.lab.set(edi=DATA, ecx=3, edx=0x60)
-    exits = [cache.run() for _ in range(3)]
-    assert [(exit_.reason, exit_.count) for exit_ in exits[:2]] == [(EXIT_IO, 0)] * 2
-    assert (exits[2].reason, exits[2].count, exits[2].eip) == (EXIT_IO, 1, CACHE + 2)
-    assert cache.lab.peek(DATA, 4) == b"\x44\x45\x46\x00"
-
-
-def test_what_a_device_raises_comes_out_and_the_state_is_whole(cache: Cache) -> None:
-    cache.put("mov ebx, 7; in al, 0x60; mov ebx, 8")
-    cache.lab.ports.error = RuntimeError("no such device")
-    with pytest.raises(RuntimeError, match="no such device"):
-        cache.run()
-    assert cache.lab.reg("ebx") == 7
-    assert cache.lab.engine.eip == CACHE + 7
-    cache.lab.ports.error = None
-    cache.lab.count = cache.lab.engine.icount()
-    assert cache.run(at=CACHE + 7).reason == EXIT_SOFTINT
-    assert cache.lab.reg("ebx") == 8

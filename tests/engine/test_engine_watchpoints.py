@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 from engine_lab import CODE, DATA, PF, STACK, Lab
+from watched import watch
 
-from bt.contract import EXIT_BUDGET, EXIT_EXCEPTION, MAX_WATCHPOINTS
-from bt.interp.state import TRACE_CODE, WP_READ, WP_WRITE
-
-ANY = WP_READ | WP_WRITE
-
-
-def watch(lab: Lab, *ranges: tuple[int, int]) -> None:
-    lab.engine.set_watchpoints([(first, last, ANY) for first, last in ranges], [lab.space])
+from bt.contract import EXIT_EXCEPTION, MAX_WATCHPOINTS
+from bt.interp.state import TRACE_CODE
 
 
 @pytest.mark.parametrize(
@@ -37,6 +32,7 @@ def test_it_leaves_before_the_access(lab: Lab, code: str) -> None:
     assert not exit_.traced
 
 
+@pytest.mark.engine("traces_bytes")
 def test_rep_leaves_in_the_middle(lab: Lab) -> None:
     watch(lab, (DATA + 8, DATA + 8))
     lab.program(b"\xf3\xaa")  # rep stosb
@@ -46,6 +42,7 @@ def test_rep_leaves_in_the_middle(lab: Lab) -> None:
     assert (lab.reg("edi"), lab.reg("ecx")) == (DATA + 8, 8)
 
 
+@pytest.mark.engine("traces_bytes")
 def test_its_neighbours_are_free(lab: Lab) -> None:
     place = DATA + 0x40
     watch(lab, (place, place + 3))
@@ -60,6 +57,7 @@ def test_a_faulting_page_is_no_watchpoint(lab: Lab) -> None:
     assert lab.engine.wp_fault == 0
 
 
+@pytest.mark.engine("traces_bytes")
 def test_pushes_reach_the_stack(lab: Lab) -> None:
     top = STACK + 0x800
     watch(lab, (top - 8, top - 5))
@@ -67,18 +65,6 @@ def test_pushes_reach_the_stack(lab: Lab) -> None:
     exit_ = lab.run()
     assert (exit_.reason, exit_.count) == (EXIT_EXCEPTION, 1)
     assert lab.reg("esp") == top - 4
-
-
-def test_step_past_lets_one_instruction_through(lab: Lab) -> None:
-    watch(lab, (DATA, DATA + 3))
-    lab.program(f"mov dword ptr [{DATA}], 5; mov dword ptr [{DATA}], 6")
-    assert lab.run().reason == EXIT_EXCEPTION
-    lab.engine.load_direct(lab.ideal, 0xFFFFFFFF, lab.count)
-    assert lab.engine.step_past(watchpoints=True) == EXIT_BUDGET
-    lab.engine.give_registers(lab.ideal)
-    assert lab.dword(DATA) == 5
-    assert lab.run().reason == EXIT_EXCEPTION
-    assert lab.dword(DATA) == 5
 
 
 def test_code_in_a_watched_page_runs(lab: Lab) -> None:

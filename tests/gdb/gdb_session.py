@@ -23,6 +23,7 @@ import pytest
 from patience import PATIENCE
 
 from monitor import Machine, Outcome
+from monitor.checkpoint.rewind import Rewind
 from monitor.gdb.server import GdbServer
 
 GDB = shutil.which("gdb")
@@ -76,9 +77,10 @@ def debug_machine(
     symbols: Path | None = None,
     meanwhile: Script | None = None,
     until: str | None = None,
+    rewind: Rewind | None = None,
 ) -> Session:
-    """The same with a machine of the test's own."""
-    with GdbServer(machine, 0, wait=True) as server:
+    """The same with a machine of the test's own; with `rewind` gdb can go back in time."""
+    with GdbServer(machine, 0, wait=True, rewind=rewind) as server:
         first = [*PREPARE, *([] if symbols is None else [f"symbol-file {symbols}"])]
         lines = [*first, "target remote 127.0.0.1:PORT", *commands]
         gdb = start_gdb(*(line.replace("PORT", str(server.port)) for line in lines))

@@ -32,6 +32,7 @@ class Processor:
         self.told: list[str] = []
         self.listeners: list[Any] = []
         self.noticed = 0
+        self.stopped = 0
         self.ideal = SimpleNamespace(
             wp_hit=0, tsc_offset=0, eip=0x1234, nmi_pending=0, nmi_blocked=0, halted=0
         )
@@ -66,6 +67,9 @@ class Processor:
 
     def notice(self) -> None:
         self.noticed += 1
+
+    def stop(self) -> None:
+        self.stopped += 1
 
 
 class Board:
@@ -188,9 +192,19 @@ def test_the_deadline_itself_is_over(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 def test_stop_ends_this_run_and_not_the_next(bench: Bench) -> None:
     bench.loop.stop()
-    assert bench.cpu.noticed == 1
+    assert bench.cpu.stopped == 1
     assert bench.run().kind == "stopped"
     assert bench.run().kind == "instructions"
+
+
+def test_news_of_another_thread_are_looked_at_soon_its_own_at_once(bench: Bench) -> None:
+    bench.run()
+    bench.loop.look_soon()
+    assert (bench.cpu.noticed, bench.cpu.stopped) == (1, 0)
+    other = threading.Thread(target=bench.loop.look_soon)
+    other.start()
+    other.join()
+    assert (bench.cpu.noticed, bench.cpu.stopped) == (1, 1)
 
 
 def test_a_callback_that_failed_ends_the_run(bench: Bench) -> None:

@@ -26,6 +26,7 @@ FLAT = "--flat guest.bin@0x100000 --memory 2"
 COMMANDS = {
     "run": f"run --report {FLAT} --serial null",
     "run trap": f"run --report {FLAT} --serial null --mode trap",
+    "resume": "resume machine.vpcheck --report --serial null",
     "run vmx": f"run --report machine.vmx {FLAT} --serial null",
     "demo": "demo",
     "scan": "scan guest.bin",
@@ -56,6 +57,9 @@ def fill(folder: Path) -> Path:
     (folder / "machine.vmx").write_text(
         'displayName = "a name"\nmemsize = "8"\nethernet0.present = "TRUE"\nnumvcpus = "4"\n'
     )
+    assert main(["run", "--quiet", "--flat", f"{folder}/guest.bin@0x100000", "--memory", "2",
+                 "--serial", "null", "--max-instructions", "50",
+                 "--checkpoint", f"{folder}/machine.vpcheck"]) == 0  # fmt: skip
     assert main([*COMMANDS["bench"].split(), "--out", str(folder / "before")]) == 0
     shutil.copytree(folder / "before", folder / "after")
     rows = folder / "after" / "rows.csv"

@@ -49,6 +49,21 @@ class FakeTools:
         self.options[name] = value
 
 
+class FakeCheckpoints:
+    """Writes files that say when."""
+
+    told: Callable[[Path, int], None]
+
+    def watch(self) -> None:
+        """From now on soon() may be called."""
+
+    def soon(self, path: Path) -> None:
+        self.told(path, self.save(path))
+
+    def save(self, path: Path) -> int:
+        return path.write_bytes(b"checkpoint")
+
+
 class FakeMachine:
     """The part of Machine that the command uses."""
 
@@ -75,6 +90,8 @@ class FakeMachine:
         self.typed = bytearray()
         self.serial = SimpleNamespace(listeners=[], input_open=False)
         self.debug = SimpleNamespace(where=self.where)
+        self.checkpoints = FakeCheckpoints()
+        self.guest: dict[str, str] = {}
         self.on_exit: list[Callable[[ExitEvent], None]] = []
         self.board = SimpleNamespace(
             bus=SimpleNamespace(

@@ -12,7 +12,9 @@ What is kept here is bounded, as any program in the guest may call.
 from __future__ import annotations
 
 from collections import deque
+from typing import ClassVar
 
+from devices.shapes import BYTE, COUNT, DWORD, Fields, maybe, some
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 
@@ -23,6 +25,14 @@ VMK_INFO_ENTRY = 1
 
 
 class DebugOutput:
+    state: ClassVar[Fields] = {
+        "text": some(BYTE, TEXT_LIMIT),
+        "written": COUNT,
+        "reports": COUNT,
+        "crashes": COUNT,
+        "vmkernel_entry": maybe(DWORD),
+    }
+
     def __init__(self, host: Host) -> None:
         self.host = host
         self.text: deque[int] = deque(maxlen=TEXT_LIMIT)

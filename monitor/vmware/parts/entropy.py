@@ -7,17 +7,15 @@ from a generator with the machine's seed, and are worth nothing as secrets.
 
 from __future__ import annotations
 
-import random
-
 from monitor.vmware.call import Call
+from monitor.vmware.dice import Dice
 from monitor.vmware.host import Host
 
 
 class Entropy:
     def __init__(self, host: Host) -> None:
-        seeded = random.Random(host.entropy_seed)
-        self._random = random.SystemRandom() if host.real_time else seeded
+        self.dice = Dice(None if host.real_time else host.entropy_seed)
 
     def get(self, call: Call) -> None:
         call.eax = 0
-        call.ebx, call.ecx, call.esi, call.edi = (self._random.getrandbits(32) for _ in range(4))
+        call.ebx, call.ecx, call.esi, call.edi = (self.dice.bits() for _ in range(4))

@@ -10,6 +10,9 @@ to count would be a bug, and there is nothing to catch up with.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from devices.shapes import COUNT, FLAG, Fields
 from monitor.vmware.call import MAGIC, UNSUPPORTED, Call
 from monitor.vmware.host import Host
 
@@ -23,6 +26,8 @@ STEAL_CLOCK_DISABLED = 0
 
 
 class GuestTime:
+    state: ClassVar[Fields] = {"catching_up_stopped": COUNT, "lazy_timers": FLAG}
+
     def __init__(self, host: Host) -> None:
         self.host = host
         self.catching_up_stopped = 0  # how often the guest has stepped its own clock

@@ -7,7 +7,9 @@ size, the options' bits from tclodefs.h. What SCREENSHOT answers is not publishe
 from __future__ import annotations
 
 from enum import IntFlag
+from typing import ClassVar
 
+from devices.shapes import Fields, Number
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 from monitor.vmware.tools.tools import Tools
@@ -53,6 +55,8 @@ WRITABLE = (
 
 class Gui:
     """There need not be a window: the guest's wishes are kept and told."""
+
+    state: ClassVar[Fields] = {"options": Number(0, 0xFFF)}
 
     def __init__(self, host: Host, tools: Tools) -> None:
         self.host = host

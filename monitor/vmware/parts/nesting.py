@@ -8,6 +8,9 @@ processors.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from devices.shapes import FLAG, Fields
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 
@@ -15,6 +18,8 @@ RESTRICT_BACKDOOR, OPEN_BACKDOOR, QUERY = range(3)
 
 
 class Nesting:
+    state: ClassVar[Fields] = {"restricted_by_guest": FLAG}
+
     def __init__(self, host: Host) -> None:
         self.host = host
         self.restricted_by_guest = False

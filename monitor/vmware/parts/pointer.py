@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from typing import ClassVar
 
+from devices.shapes import DWORD, FLAG, WORD, Fields, Number, Text, exactly, some
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 
@@ -41,6 +43,16 @@ LOW_32 = 0xFFFFFFFF
 
 class Pointer:
     """`move`, `press`, `release`, `scroll` and `grab` are for the host's side, from any thread."""
+
+    state: ClassVar[Fields] = {
+        "queue": some(DWORD, 1024),
+        "enabled": FLAG,
+        "absolute": FLAG,
+        "restriction": Number(0, 2),
+        "held": some(Text(6, frozenset(BUTTONS)), 3),
+        "at": exactly(WORD, 2),
+        "location": exactly(Number(-(1 << 31), (1 << 31) - 1), 2),
+    }
 
     def __init__(self, host: Host) -> None:
         self.host = host

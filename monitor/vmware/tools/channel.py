@@ -12,7 +12,9 @@ high-bandwidth port (open-vm-tools: lib/include/guest_msg_def.h, lib/message/mes
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
+
+from devices.shapes import BYTE, COUNT, DWORD, FLAG, Hex, Number, Record, exactly, maybe, some
 
 MAX_IN_SIZE = 64 * 1024  # GUESTMSG_MAX_IN_SIZE: no guest may send a longer message
 MAX_OUT_SIZE = 2 * 1024 * 1024  # of a message to the guest: more than all of guestinfo by default
@@ -46,6 +48,18 @@ FAILED = 0
 class Endpoint(Protocol):
     """What a channel leads to. It deals in whole messages."""
 
+    protocol: str
+
+    @property
+    def said(self) -> bytes | None:
+        """What pending() said last, if it still stands: nothing changes by asking."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its state by names."""
+
+    def restore(self, saved: Any) -> None:
+        """Be as the one that said so. WrongField."""
+
     def receive(self, message: bytes) -> None:
         """The guest sent a message, maybe amid a string instruction: nothing here may fail."""
 
@@ -67,6 +81,19 @@ class Endpoint(Protocol):
 
 class Channel:
     """An open channel. Each method is one call; it returns the status."""
+
+    shape = Record(
+        {
+            "cookie": maybe(exactly(DWORD, 2)),
+            "last_used": COUNT,
+            "expected": Number(0, MAX_IN_SIZE),
+            "in": some(BYTE, MAX_IN_SIZE),
+            "out": maybe(Hex(MAX_OUT_SIZE)),
+            "out_pending": FLAG,  # it is what the endpoint would say now
+            "fetched": Number(0, MAX_OUT_SIZE),
+            "checkpointed": FLAG,
+        }
+    )
 
     def __init__(self, number: int, cookie: tuple[int, int] | None, endpoint: Endpoint) -> None:
         self.number = number
@@ -146,6 +173,32 @@ class Channel:
         self._forget()
         self.endpoint.delivered()
         return SUCCESS
+
+    def snapshot(self, pending: bytes | None) -> dict[str, Any]:
+        """By names; `pending` is what its endpoint has for the guest."""
+        return {
+            "cookie": None if self.cookie is None else list(self.cookie),
+            "last_used": self.last_used,
+            "expected": self._expected,
+            "in": list(self._in),
+            "out": None if self._out is None else self._out.hex(),
+            "out_pending": self._out is not None and self._out is pending,
+            "fetched": self._fetched,
+            "checkpointed": self.checkpointed,
+        }
+
+    def restore(self, saved: Any, pending: bytes | None) -> None:
+        """Be as the channel that said so. WrongField."""
+        values = self.shape.check(saved)
+        self.cookie = None if values["cookie"] is None else tuple(values["cookie"])
+        self.last_used = values["last_used"]
+        self._expected = values["expected"]
+        self._in = bytearray(values["in"])
+        self._out = None if values["out"] is None else bytes.fromhex(values["out"])
+        if values["out_pending"] and self._out == pending:
+            self._out = pending
+        self._fetched = values["fetched"]
+        self.checkpointed = values["checkpointed"]
 
     def checkpoint(self) -> None:
         """The machine was restored: a message half-way has to start again."""

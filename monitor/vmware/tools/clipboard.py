@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from devices.shapes import BYTE, Fields, Hex, Number, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
@@ -22,6 +25,14 @@ PIECE = 4
 
 class Clipboard:
     """One machine's: the last text that the guest or the host copied."""
+
+    state: ClassVar[Fields] = {
+        "_text": Hex(MAX_SELECTION),
+        "_outgoing": Hex(MAX_SELECTION),
+        "_read": Number(0, MAX_SELECTION),
+        "_expected": Number(0, MAX_SELECTION),
+        "_incoming": some(BYTE, MAX_SELECTION + PIECE),
+    }
 
     def __init__(self, host: Host, events: Events) -> None:
         self.host = host

@@ -11,7 +11,9 @@ for the guest; here they are text, in which bytes that are not UTF-8 come as lon
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from typing import Any
 
+from devices.shapes import Hex, Record, Text, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import Events, GuestInfoSet, kept
@@ -62,6 +64,20 @@ class GuestInfo(MutableMapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    shape = some(Record({"key": Text(1 << 20), "value": Hex(1 << 21)}), 1 << 16)
+
+    def snapshot(self) -> list[dict[str, str]]:
+        """All of them, in order."""
+        return [{"key": key, "value": value.hex()} for key, value in self._values.values()]
+
+    def restore(self, saved: Any) -> None:
+        """Have these. WrongField."""
+        values = self.shape.check(saved)
+        self.used = 0
+        self._values = {}
+        for each in values:
+            self._store(each["key"], bytes.fromhex(each["value"]))
 
     def guest_get(self, name: str) -> bytes | None:
         """What `info-get` finds under a whole name."""

@@ -15,10 +15,12 @@ nothing happens is closed. (open-vm-tools: lib/include/guest_msg_def.h, lib/mess
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+from typing import Any
 
+from devices.shapes import Record, Shape, Text, WrongField, exactly, maybe
 from monitor.vmware.call import UNSUPPORTED, Call
+from monitor.vmware.dice import Dice
 from monitor.vmware.host import Host
 from monitor.vmware.tools.channel import (
     CLOSED,
@@ -37,6 +39,23 @@ FLAG_COOKIE = 0x80000000  # GUESTMSG_FLAG_COOKIE, the only one that is published
 HIGH_MESSAGE = 0  # BDOORHB_CMD_MESSAGE, in BX
 IDLE_LIMIT = 120 * 10**9  # nanoseconds without a call, of the machine's clock: then it is closed
 
+PROTOCOLS = {"RPCI": 0x49435052, "TCLO": 0x4F4C4354}
+
+
+class _Anything:
+    """What a channel leads to: its own restore() looks at it."""
+
+    def check(self, value: Any) -> Any:
+        return value
+
+
+CHANNEL: dict[str, Shape] = {
+    "protocol": Text(4, frozenset(PROTOCOLS)),
+    "channel": Channel.shape,
+    "endpoint": _Anything(),
+}
+CHANNELS = exactly(maybe(Record(CHANNEL)), MAX_CHANNELS)
+
 Connect = Callable[[int, int], "Endpoint | None"]  # (protocol, channel) -> where it leads
 
 
@@ -48,7 +67,7 @@ class Messages:
         self.connect = connect
         self._channels: list[Channel | None] = [None] * MAX_CHANNELS
         # Cookies keep one program in the guest off another's channel; a run must be repeatable.
-        self._random = random.SystemRandom() if host.real_time else random.Random(0)
+        self._dice = Dice(None if host.real_time else 0)
         self._types: dict[int, Callable[[Channel, Call], int]] = {
             Type.SENDSIZE: self._send_size,
             Type.SENDPAYLOAD: self._send_payload,
@@ -109,6 +128,29 @@ class Messages:
             if channel is not None:
                 channel.checkpoint()
 
+    def snapshot(self) -> dict[str, Any]:
+        """Channels with what they lead to, and where the cookies come from."""
+        channels = [None if each is None else _channel_state(each) for each in self._channels]
+        return {"channels": channels, "dice": self._dice.snapshot()}
+
+    def restore(self, saved: Any) -> None:
+        """Have these channels. WrongField."""
+        values = Record({"channels": CHANNELS, "dice": Dice.shape}).check(saved)
+        self.reset()
+        for number, each in enumerate(values["channels"]):
+            if each is not None:
+                self._channels[number] = self._channel(number, each)
+        self._dice.restore(values["dice"])
+
+    def _channel(self, number: int, saved: dict[str, Any]) -> Channel:
+        endpoint = self.connect(PROTOCOLS[saved["protocol"]], number)
+        if endpoint is None:
+            raise WrongField("a channel leads nowhere")
+        channel = Channel(number, None, endpoint)
+        endpoint.restore(saved["endpoint"])
+        channel.restore(saved["channel"], endpoint.said)
+        return channel
+
     def reset(self) -> None:
         """The machine starts anew, without channels."""
         for channel in self._channels:
@@ -142,7 +184,7 @@ class Messages:
             return FAILED
         cookie = None
         if call.ebx & FLAG_COOKIE:
-            cookie = call.esi, call.edi = self._random.getrandbits(32), self._random.getrandbits(32)
+            cookie = call.esi, call.edi = self._dice.bits(), self._dice.bits()
         channel = self._channels[number] = Channel(number, cookie, endpoint)
         channel.last_used = self.host.now()
         call.edx = call.edx & 0xFFFF | number << 16
@@ -185,6 +227,15 @@ class Messages:
     def _close(self, channel: Channel, call: Call) -> int:
         self._drop(channel)
         return SUCCESS
+
+
+def _channel_state(channel: Channel) -> dict[str, Any]:
+    endpoint = channel.endpoint
+    return {
+        "protocol": endpoint.protocol,
+        "channel": channel.snapshot(endpoint.said),
+        "endpoint": endpoint.snapshot(),
+    }
 
 
 def _answer(call: Call, kind: Type, value: int) -> None:

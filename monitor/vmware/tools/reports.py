@@ -6,6 +6,9 @@ comes as XDR or as a structure is kept as bytes.
 
 from __future__ import annotations
 
+from typing import Any
+
+from devices.shapes import Hex, Record, Table, Text, maybe
 from monitor.vmware.host import Host
 from monitor.vmware.tools.events import CapabilitySet, Events, Reported, VersionSet, kept
 from monitor.vmware.tools.guestinfo import text_of
@@ -41,6 +44,34 @@ class Reports:
         self.health: str | None = None
         self.capabilities: dict[str, str] = {}
         self.reported: dict[str, str | bytes] = {}
+
+    shape = Record(
+        {
+            "version": maybe(Text(MAX_NAME)),
+            "health": maybe(Text(1 << 16)),
+            "capabilities": Table(Text(1 << 16), MAX_CAPABILITIES, MAX_NAME),
+            "texts": Table(Text(1 << 16), 64),
+            "binaries": Table(Hex(1 << 16), 64),
+        }
+    )
+
+    def snapshot(self) -> dict[str, Any]:
+        """By names."""
+        return {
+            "version": self.version,
+            "health": self.health,
+            "capabilities": dict(self.capabilities),
+            "texts": {n: v for n, v in self.reported.items() if isinstance(v, str)},
+            "binaries": {n: v.hex() for n, v in self.reported.items() if isinstance(v, bytes)},
+        }
+
+    def restore(self, saved: Any) -> None:
+        """Know this. WrongField."""
+        values = self.shape.check(saved)
+        self.version, self.health = values["version"], values["health"]
+        self.capabilities = values["capabilities"]
+        self.reported = dict(values["texts"])
+        self.reported |= {n: bytes.fromhex(v) for n, v in values["binaries"].items()}
 
     def report(self, kind: bytes, value: bytes) -> bool:
         """SetGuestInfo. False if there is no such kind."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from devices.shapes import Hex, Record, maybe
+from monitor.vmware.tools.channel import MAX_IN_SIZE, MAX_OUT_SIZE
 from monitor.vmware.tools.rpci import Rpci
 
 
@@ -19,6 +22,25 @@ class RpciChannel:
         self.close = closed
         self._postponed: bytes | None = None
         self._reply: bytes | None = None
+
+    shape = Record(
+        {"postponed": maybe(Hex(MAX_IN_SIZE)), "reply": maybe(Hex(MAX_OUT_SIZE + 2))}
+    )
+    protocol = "RPCI"
+
+    def snapshot(self) -> dict[str, Any]:
+        """By names."""
+        return {"postponed": _hex(self._postponed), "reply": _hex(self._reply)}
+
+    def restore(self, saved: Any) -> None:
+        """Be as the one that said so. WrongField."""
+        values = self.shape.check(saved)
+        self._postponed, self._reply = _bytes(values["postponed"]), _bytes(values["reply"])
+
+    @property
+    def said(self) -> bytes | None:
+        """What pending() said last, if it still stands."""
+        return self._reply
 
     def receive(self, message: bytes) -> None:
         self._reply = None
@@ -39,3 +61,11 @@ class RpciChannel:
         self._reply = None
 
     rejected = delivered
+
+
+def _hex(data: bytes | None) -> str | None:
+    return None if data is None else data.hex()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
+from devices.shapes import COUNT, Number, Record, Text, WrongField, maybe, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.channel import MAX_IN_SIZE
@@ -57,6 +59,39 @@ class Request:
         self._host = host
         self._deadline = None if seconds is None else host.now() + int(seconds * 10**9)
         self._state = State.WAITING
+
+    shape = Record(
+        {
+            "command": Text(MAX_IN_SIZE),
+            "program": Text(MAX_NAME),
+            "reply": maybe(Text(MAX_IN_SIZE)),
+            "deadline": maybe(COUNT),
+            "state": Text(9, frozenset(state.value for state in State)),
+        }
+    )
+
+    def snapshot(self) -> dict[str, Any]:
+        """By names."""
+        return {
+            "command": self.command,
+            "program": self.program,
+            "reply": self.reply,
+            "deadline": self._deadline,
+            "state": self._state.value,
+        }
+
+    @classmethod
+    def restored(cls, saved: Any, host: Host) -> Request:
+        """The request that said so. WrongField."""
+        values = cls.shape.check(saved)
+        try:
+            request = cls(values["command"], values["program"], host, None)
+        except UserError as error:
+            raise WrongField(str(error)) from None
+        request.reply = values["reply"]
+        request._deadline = values["deadline"]
+        request._state = State(values["state"])
+        return request
 
     @property
     def state(self) -> State:
@@ -129,6 +164,26 @@ class Tclo:
         if request in self._waiting:
             self._waiting.remove(request)
 
+    shape = some(Request.shape, MAX_WAITING)
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The requests that wait. The channels are the messages' (messages.py)."""
+        return [request.snapshot() for request in self._waiting]
+
+    def restore(self, saved: Any) -> None:
+        """Have these wait. WrongField."""
+        self._waiting = deque(Request.restored(each, self.host) for each in self.shape.check(saved))
+
+    def place(self, request: Request) -> int:
+        """Where in the queue a request is; -1: it is not."""
+        return self._waiting.index(request) if request in self._waiting else -1
+
+    def waiting_at(self, place: int) -> Request:
+        """What place() found. WrongField: there is none."""
+        if not 0 <= place < len(self._waiting):
+            raise WrongField(f"no request {place} waits")
+        return self._waiting[place]
+
     def programs(self) -> set[str]:
         """The names of those that polled not long ago."""
         now = self.host.now()
@@ -148,6 +203,65 @@ class TcloChannel:
         self._current: Request | None = None  # delivered: its answer is due
         self.tell(RESET)
         tclo.channels.append(self)
+
+    protocol = "TCLO"
+    shape = Record(
+        {
+            "program": Text(MAX_NAME),
+            "last_poll": COUNT,
+            "own": some(Request.shape, MAX_WAITING),
+            # Which is offered: one of its own (the first), one that waits, or one by itself.
+            "offered_own": maybe(Number(0, MAX_WAITING)),
+            "offered_waiting": maybe(Number(0, MAX_WAITING)),
+            "offered": maybe(Request.shape),
+            "current": maybe(Request.shape),
+        }
+    )
+
+    def snapshot(self) -> dict[str, Any]:
+        """By names."""
+        offered, current = self._offered, self._current
+        own = waiting = -1
+        if offered is not None:
+            own = self._own.index(offered) if offered in self._own else -1
+            waiting = self.tclo.place(offered)
+        alone = offered is not None and own < 0 and waiting < 0
+        return {
+            "program": self.program,
+            "last_poll": self.last_poll,
+            "own": [request.snapshot() for request in self._own],
+            "offered_own": own if own >= 0 else None,
+            "offered_waiting": waiting if waiting >= 0 else None,
+            "offered": offered.snapshot() if alone and offered is not None else None,
+            "current": None if current is None else current.snapshot(),
+        }
+
+    def restore(self, saved: Any) -> None:
+        """Be as the one that said so; the requests that wait are there. WrongField."""
+        values = self.shape.check(saved)
+        host = self.tclo.host
+        self.program = values["program"]
+        self.last_poll = values["last_poll"]
+        self._own = deque(Request.restored(each, host) for each in values["own"])
+        own, waiting, alone = (
+            values[name] for name in ("offered_own", "offered_waiting", "offered")
+        )
+        self._offered = None
+        if own is not None:
+            if own >= len(self._own):
+                raise WrongField(f"no request {own} of the channel's own")
+            self._offered = self._own[own]
+        elif waiting is not None:
+            self._offered = self.tclo.waiting_at(waiting)
+        elif alone is not None:
+            self._offered = Request.restored(alone, host)
+        current = values["current"]
+        self._current = None if current is None else Request.restored(current, host)
+
+    @property
+    def said(self) -> bytes | None:
+        """What pending() said last, if it still stands."""
+        return None if self._offered is None else self._offered.message
 
     def tell(self, command: str) -> None:
         """A request of the host's own, before any of the user's."""

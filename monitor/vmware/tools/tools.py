@@ -10,7 +10,9 @@ for event in machine.vmware.tools.events: ...
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from devices.shapes import Record, Text, maybe
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools import rpci, tclo
@@ -151,6 +153,33 @@ class Tools:
         if name == "RPCI":
             return RpciChannel(self._rpci, closed)
         return TcloChannel(self._tclo, closed)
+
+    def snapshot(self) -> dict[str, Any]:
+        """By names; `events` are for whoever watched, and not in it."""
+        return {
+            "options": dict(self._options),
+            "machine_id": self._rpci.machine_id,
+            "guestinfo": self.guestinfo.snapshot(),
+            "reports": self._reports.snapshot(),
+            "requests": self._tclo.snapshot(),
+        }
+
+    def restore(self, saved: Any) -> None:
+        """Be as the tools that said so. WrongField."""
+        values = Record(
+            {
+                "options": Record(dict.fromkeys(OPTIONS, Text(MAX_OPTION))),
+                "machine_id": maybe(Text(1 << 16)),
+                "guestinfo": self.guestinfo.shape,
+                "reports": self._reports.shape,
+                "requests": self._tclo.shape,
+            }
+        ).check(saved)
+        self._options.update(values["options"])
+        self._rpci.machine_id = values["machine_id"]
+        self.guestinfo.restore(values["guestinfo"])
+        self._reports.restore(values["reports"])
+        self._tclo.restore(values["requests"])
 
     def _change_option(self, name: str, value: str) -> bool:
         """From either side: the tools hear of it through Set_Option."""
