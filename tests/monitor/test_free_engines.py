@@ -20,9 +20,11 @@ from test_shadow_descriptors import descriptor
 from bt.assembler import assemble
 from monitor import Machine
 from monitor.cli import main as vp
+from monitor.cli import run
 from monitor.guests import embedded_image
 from monitor.lockstep import Lockstep, Stage
 from monitor.lockstep.pair import Pair
+from monitor.settings import machine as settings
 from monitor.vmm.errors import UserError
 from monitor.vmm.translating import TranslatingProcessor
 from monitor.vmm.virtual import FEW, VirtualProcessor
@@ -71,8 +73,9 @@ def test_a_bare_machine_needs_no_engine() -> None:
 
 
 def test_the_command_says_so_in_a_sentence(
-    capsys: pytest.CaptureFixture[str], tmp_path: object
+    capsys: pytest.CaptureFixture[str], tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run, "ENGINES", settings.ENGINES)
     image = os.path.join(str(tmp_path), "guest.bin")
     with open(image, "wb") as file:
         file.write(b"\xf4")
