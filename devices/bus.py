@@ -38,6 +38,7 @@ from devices.device import MemoryDevice, PortDevice
 from devices.dma import Memory
 from devices.errors import BadRange, BusError, MemoryOverlap, PortOverlap
 from devices.irq import LINES, InterruptSink, IrqLine, IrqWires
+from devices.own_memory import OwnMemory
 from devices.timers import Timer, TimerQueue
 
 PORTS = 0x10000
@@ -48,6 +49,10 @@ _BYTES_ONLY = (1,)
 # of 8.33 MHz with its usual wait states; with the way to the bus and back that makes about a
 # microsecond, which drivers count on when they write to port 80h for a pause.
 ISA_CYCLE_NS = 1000
+
+# And one to registers in memory: a read on PCI, eight clocks of 33 MHz with the address phase, the
+# turnaround and a few wait states. Writes are posted, but a buffer that is full drains no faster.
+MEMORY_CYCLE_NS = 240
 
 
 __all__ = ["BadRange", "Bus", "BusError", "MemoryOverlap", "PortOverlap"]
@@ -63,6 +68,8 @@ class Bus:
         self.on_memory: Callable[[], None] | None = None
         #: Guest memory, for devices that reach it by themselves.
         self.memory = Memory()
+        # Makes memory of a device's own: its name, and bytes.
+        self.on_make_memory: Callable[[str, int], OwnMemory] | None = None
         self._intr = False
         self._timers = TimerQueue()
         self.wires = IrqWires()
@@ -205,6 +212,27 @@ class Bus:
         elif size > 1:
             for i in range(size):
                 self.write_memory(address + i, 1, value >> 8 * i & 0xFF)
+
+    def make_memory(self, name: str, size: int) -> OwnMemory:
+        """Memory for a device, in whole pages, all zeros; it appears where show() says.
+
+        BusError: a board by itself has none to give.
+        """
+        if self.on_make_memory is None:
+            raise BusError(f"{name}: there is no memory on this board")
+        return self.on_make_memory(name, size)
+
+    def memory_time(self, address: int, size: int) -> int:
+        """Nanoseconds that an access takes: a bus cycle, or one for each byte it is split into.
+
+        0 where nobody answers.
+        """
+        found = self._find_memory(address)
+        if found is not None and address + size <= found.end:
+            return MEMORY_CYCLE_NS
+        if size == 1:
+            return 0
+        return sum(self.memory_time(address + i, 1) for i in range(size))
 
     def _find_memory(self, address: int) -> MemoryClaim | None:
         at = bisect_right(self._memory_starts, address) - 1

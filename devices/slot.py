@@ -20,6 +20,7 @@ from devices.device import MemoryDevice, PortDevice
 from devices.dma import Memory
 from devices.errors import Released
 from devices.irq import IrqLine
+from devices.own_memory import OwnMemory
 from devices.timers import Timer
 
 Held = TypeVar("Held", PortClaim, MemoryClaim, IrqLine)
@@ -33,6 +34,7 @@ class Slot(Bus):
         self._board = bus
         self._on_release = on_release
         self._held: list[Claim | IrqLine] = []
+        self._memories: list[OwnMemory] = []
         self._timers_held: WeakSet[Timer] = WeakSet()  # one that nobody knows cannot go off
         self._released = False
 
@@ -52,6 +54,8 @@ class Slot(Bus):
         for each in (*reversed(self._held), *self._timers_held):
             if not each.released:
                 each.release()
+        for memory in self._memories:
+            memory.hide()
         self.memory = Memory()  # it reaches none any more
         if self._on_release is not None:
             self._on_release()
@@ -61,6 +65,11 @@ class Slot(Bus):
 
     def claim_memory(self, first: int, size: int, device: MemoryDevice) -> MemoryClaim:
         return self._hold(self._board.claim_memory(first, size, device))
+
+    def make_memory(self, name: str, size: int) -> OwnMemory:
+        made = self._board.make_memory(name, size)
+        self._memories.append(made)
+        return made
 
     def irq(self, line: int) -> IrqLine:
         return self._hold(self._board.irq(line))

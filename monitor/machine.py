@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from bt.engine import BUILD, Ram
-from bt.interp.state import FRAME_MONITOR
 from monitor.checkpoint import snapshot as snapshots
 from monitor.checkpoint.checkpoints import Checkpoints
 from monitor.checkpoint.snapshot import Snapshot
@@ -44,12 +43,12 @@ from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.vmm.board import Board
 from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
-from monitor.vmm.dma import DeviceAccess
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.loop import Loop
-from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
+from monitor.vmm.memory import GuestMemory
 from monitor.vmm.outcome import Outcome
+from monitor.vmm.physical_map import PhysicalMap
 from monitor.vmm.registers import read_registers, set_register, system_registers
 from monitor.vmm.x87_image import SIZE as X87_SIZE
 from monitor.vmm.x87_image import x87_unit
@@ -59,6 +58,7 @@ from monitor.vmware.switches import Switches
 from monitor.watch import Watch
 
 MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
+DEVICE_BYTES = 32 << 20  # shadow RAM, frame buffers
 
 
 class Machine:
@@ -96,8 +96,12 @@ class Machine:
         #: Parts that are used instead of the monitor's own; None where there are none.
         self.extensions = extensions
         #: The guest's RAM; `memory.map()` is all of it as a numpy array.
-        self.memory = GuestMemory(memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES)
-        self.ram = self._physical_map()
+        self.memory = GuestMemory(
+            memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES, DEVICE_BYTES
+        )
+        self.ram = Ram(self.memory.buffer, len(self.memory.buffer), file=self.memory.file)
+        #: What answers at which physical address (`monitor.vmm.physical_map`).
+        self.physical_map = PhysicalMap(self.memory, self.ram)
         #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
         self.guest: dict[str, str] = {}
         count = InstructionCounter()
@@ -111,7 +115,7 @@ class Machine:
         self.processor = make_processor(settings, extensions, self.ram, self.memory, self.board)
         self._connect(count)
         self.loop = Loop(self.board, self.processor, self.clock)
-        self._access = MemoryAccess(self.memory, self.processor)
+        self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
         self._stopping = Stopping(self.board, self.processor)
@@ -123,9 +127,9 @@ class Machine:
         #: Breakpoints, watchpoints, and where the guest is (`monitor.embedding.debug`).
         self.debug = Debug(self._stopping, self.processor, lambda: self.registers, self.read_memory)
         #: ROMs (`monitor.embedding.roms`).
-        self.roms = Roms(self.ram, self.memory, self.processor, self.board.bus)
+        self.roms = Roms(self.physical_map, self.board.bus)
         #: All devices by name, and those of your own (`monitor.embedding.plugging`).
-        self.devices = Devices(self.board, self.processor, self.roms)
+        self.devices = Devices(self.board, self.physical_map)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
         #: Interrupt lines and NMI (`monitor.embedding.lines`).
@@ -153,28 +157,22 @@ class Machine:
             settings.start_time, settings.without, extensions, devices,
         )  # fmt: skip
 
-    def _physical_map(self) -> Ram:
-        """Tell the interpreter which frames are the guest's, the monitor's, or open bus."""
-        size = self.memory.size + self.memory.extra
-        ram = Ram(self.memory.buffer, size, file=self.memory.file)
-        ram.set_frames(HOLE_START // PAGE, (HOLE_END - HOLE_START) // PAGE, 0)
-        ram.set_frames(self.memory.size // PAGE, self.memory.extra // PAGE, FRAME_MONITOR)
-        return ram
-
     def _connect(self, count: InstructionCounter) -> None:
         """The wires between the processor and the board."""
         count.processor = self.processor
         self.board.notice = self.processor.notice
         self.board.on_intr = self.processor.set_intr
         self.board.on_a20 = self.processor.set_a20
-        self.board.bus.on_memory = self._device_memory
-        self.board.bus.memory.behind = DeviceAccess(self.memory, self.ram, self.processor)
-        self._device_memory()
+        self.physical_map.on_changed = self.processor.map_changed
+        self.physical_map.on_written = self.processor.memory_changed
+        self.board.bus.on_memory = self._registers_changed
+        self.board.bus.on_make_memory = self.physical_map.make_memory
+        self.board.bus.memory.behind = self.physical_map
+        self._registers_changed()
 
-    def _device_memory(self) -> None:
-        """Tell the interpreter where the bus answers, and forget who was thought to be there."""
-        self.ram.set_devices(self.board.bus.memory_ranges())
-        self.processor.restarted()
+    def _registers_changed(self, *_: object) -> None:
+        """Devices have claimed or released ranges of memory."""
+        self.physical_map.set_registers(self.board.bus.memory_ranges())
 
     @property
     def watch(self) -> Watch:
@@ -459,11 +457,11 @@ class Machine:
         return self.processor.count()
 
     def read_physical(self, address: int, size: int) -> bytes:
-        """Bytes of guest RAM; UserError where there is none."""
+        """Bytes of guest RAM, ROM or a device's memory; UserError where there is none."""
         return self._access.read_physical(address, size)
 
     def write_physical(self, address: int, data: bytes) -> None:
-        """Store bytes in guest RAM; UserError where there is none, and then nothing is stored."""
+        """Store bytes in any of that; UserError where there is none, and then nothing is stored."""
         self._access.write_physical(address, data)
 
     def translate(self, linear: int) -> int:

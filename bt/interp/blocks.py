@@ -28,7 +28,8 @@ from bt.interp.dialect import (
     wrap_handler,
 )
 from bt.interp.memory import raise_error
-from bt.interp.paging import phys_is_ram, phys_read, translate
+from bt.interp.paging import translate
+from bt.interp.physical import is_memory, read_place
 from bt.interp.pure import op_null
 from bt.interp.smc import (
     HASH_SIZE,
@@ -80,9 +81,12 @@ def window_page(c: Cpu, pa: u32) -> i32:
 
 
 @func
-def window_buffer(c: Cpu, eip: u32, pa: u32) -> i64:
-    """Gather up to 15 bytes at eip that lie in two pages, or outside RAM; -1: #PF or #GP."""
-    head: u32 = 0x1000 - (pa & 0xFFF)
+def window_buffer(c: Cpu, eip: u32, place: u64) -> i64:
+    """Gather up to 15 bytes at eip that lie in two pages, or outside memory; -1: #PF or #GP.
+
+    c.fetch_outside: some came from the bus, where the next look may find others.
+    """
+    head: u32 = 0x1000 - (place & 0xFFF)
     second: i64 = 0
     count: u32 = 15
     room: u32 = c.seg_limit[CS] - eip
@@ -92,9 +96,14 @@ def window_buffer(c: Cpu, eip: u32, pa: u32) -> i64:
         second = translate(c, (eip + c.seg_base[CS] + head) & M32, fetch_access(c), 1)
         if second < 0:
             return -1
+    c.fetch_outside = 0
+    c.for_itself = 1
     for i in range(count):
-        at: u32 = pa + i if i < head else (second & M32) + i - head
-        c.fetch_buf[i] = phys_read(c, at, 1) & 0xFF
+        at: u64 = place + i if i < head else second + (i - head)
+        c.fetch_buf[i] = read_place(c, at, 1) & 0xFF
+        if is_memory(at) == 0:
+            c.fetch_outside = 1
+    c.for_itself = 0
     c.fetch_host = 0
     c.fetch_avail = count
     return 0
@@ -248,6 +257,17 @@ def forget_blocks(m: Memory) -> i32:
 
 
 @func
+def scratch_from_buffer(c: Cpu) -> Op:
+    """The instruction in the fetch buffer, for one run only. None: a fault is noted."""
+    ops = c.mem.blocks.scratch
+    if decode_run(c, ops, 0, c.eip, 1, 1) == 0:
+        raise_error(c, VEC_GP, 0)  # runs over the end of the code segment
+        return op_null()
+    close_block(op_at(ops, 1), c.run_eip, H_LOOKUP)
+    return op_at(ops, 0)
+
+
+@func
 def same_bytes(c: Cpu, b: Block) -> u32:
     """Is a straddling instruction still what was decoded? (Its bytes are in the fetch buffer.)"""
     if c.fetch_avail < b.length:
@@ -271,6 +291,8 @@ def cached_block(c: Cpu, pa: u32) -> Op:
                 return b.first
             if window_buffer(c, c.eip, pa) < 0:
                 return op_null()
+            if c.fetch_outside:
+                return scratch_from_buffer(c)
             if same_bytes(c, b):
                 return b.first
             block_kill(c.mem, number)
@@ -327,6 +349,9 @@ def make_block(c: Cpu, pa: u32) -> Op:
     if count == 0:
         if window_buffer(c, c.eip, pa) < 0:
             return op_null()
+        if c.fetch_outside:
+            c.straddles = 1
+            return scratch_from_buffer(c)
         straddles = 1
         count = decode_run(c, cache.ops, first, c.eip, 1, 1)
         if count == 0:
@@ -339,7 +364,7 @@ def make_block(c: Cpu, pa: u32) -> Op:
 
 @func
 def fetch_address(c: Cpu) -> i64:
-    """Physical address of c.eip; -1: #GP(0) or #PF noted."""
+    """The place of c.eip; -1: #GP(0) or #PF noted."""
     if c.eip > c.seg_limit[CS]:
         return raise_error(c, VEC_GP, 0)
     return translate(c, (c.eip + c.seg_base[CS]) & M32, fetch_access(c), 1)
@@ -348,26 +373,28 @@ def fetch_address(c: Cpu) -> i64:
 @func
 def scratch_block(c: Cpu, max_count: u32) -> Op:
     """Decode for one run only: at most max_count counted instructions, never filed."""
-    pa = fetch_address(c)
-    if pa < 0:
+    place = fetch_address(c)
+    if place < 0:
         return op_null()
     ops = c.mem.blocks.scratch
-    at: u32 = pa & M32
     limit: u32 = max_count if max_count < MAX_OPS else MAX_OPS
     max_ops: u32 = MAX_OPS
     count: u32 = 0
-    if phys_is_ram(c, at):
-        window_page(c, at)
+    if is_memory(place):
+        window_page(c, place & M32)
         count = decode_run(c, ops, 0, c.eip, max_ops, limit)
     if count == 0:
-        if window_buffer(c, c.eip, at) < 0:
+        if window_buffer(c, c.eip, place) < 0:
             return op_null()
-        count = decode_run(c, ops, 0, c.eip, 1, 1)
-        if count == 0:
-            raise_error(c, VEC_GP, 0)
-            return op_null()
+        return scratch_from_buffer(c)
     close_block(op_at(ops, count), c.run_eip, H_LOOKUP)
     return op_at(ops, 0)
+
+
+@func
+def is_scratch(c: Cpu, op: Op) -> u32:
+    """Was it decoded for one run only?"""
+    return 1 if op == op_at(c.mem.blocks.scratch, 0) else 0
 
 
 @func
@@ -406,12 +433,12 @@ def find_block(c: Cpu) -> Op:
 
     Chains the branch that asked for it (c.link_op), unless the block straddles pages.
     """
-    pa = fetch_address(c)
-    if pa < 0:
+    place = fetch_address(c)
+    if place < 0:
         return op_null()
-    at: u32 = pa & M32
-    if phys_is_ram(c, at) == 0:
+    if is_memory(place) == 0:
         return scratch_block(c, 1)
+    at: u32 = place & M32
     flushes = c.mem.blocks.flushes
     op = cached_block(c, at)
     if is_null(op):

@@ -6,7 +6,7 @@ The order of events there is that of SDM vol. 3, table 6-2: traps of the previou
 
 from __future__ import annotations
 
-from bt.interp.blocks import find_block, scratch_block
+from bt.interp.blocks import find_block, is_scratch, scratch_block
 from bt.interp.debug_regs import ARMED_CODE
 from bt.interp.dialect import (
     M32,
@@ -37,6 +37,9 @@ from bt.interp.state import (
     EXIT_WATCHPOINT,
     IF,
     RF,
+    RUN_ALONE,
+    RUN_BETWEEN,
+    RUN_BLOCK,
     SLICE,
     ST_EXIT,
     ST_FAULT,
@@ -44,6 +47,7 @@ from bt.interp.state import (
     TF,
     VEC_DB,
     Cpu,
+    Op,
 )
 
 DR6_BS = 0x4000
@@ -140,6 +144,24 @@ def step_interrupted(c: Cpu, status: i32, held: u32, resume: u32) -> i32:
 
 
 @func
+def run_alone(c: Cpu, op: Op) -> i32:
+    """One instruction by itself, so that an access to a device knows when it is: its status."""
+    c.io_icount = icount_now(c)
+    c.io_left = op.left if op.rep else 0  # a REP comes again itself
+    c.io_begun = 0
+    c.kept = c.budget - op.left  # aside: a branch must not run on into a block it finds
+    c.icount_end -= c.kept
+    c.budget = 0
+    c.running = RUN_ALONE
+    status = start(c, op)
+    c.running = RUN_BETWEEN
+    c.budget += c.kept
+    c.icount_end += c.kept
+    c.kept = 0
+    return status
+
+
+@func
 def step_watched(c: Cpu) -> i32:
     """One instruction with everything looked at: TF, debug registers, interrupt shadow."""
     if c.dr_armed & ARMED_CODE and c.eflags & RF == 0 and c.ss_loaded_at != icount_now(c):
@@ -159,13 +181,7 @@ def step_watched(c: Cpu) -> i32:
     resume: u32 = c.eflags & RF
     c.eflags &= ~RF & M32  # for this instruction; IRET and task switches may set it anew
     count = icount_now(c)
-    c.kept = c.budget - op.left  # aside: a branch must not run on into a block it finds
-    c.icount_end -= c.kept
-    c.budget = 0
-    status = start(c, op)
-    c.budget += c.kept
-    c.icount_end += c.kept
-    c.kept = 0
+    status = run_alone(c, op)
     unfinished: u32 = 1 if status == ST_LOOKUP and icount_now(c) == count else 0
     if status == ST_FAULT or unfinished:
         return step_interrupted(c, status, held, resume)
@@ -201,12 +217,21 @@ def run_block(c: Cpu) -> i32:
         op = scratch_block(c, 1)  # one by one to the end, so that each sees what the last wrote
         if is_null(op):
             return settle_fault(c)
-    c.budget -= op.left
-    status = start(c, op)
+    status: i32 = 0
+    if is_scratch(c, op) and c.external == 0:
+        status = run_alone(c, op)
+    else:
+        c.budget -= op.left
+        c.running = RUN_BLOCK
+        status = start(c, op)
+        c.running = RUN_BETWEEN
     if status == ST_LOOKUP:
         return EXIT_NONE
     c.link_op = op_null()
     if status == ST_FAULT:
+        if c.meets_device:
+            c.meets_device = 0
+            return step_watched(c)
         return settle_fault(c)
     if status == ST_EXIT:
         return c.exit_reason

@@ -30,7 +30,8 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
-from bt.interp.paging import phys_read, phys_write, refuse_traced, translate
+from bt.interp.paging import translate
+from bt.interp.physical import read_place, refuse_traced, write_place
 from bt.interp.state import (
     ACC_READ,
     ACC_USER,
@@ -142,10 +143,10 @@ def user_access(c: Cpu) -> u32:
 def read_linear(c: Cpu, la: u32, size: u32, access: u32) -> i64:
     """Read 1, 2 or 4 bytes at a linear address (wrapping at 4 GiB); fills the TLB."""
     if (la & 0xFFF) + size <= 0x1000:
-        pa = translate(c, la, access, size)
-        if pa < 0:
+        place = translate(c, la, access, size)
+        if place < 0:
             return -1
-        return phys_read(c, pa & M32, size)
+        return read_place(c, place, size)
     head: u32 = 0x1000 - (la & 0xFFF)
     first = translate(c, la, access, head)
     if first < 0:
@@ -155,8 +156,8 @@ def read_linear(c: Cpu, la: u32, size: u32, access: u32) -> i64:
         return -1
     value: u32 = 0
     for i in range(size):
-        pa = first + i if i < head else second + (i - head)
-        value |= (phys_read(c, pa & M32, 1) & 0xFF) << (8 * i)
+        at: u64 = first + i if i < head else second + (i - head)
+        value |= (read_place(c, at, 1) & 0xFF) << (8 * i)
     return value
 
 
@@ -164,10 +165,10 @@ def read_linear(c: Cpu, la: u32, size: u32, access: u32) -> i64:
 def write_linear(c: Cpu, la: u32, size: u32, value: u32, access: u32) -> i64:
     """Write 1, 2 or 4 bytes at a linear address; both pages are checked before any byte moves."""
     if (la & 0xFFF) + size <= 0x1000:
-        pa = translate(c, la, access | ACC_WRITE, size)
-        if pa < 0:
+        place = translate(c, la, access | ACC_WRITE, size)
+        if place < 0:
             return -1
-        return phys_write(c, pa & M32, size, value)
+        return write_place(c, place, size, value)
     head: u32 = 0x1000 - (la & 0xFFF)
     first = translate(c, la, access | ACC_WRITE, head)
     if first < 0:
@@ -175,11 +176,11 @@ def write_linear(c: Cpu, la: u32, size: u32, value: u32, access: u32) -> i64:
     second = translate(c, (la + head) & M32, access | ACC_WRITE, size - head)
     if second < 0:
         return -1
-    if refuse_traced(c, first & M32, head) < 0 or refuse_traced(c, second & M32, size - head) < 0:
+    if refuse_traced(c, first, head) < 0 or refuse_traced(c, second, size - head) < 0:
         return -1
     for i in range(size):
-        pa = first + i if i < head else second + (i - head)
-        phys_write(c, pa & M32, 1, (value >> (8 * i)) & 0xFF)
+        at: u64 = first + i if i < head else second + (i - head)
+        write_place(c, at, 1, (value >> (8 * i)) & 0xFF)
     return 0
 
 

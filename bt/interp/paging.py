@@ -1,4 +1,4 @@
-"""Paging: the walk, accessed and dirty bits, the TLB, and physical memory (SDM vol. 3, ch. 4).
+"""Paging: the walk, accessed and dirty bits, the TLB (SDM vol. 3, ch. 4).
 
 32-bit paging with 4 KiB and (CR4.PSE) 4 MiB pages:
 
@@ -15,23 +15,21 @@ from __future__ import annotations
 
 from bt.interp.dialect import (
     M32,
-    M64,
-    call_read_memory,
-    call_write_memory,
     func,
     i32,
     i64,
     inline,
-    ld8,
-    ld16,
-    ld32,
-    st8,
-    st16,
-    st32,
     u32,
     u64,
 )
-from bt.interp.smc import code_hit, code_written, watch_hit
+from bt.interp.physical import (
+    is_memory,
+    must_be_alone,
+    on_board,
+    phys_read,
+    phys_write,
+    read_place,
+)
 from bt.interp.state import (
     ACC_FETCH,
     ACC_USER,
@@ -40,13 +38,7 @@ from bt.interp.state import (
     CR0_WP,
     CR4_PGE,
     CR4_PSE,
-    FRAME_CODE,
-    FRAME_DEVICE,
-    FRAME_MONITOR,
-    FRAME_RAM,
-    FRAME_ROM,
     FRAME_SLOW,
-    FRAME_WATCH,
     PERM_EXEC,
     PERM_GLOBAL,
     PERM_LARGE,
@@ -68,149 +60,7 @@ PTE_PS = 0x80
 PTE_G = 0x100
 PDE_RESERVED = 0x003FE000  # in the entry of a 4 MiB page
 PF_RSVD = 8
-WATCH_RANGES = 64  # of traced bytes written that are told one by one
-WATCH_GAP = 256  # bytes between two writes that are told as one range
-MANY_CALLBACKS = 4096
 FLUSHED_PAGES = 16  # told one by one to a monitor; after more, all is flushed
-
-
-@inline
-def phys_is_ram(c: Cpu, pa: u32) -> u32:
-    """Is there memory at pa, as this processor sees it?"""
-    wanted: u32 = FRAME_RAM | FRAME_MONITOR if c.external else FRAME_RAM
-    return c.mem.frame_flags[pa >> 12] & wanted
-
-
-@inline
-def nobody_answers(c: Cpu, pa: u32) -> u32:
-    """Open bus: reads find all ones, as the pull-ups leave the data lines, and writes vanish."""
-    return 1 if c.mem.open_bus and c.mem.frame_flags[pa >> 12] & FRAME_DEVICE == 0 else 0
-
-
-@inline
-def on_board(c: Cpu, pa: u32) -> u32:
-    """Where a physical address leads: the A20 gate, and the second place of ROM below 4 GiB."""
-    at: u32 = pa & c.a20_mask
-    if at >= c.mem.window_from:
-        at = at - c.mem.window_from + c.mem.window_to
-    return at
-
-
-@func
-def leave_soon(c: Cpu) -> i32:
-    """A device behind memory wants the loop: no block after this one shall be entered."""
-    if c.recheck:
-        c.icount_end = (c.icount_end - c.budget) & M64
-        c.budget = 0
-    return 0
-
-
-@func
-def count_callback(c: Cpu) -> i32:
-    """Device memory is a thousand times slower than RAM: after many accesses, let run() come back.
-
-    The instruction count stays right: what is taken from the budget is taken from its end too.
-    """
-    c.callbacks += 1
-    if c.callbacks >= MANY_CALLBACKS:
-        c.callbacks = 0
-        c.recheck = 1
-        leave_soon(c)
-    return 0
-
-
-@func
-def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
-    """Read 1, 2 or 4 bytes of physical memory (in one page): RAM, or a device, or open bus."""
-    pa = on_board(c, pa)
-    if phys_is_ram(c, pa):
-        host = c.mem.host + pa
-        if size == 4:
-            return ld32(c, host)
-        if size == 2:
-            return ld16(c, host)
-        if size == 1:
-            return ld8(c, host)
-        return ld8(c, host) | ld8(c, host + 1) << 8 | ld8(c, host + 2) << 16
-    if nobody_answers(c, pa):
-        return M32 >> (32 - 8 * size)
-    count_callback(c)
-    value: u32 = call_read_memory(c, pa, size) & M32
-    leave_soon(c)
-    return value
-
-
-@func
-def store_ram(c: Cpu, pa: u32, size: u32, value: u32) -> i32:
-    host = c.mem.host + pa
-    if size == 4:
-        st32(c, host, value)
-    elif size == 2:
-        st16(c, host, value)
-    else:
-        for i in range(size):
-            st8(c, host + i, (value >> (8 * i)) & 0xFF)
-    return 0
-
-
-@func
-def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
-    """A processor that has no monitor over it wrote traced bytes: put them in the log.
-
-    A write not far above the last one extends its range: a string instruction makes one.
-    """
-    m = c.mem
-    count = m.watch_count
-    if count != 0 and count <= WATCH_RANGES:
-        last: u32 = count - 1
-        if m.watch_from[last] <= pa and pa <= m.watch_to[last] + WATCH_GAP:
-            if pa + size > m.watch_to[last]:
-                m.watch_to[last] = pa + size
-            return 0
-    if count < WATCH_RANGES:
-        m.watch_from[count] = pa
-        m.watch_to[count] = pa + size
-    m.watch_count = count + 1
-    return 0
-
-
-@func
-def refuse_traced(c: Cpu, pa: u32, size: u32) -> i64:
-    """-1: a write (in one page) that touches traced bytes, which is the monitor's to make."""
-    pa = on_board(c, pa)
-    if c.external == 0 or c.mem.frame_flags[pa >> 12] & FRAME_WATCH == 0:
-        return 0
-    if phys_is_ram(c, pa) == 0 or watch_hit(c.mem, pa, size) == 0:
-        return 0
-    c.fault_vector = VEC_PF
-    c.fault_error = PTE_P | PTE_W | PTE_U
-    c.traced = 1
-    c.fault_has_error = 1
-    c.exit_arg = pa
-    return -1
-
-
-@func
-def phys_write(c: Cpu, pa: u32, size: u32, value: u32) -> i64:
-    """Write 1 to 4 bytes of physical memory (in one page). -1: traced, leave it to the monitor."""
-    pa = on_board(c, pa)
-    flags = c.mem.frame_flags[pa >> 12]
-    if flags & FRAME_ROM:
-        return 0
-    if phys_is_ram(c, pa) == 0:
-        if nobody_answers(c, pa) == 0:
-            count_callback(c)
-            call_write_memory(c, pa, size, value)
-            leave_soon(c)
-        return 0
-    if flags & FRAME_WATCH and watch_hit(c.mem, pa, size):
-        if refuse_traced(c, pa, size) < 0:
-            return -1
-        note_watch(c, pa, size)
-    store_ram(c, pa, size, value)
-    if flags & FRAME_CODE and code_hit(c.mem, pa, size):
-        code_written(c.mem, pa, size)
-    return 0
 
 
 @func
@@ -309,13 +159,12 @@ def flush_page(c: Cpu, la: u32) -> i32:
 
 
 @func
-def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
+def fill(c: Cpu, space: Space, la: u32, place: u64, perm: u32) -> i32:
     """Enter a translation into a TLB, in place of an older one.
 
     Pages that need the slow path get no entry there.
     """
     page: u32 = la >> 12
-    flags = c.mem.frame_flags[pa >> 12]
     if space.perm[page] == 0:
         if space.count >= 0xFFFFF:  # INVLPG leaves dead log entries behind: start over
             flush_space(space, 0)
@@ -328,16 +177,16 @@ def fill(c: Cpu, space: Space, la: u32, pa: u32, perm: u32) -> i32:
     space.w[page] = 0
     space.x[page] = 0
     space.held[page] = 0
-    if phys_is_ram(c, pa) == 0 or c.dr_armed & 2:
+    if is_memory(place) == 0 or c.dr_armed & 2:
         return 0
-    entry: u64 = (c.mem.host + (pa & 0xFFFFF000) - (page << 12)) & 0xFFFFFFFFFFFFFFFF
+    entry: u64 = (c.mem.host + (place & 0xFFFFF000) - (page << 12)) & 0xFFFFFFFFFFFFFFFF
     if c.wp_total and wp_page(c, page):
         space.held[page] = entry
         return 0
     space.r[page] = entry
     if perm & PERM_EXEC:
         space.x[page] = entry
-    if perm & PERM_WRITE and flags & FRAME_SLOW == 0:
+    if perm & PERM_WRITE and c.mem.frame_flags[place >> 12] & FRAME_SLOW == 0:
         space.w[page] = entry
     return 0
 
@@ -369,7 +218,7 @@ def entry_at(c: Cpu, place: u32, peek: u32) -> u64:
     if peek == 0:
         return entry | phys_read(c, place, 4)
     at = on_board(c, place)
-    return entry | ld32(c, c.mem.host + at) if phys_is_ram(c, at) else entry
+    return entry | read_place(c, at, 4) if is_memory(at) else entry
 
 
 @inline
@@ -504,7 +353,10 @@ def data_breakpoint(c: Cpu, la: u32, size: u32, write: u32) -> i32:
 
 @func
 def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
-    """Physical address of a linear one for an access of size bytes in one page; -1: #PF noted."""
+    """The place behind a linear address, for an access of size bytes in one page.
+
+    -1: #PF noted; or a device is there, and the instruction has to be run alone (must_be_alone).
+    """
     if c.dr_armed & 2 and access & ACC_FETCH == 0:
         data_breakpoint(c, la, size, access & ACC_WRITE)
     if c.external:
@@ -520,14 +372,19 @@ def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
             refill_write(c, space, page)
         return (entry + la - c.mem.host) & M32
     if c.cr0 & CR0_PG:
+        cr2: u32 = c.cr2
         found = walk(c, la, access)
         if found < 0:
+            if c.meets_device:
+                c.cr2 = cr2
             return -1
         pa: u32 = (found >> 8) & M32
         perm = found & 0xFF
     else:
         pa = la & M32
         perm = PERM_PRESENT | PERM_EXEC | PERM_WRITE | PERM_GLOBAL
-    pa = on_board(c, pa)
-    fill(c, space, la, pa, perm)
-    return pa
+    place = on_board(c, pa)
+    if must_be_alone(c, place):
+        return -1
+    fill(c, space, la, place, perm)
+    return place

@@ -38,6 +38,8 @@ from bt.interp.state import (
     EDX,
     EXIT_IO,
     IOPL,
+    RUN_ALONE,
+    RUN_BLOCK,
     ST_EXIT,
     TR,
     VEC_GP,
@@ -107,6 +109,7 @@ def io_breakpoint(c: Cpu, port: u32, size: u32) -> i32:
 @func
 def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
     """The access will happen: where and when it does, and who watches."""
+    c.running = RUN_ALONE
     c.eip = op.eip
     c.io_icount = icount_at(c, op)
     c.io_left = op.left if op.rep else op.left - op.counted  # a REP comes again itself
@@ -119,6 +122,7 @@ def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
 @func
 def io_done(c: Cpu, op: Op) -> i32:
     """A port access has completed: go on, unless a device asked for the loop."""
+    c.running = RUN_BLOCK
     if c.recheck == 0:
         return NEXT(c, op)
     leave_block(c, op)

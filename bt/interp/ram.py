@@ -14,6 +14,7 @@ from typing import Any
 from bt.interp.blocks import MAX_OPS, forget_blocks
 from bt.interp.control import JUMP_LINES
 from bt.interp.dialect import (
+    M32,
     alloc8,
     alloc32,
     alloc64,
@@ -24,10 +25,8 @@ from bt.interp.dialect import (
     state,
     u64,
 )
-from bt.interp.paging import (
-    WATCH_RANGES,
-    flush_space,
-)
+from bt.interp.paging import flush_space
+from bt.interp.physical import WATCH_RANGES, change_flags, change_map
 from bt.interp.pure import (
     alloc_blocks,
     alloc_jumps,
@@ -36,13 +35,14 @@ from bt.interp.pure import (
     new_memory,
     new_space,
 )
-from bt.interp.smc import HASH_SIZE, code_hit, code_written, watch_bytes
+from bt.interp.smc import HASH_SIZE, code_hit, code_written, frames_purge, watch_bytes
 from bt.interp.state import (
     FRAME_AUDIT,
+    FRAME_CLEAN,
     FRAME_CODE,
-    FRAME_DEVICE,
     FRAME_RAM,
-    FRAME_ROM,
+    MAP_MEMORY,
+    OUTSIDE,
     Memory,
     Space,
 )
@@ -80,7 +80,7 @@ class Ram:
         m = new_memory()
         m.host = host_base(self.buffer)
         m.size = size
-        m.window_from = 0x100000000
+        m.frame_map = alloc32(1 << 20)
         m.frame_flags = alloc8(1 << 20)
         m.code_bits = alloc8(size >> 3)
         m.watch_bits = alloc8(size >> 3)
@@ -98,6 +98,7 @@ class Ram:
         cache.scratch = alloc_ops(80)
         self.memory = m
         keep(self.arena, m)
+        keep(self.arena, m.frame_map)
         keep(self.arena, m.frame_flags)
         keep(self.arena, m.code_bits)
         keep(self.arena, m.watch_bits)
@@ -112,32 +113,51 @@ class Ram:
         self.set_frames(0, size >> 12, FRAME_RAM)
 
     def set_frames(self, first: int, count: int, flags: int) -> None:
-        """Say what frames are: FRAME_RAM, FRAME_MONITOR, or 0 for what the bus answers."""
-        for frame in range(first, first + count):
-            self.memory.frame_flags[frame] = flags
+        """Say what frames of memory are: FRAME_RAM, which the guest has at the same physical
+        address, FRAME_MONITOR, or 0: none, the bus shall be asked there."""
+        change_flags(self.memory, first, count, 0xFF, flags)
+        self.map_frames(first, count, first, MAP_MEMORY if flags & FRAME_RAM else 0)
 
-    def set_devices(self, ranges: list[tuple[int, int]]) -> None:
-        """The bus answers in these physical ranges (first, end), and nobody does elsewhere.
+    def map_frames(self, first: int, count: int, place: int, bits: int) -> None:
+        """What these frames of physical addresses lead to: MAP_*, and with MAP_MEMORY to the frames
+        of memory from number `place` on.
 
-        Until this is said, the bus is asked about everything that is not RAM.
+        Who calls this flushes the TLBs.
         """
-        for first, end in ranges:
-            for frame in range(first >> 12, (end - 1 >> 12) + 1):
-                self.memory.frame_flags[frame] |= FRAME_DEVICE
+        change_map(self.memory, first, count, place, bits)
+
+    def map_at(self, frame: int) -> int:
+        """What was said last of a frame of physical addresses: its place << 12 | MAP_*."""
+        return self.memory.frame_map[frame]
+
+    def bus_is_open(self, below: int = 0) -> None:
+        """Nobody answers where there is neither MAP_MEMORY nor MAP_DEVICE.
+
+        Until this is said, the bus is asked about everything that is not memory. `below` leads from
+        the place or address of something that hides RAM to that RAM (FRAME_BELOW, MAP_BELOW).
+        """
         self.memory.open_bus = 1
+        self.memory.below = below & M32
 
-    def set_rom(self, first: int, count: int) -> None:
-        """These frames can be read and executed, and writes of the guest to them vanish.
+    def set_flags(self, first: int, count: int, flags: int, on: bool) -> None:
+        """Set or clear FRAME_ROM, FRAME_BELOW or FRAME_CLEAN of frames of memory, by place.
 
-        Who calls this flushes the TLBs, and tells written() what stands there.
+        Whoever sets one flushes the TLBs.
         """
-        for frame in range(first, first + count):
-            self.memory.frame_flags[frame] |= FRAME_RAM | FRAME_ROM
+        change_flags(self.memory, first, count, flags, flags if on else 0)
 
-    def set_window(self, first: int, shown: int) -> None:
-        """Physical memory from `first` to the end of 4 GiB is that from `shown` on once more."""
-        self.memory.window_from = first
-        self.memory.window_to = shown
+    def written_frames(self, first: int, count: int) -> list[int]:
+        """Which of these frames of memory were written since this was asked last, or since they
+        were made FRAME_CLEAN; they are clean again."""
+        flags = self.memory.frame_flags
+        found = []
+        for frame in range(first, first + count):
+            if flags[frame] & FRAME_CLEAN == 0:
+                flags[frame] |= FRAME_CLEAN
+                found.append(frame)
+        if found:
+            frames_purge(self.memory, found[0], found[len(found) - 1] - found[0] + 1)
+        return found
 
     def written(self, pa: int, size: int) -> None:
         """RAM was changed behind the processors' back: drop blocks over those bytes."""
@@ -164,12 +184,8 @@ class Ram:
         forget_blocks(self.memory)
 
     def is_ram(self, pa: int) -> bool:
-        """Is there guest RAM at this physical address?"""
-        return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_RAM != 0
-
-    def is_rom(self, pa: int) -> bool:
-        """Do writes at this physical address vanish?"""
-        return pa < 0x100000000 and self.memory.frame_flags[pa >> 12] & FRAME_ROM != 0
+        """Is there memory of the guest's at this place?"""
+        return 0 <= pa < OUTSIDE and self.memory.frame_flags[pa >> 12] & FRAME_RAM != 0
 
     def bytes_at(self, pa: int, size: int) -> bytes:
         return bytes(self.buffer[pa : pa + size])

@@ -50,14 +50,12 @@ from bt.interp.paging import (
     flush_tlb,
     invalidate_page,
     last_entry,
-    on_board,
     page_bits,
     peek_walk,
-    phys_read,
-    phys_write,
     top_entry,
     walk,
 )
+from bt.interp.physical import on_board, phys_read, phys_write
 from bt.interp.ram import AddressSpace, Ram
 from bt.interp.segments import segment_changed, set_cpl
 from bt.interp.state import (
@@ -90,6 +88,7 @@ from bt.interp.state import (
     NEWS_FLUSH_LOCAL,
     NEWS_FLUSH_PAGE,
     NEWS_WATCHED,
+    OUTSIDE,
     PERM_PRESENT,
     SLICE,
     SS,
@@ -359,6 +358,9 @@ class Interp(Cpu):
         cut = min(ticks, self.budget)
         self.budget -= cut
         self.icount_end = (self.icount_end - cut) & M64
+        ticks -= cut
+        cut = min(ticks, self.spare)
+        self.spare -= cut
         if ticks > cut and self.io_left:
             self.recheck = 1  # the time ends within the block, which is paid for
         elif self.budget == 0 and self.io_begun:
@@ -393,8 +395,8 @@ class Interp(Cpu):
     def peek_entry(self, la: int, root: int = -1) -> int:
         """What the tables say of a linear page, without faults or accessed bits; -1: not mapped.
 
-        The frame's address as on_board() has it, and below it page_bits(). By the tables that CR3
-        names if paging is on, or, at any time, by those of another `root`.
+        The frame's place, and below it page_bits(). By the tables that CR3 names if paging is on,
+        or, at any time, by those of another `root`.
         """
         if root < 0 and self.cr0 & CR0_PG == 0:
             return on_board(self, la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
@@ -461,13 +463,29 @@ class Interp(Cpu):
 
     # --- memory -------------------------------------------------------------------------
 
-    def peek_translation(self, la: int) -> int:
-        """Physical address of a linear one, without faults or accessed bits; -1: not mapped.
+    def place(self, pa: int) -> int:
+        """What a physical address leads to; see physical.py."""
+        return on_board(self, pa & M32)
 
-        As on_board() has it, like translation() and peek_entry().
+    def peek_address(self, la: int) -> int:
+        """The physical address that a linear one leads to, behind the A20 gate; -1: not mapped.
+
+        Without faults or accessed bits.
         """
-        entry = self.peek_entry(la)
-        return -1 if entry < 0 else entry & 0xFFFFF000 | la & 0xFFF
+        if self.cr0 & CR0_PG == 0:
+            return la & self.a20_mask
+        found = peek_walk(self, self.cr3, la & M32)
+        if found < 0:
+            return -1
+        return ((found & 0xFFFFF000) | (la & 0xFFF)) & self.a20_mask
+
+    def peek_translation(self, la: int) -> int:
+        """The place of a linear address, without faults or accessed bits; -1: not mapped.
+
+        As on_board() has it, like translation() and peek_entry(): see physical.py.
+        """
+        address = self.peek_address(la & M32)
+        return -1 if address < 0 else on_board(self, address)
 
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
         """Read 1, 2 or 4 bytes as the processor would; -1 if that faults (nothing is raised)."""
@@ -480,7 +498,7 @@ class Interp(Cpu):
         return value
 
     def translation(self, la: int, write: bool = False, user: bool = False) -> int:
-        """Walk the guest's tables as an access would: physical address << 8 | PERM_*, or -1.
+        """Walk the guest's tables as an access would: place << 8 | PERM_*, or -1.
 
         Sets accessed and dirty bits; a failed walk changes nothing, CR2 included. The A20 gate has
         its say.
@@ -602,9 +620,14 @@ class Interp(Cpu):
         leave_ring3(target, self)
         target.eip = self.eip
 
-    def run_at(self, count: int, budget: int) -> int:
-        """run(), with the instruction count set first."""
+    def run_at(self, count: int, budget: int, spare: int = 0) -> int:
+        """run(), with the instruction count set first.
+
+        `spare`: the time that is left behind the budget, as instructions, for an access to a device
+        that takes some.
+        """
         self.icount_end = (count + self.budget) & M64
+        self.spare = spare
         return self.run(budget)
 
     def give_null_segments(self, target: Interp) -> int:
@@ -729,10 +752,11 @@ class Interp(Cpu):
         return found
 
     def map_page(self, space: AddressSpace, la: int, pa: int, perm: int) -> None:
-        """Map a linear page to a physical frame; perm: PERM_* bits. ValueError: no memory there."""
-        if self.mem.frame_flags[(pa & M32) >> 12] & (FRAME_RAM | FRAME_MONITOR) == 0:
-            raise ValueError(f"no memory at physical address {pa:#x}")
-        fill(self, _space_of(space), la & M32, pa & M32, perm | PERM_PRESENT)
+        """Map a linear page to a frame, by its place; perm: PERM_* bits. ValueError: none there."""
+        flags = self.mem.frame_flags[pa >> 12] if pa < OUTSIDE else 0
+        if flags & (FRAME_RAM | FRAME_MONITOR) == 0:
+            raise ValueError(f"no memory at {pa:#x}")
+        fill(self, _space_of(space), la & M32, pa, perm | PERM_PRESENT)
 
     def unmap_frame(self, space: AddressSpace, frame: int) -> None:
         """Unmap every linear page of a space that leads to a physical frame."""

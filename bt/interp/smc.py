@@ -35,18 +35,26 @@ def stale(c: Cpu, op: Op) -> i32:
 
 
 @func
-def frame_alias_purge(m: Memory, frame: u32) -> i32:
-    """Take the fast write path away from every linear alias of a physical frame."""
-    host: u64 = m.host + (frame << 12)
+def frames_purge(m: Memory, first: u32, count: u32) -> i32:
+    """Take the fast write path away from every linear alias of these frames."""
+    low: u64 = m.host + (first << 12)
+    size: u64 = count
+    size = size << 12
     space = m.spaces
     while not is_null(space):
         for i in range(space.count):
             page = space.log[i]
             entry = space.w[page]
-            if entry != 0 and ((entry + (page << 12)) & 0xFFFFFFFFFFFFFFFF) == host:
+            if entry != 0 and ((entry + (page << 12) - low) & 0xFFFFFFFFFFFFFFFF) < size:
                 space.w[page] = 0
         space = space.sibling
     return 0
+
+
+@func
+def frame_alias_purge(m: Memory, frame: u32) -> i32:
+    """frames_purge() for one."""
+    return frames_purge(m, frame, 1)
 
 
 @func

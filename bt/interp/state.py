@@ -169,15 +169,27 @@ ATTR_UNUSABLE = 0x10000  # null selector loaded: every access faults
 ATTR_ALL = 0x1F0FF
 
 
-# Flags of a physical frame (Memory.frame_flags)
-FRAME_RAM = 1
+# Flags of a frame of memory, by its place (Memory.frame_flags)
+FRAME_RAM = 1  # memory that the guest may have: RAM, ROM, a device's
 FRAME_CODE = 2  # some bytes are decoded into blocks: writes take the slow path
 FRAME_MONITOR = 8  # memory that only external processors have: no guest address reaches it
 FRAME_AUDIT = 16  # external processors stop before critical instructions in this frame
 FRAME_WATCH = 4  # some bytes are traced for a monitor: writes take the slow path
-FRAME_ROM = 32  # with FRAME_RAM: writes of processors vanish
-FRAME_SLOW = 0x26  # FRAME_CODE, FRAME_WATCH, FRAME_ROM: no write to it has a fast path
-FRAME_DEVICE = 64  # no RAM, and somebody on the bus may answer
+FRAME_ROM = 32  # writes of processors vanish
+FRAME_CLEAN = 64  # nobody has written since it was looked at: the first write takes the slow path
+FRAME_BELOW = 128  # with FRAME_ROM: writes go to the RAM that it hides (Memory.below)
+FRAME_SLOW = 0x66  # CODE, WATCH, ROM, CLEAN: no write to it has a fast path
+
+# What a frame of physical addresses leads to (Memory.frame_map): the upper 20 bits are a place, and
+MAP_MEMORY = 1  # there is memory, at that place
+MAP_DEVICE = 2  # there is none, and somebody on the bus may answer
+MAP_BELOW = 4  # there is none to read, but writes go to hidden RAM (Memory.below)
+OUTSIDE = 0x100000000  # in a place: there is no memory, the rest is the physical address
+
+# What a processor does when an access reaches the bus (Cpu.running)
+RUN_BETWEEN = 0  # nothing, or what comes between two instructions
+RUN_BLOCK = 1  # a block, paid for as a whole: its count is that of none of its instructions
+RUN_ALONE = 2  # an instruction by itself, or one in a port access: io_icount is known
 
 # Handlers that are no instruction (handlers.py numbers the table's ones after them)
 H_UNDEFINED = 0  # #UD
@@ -268,10 +280,10 @@ class Memory:
 
     host: u64  # host address of physical address 0
     size: u64
-    window_from: u64  # from this physical address on, ROM answers a second time:
-    window_to: u32  # what is there is what is here
-    frame_flags: U8Ptr  # one byte for each of 2^20 frames
-    open_bus: u32  # 1: nobody answers where there is neither RAM nor FRAME_DEVICE
+    frame_map: U32Ptr  # one word for each of 2^20 frames of physical addresses: MAP_* and a place
+    below: u32  # from a place, or address, to that of the RAM that is hidden there
+    frame_flags: U8Ptr  # one byte for each of 2^20 frames of places
+    open_bus: u32  # 1: nobody answers where there is neither MAP_MEMORY nor MAP_DEVICE
     code_bits: U8Ptr  # one bit per byte of RAM: decoded into a block (blocks.py)
     watch_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
     spaces: Space  # list of all spaces
@@ -524,10 +536,10 @@ class Cpu:
     frame_user: u32  # ACC_USER if that stack belongs to CPL 3
     frame_error: u32  # selector for its #SS
     tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
-    io_icount: u64  # instructions completed before the port access under way
+    io_icount: u64  # instructions completed before the access to a device under way
     io_left: u32  # how many of its block are still to come, paid for already
     io_begun: u32  # 1: the block begins one more, which ends in the next and is not paid for
-    kept: i64  # budget kept aside while a single instruction is looked at (step_watched)
+    kept: i64  # budget kept aside while an instruction runs alone (run_alone)
     # an edge of the NMI pin that was not delivered yet; the embedder's to look at
     nmi_pending: Annotated[u32, Guest(1)]
     nmi_blocked: Annotated[u32, Guest(1)]  # from the delivery of an NMI until IRET
@@ -558,3 +570,10 @@ class Cpu:
     stubs_done: u64  # stubs completed
     lookups: u64  # indirect branches that looked their target up in a table of landings
     halted: Annotated[u32, Guest(1)]  # HLT has completed and nothing came yet; the embedder's
+
+    # --- devices in memory (physical.py) ------------------------------------------------
+    running: u32  # RUN_*
+    meets_device: u32  # 1: the instruction was stopped before an access to a device: run it alone
+    for_itself: u32  # 1: the access under way is to code or to page tables, not an operand's
+    fetch_outside: u32  # 1: some of the bytes in fetch_buf came from the bus
+    spare: i64  # time behind the budget, which wait() may take

@@ -62,6 +62,7 @@ from bt.interp.state import (
     GS,
     LDTR,
     NT,
+    RUN_BLOCK,
     SS,
     TR,
     VEC_DB,
@@ -299,8 +300,12 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32, error: i64) -> 
     """Switch to the task whose (checked) TSS descriptor is in c.desc_lo, c.desc_hi.
 
     c.eip is the old task's return address, eflags the image to save for it. `error` goes on the
-    new task's stack, unless it is NO_ERROR_CODE.
+    new task's stack, unless it is NO_ERROR_CODE. It cannot be begun twice, should a device be met
+    on the way: so an instruction that switches tasks runs alone from the beginning.
     """
+    if c.running == RUN_BLOCK:
+        c.meets_device = 1
+        return -1
     lo: u32 = c.desc_lo
     hi: u32 = c.desc_hi
     base = desc_base(lo, hi)

@@ -20,11 +20,11 @@ from bt.interp.memory import (
     ea,
     load,
     misaligned,
-    read_linear,
     segment_allows,
     store,
     user_access,
 )
+from bt.interp.paging import translate
 from bt.interp.softfloat import FX_ALL
 from bt.interp.state import CR0_PE, VM, Cpu, Op
 from bt.interp.x87_memory import can_write, load64, store80
@@ -178,9 +178,9 @@ def can_read(c: Cpu, seg: u32, offset: u32, size: u32, align: u32) -> i64:
     la: u32 = (offset + c.seg_base[seg]) & M32
     if misaligned(c, la, align):
         return -1
-    if read_linear(c, la, 1, user_access(c)) < 0:
+    if translate(c, la, user_access(c), 1) < 0:
         return -1
-    return -1 if read_linear(c, (la + size - 1) & M32, 1, user_access(c)) < 0 else 0
+    return -1 if translate(c, (la + size - 1) & M32, user_access(c), 1) < 0 else 0
 
 
 @func

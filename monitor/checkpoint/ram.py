@@ -31,20 +31,21 @@ _HEAD = struct.Struct(f"<I{FRAMES // 8}s")
 Bytes = npt.NDArray[np.uint8]
 
 
-def touched(memory: GuestMemory) -> list[int]:
-    """The chunks that may hold something: of a memory file, those that the host has given a page.
+def touched(memory: GuestMemory, size: int) -> list[int]:
+    """The chunks of its first bytes that may hold something: of a memory file, those that the host
+    has given a page.
 
     Others are not looked at, since to look is to touch: a large machine costs what it uses.
     """
-    count = -(-memory.size // CHUNK)
+    count = -(-size // CHUNK)
     file: int = getattr(memory, "file", -1)
     found: list[int] = []
     at = 0
     try:
-        while file >= 0 and at < memory.size:
+        while file >= 0 and at < size:
             begin = os.lseek(file, at, os.SEEK_DATA)
             at = os.lseek(file, begin, os.SEEK_HOLE)
-            end = min(at, memory.size)
+            end = min(at, size)
             found += range(max(begin // CHUNK, found[-1] + 1 if found else 0), -(-end // CHUNK))
     except OSError as error:
         if error.errno == errno.ENXIO:  # there is nothing behind `at`

@@ -64,7 +64,7 @@ def read(file: BinaryIO, make: Make) -> Machine:
     if kind != HEAD:
         raise BadCheckpoint("it does not begin with its head")
     machine = make(head_of(payload))
-    filler = Filler(machine.memory.map())
+    filler = Filler(machine.physical_map.all_memory())
     contents = _Contents()
     for kind, payload in sections:
         _take(kind, payload, contents, filler)

@@ -76,7 +76,8 @@ class Rewind:
             raise UserError("going back needs a run that repeats: --clock icount")
         self._machine = machine
         self._most = memory_mb << 20
-        self._ram = RamHistory(machine.memory.map(), partial(touched, machine.memory))
+        memory = machine.physical_map.all_memory()
+        self._ram = RamHistory(memory, partial(touched, machine.memory, len(memory)))
         self._moments: list[Moment] = []
         self._line = RecordedLine(machine.serial, self)
         self._newest: When = self.when()  # as far as the run ever got

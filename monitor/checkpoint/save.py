@@ -29,7 +29,8 @@ def write(machine: Machine, file: BinaryIO) -> int:
     writer.document(STAT, gather(machine))
     for name, data in console_data(machine).items():
         writer.data(name, data)
-    for chunk in chunks(machine.memory.map(), touched(machine.memory)):
+    memory = machine.physical_map.all_memory()
+    for chunk in chunks(memory, touched(machine.memory, len(memory))):
         writer.section(PAGE, *chunk)
     writer.end()
     return writer.size

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from devices.errors import SnapshotError
 from devices.shapes import (
+    BYTE,
     COUNT,
     FLAG,
     Hex,
@@ -60,16 +61,24 @@ SETTINGS = Record(
 GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it
 ENDED = Record({"kind": Text(20), "status": maybe(Number(0, 1 << 32)), "detail": Text(1 << 12)})
 CONSOLE = Record({"cut": COUNT, "chain": Hex(32)})
+MEMORY = Record({"name": Text(200), "size": COUNT, "shown": some(exactly(COUNT, 3), 64)})
 STATE: dict[str, Shape] = {
     "instructions": COUNT,
     "now": COUNT,
     "halted": FLAG,
     "interrupts": COUNT,
-    "accesses": Record({"port_reads": COUNT, "port_writes": COUNT}),
+    "accesses": Record(
+        dict.fromkeys(("port_reads", "port_writes", "memory_reads", "memory_writes"), COUNT)
+    ),
     "ended": maybe(ENDED),
     "consoles": Record(dict.fromkeys(CONSOLES, CONSOLE)),
     "roms": some(exactly(COUNT, 2), 64),
     "firmware": COUNT,
+    "map": Record({
+        "shadow_reads": some(BYTE, 64),
+        "shadow_writes": some(BYTE, 64),
+        "memories": some(MEMORY, 64),
+    }),
     "vmware": Anything(),
     "devices": Anything(),
     "processor": Anything(),
@@ -115,6 +124,7 @@ def gather(machine: Machine) -> dict[str, Any]:
         "consoles": {name: _console(_line(machine, name)) for name in CONSOLES},
         "roms": [[place.start, len(place)] for place in machine.roms.ranges],
         "firmware": machine.roms.firmware_size,
+        "map": machine.physical_map.snapshot(),
         "vmware": vmware.snapshot(machine._guest_calls, machine._switches),
         "devices": _devices(machine),
         "processor": processor.ideal.save_state(),
@@ -157,6 +167,7 @@ def _set(machine: Machine, values: dict[str, Any], set_vmware: Callable[[], None
     machine.clock.resume_at(values["now"])
     set_vmware()
     named("devices", _Restore(board.restore), values["devices"])
+    machine.physical_map.restore(values["map"])
     named("processor", _Restore(processor.ideal.load_state), values["processor"])
     processor.resume_at(values["instructions"])
     processor.set_a20(board.pc.a20.enabled)

@@ -24,18 +24,15 @@ from devices.claims import MemoryClaim, name_of
 from devices.device import Device, MemoryDevice, PortDevice
 from devices.errors import BusError
 from devices.slot import Slot
-from monitor.embedding.roms import Roms
 from monitor.vmm.board import Board
 from monitor.vmm.errors import UserError
-from monitor.vmm.memory import PAGE
-from monitor.vmm.processor import Processor
+from monitor.vmm.physical_map import TOP, DeviceMemory, PhysicalMap
 
 Read = Callable[[int, int], int]
 Write = Callable[[int, int, int], None]
 MakeDevice = Callable[[Bus], Any]
 Made = TypeVar("Made")
 WIDTHS = (1, 2, 4)
-TOP = 1 << 32
 
 
 class Devices(Mapping[str, Any]):
@@ -44,10 +41,9 @@ class Devices(Mapping[str, Any]):
     a device may plug in another, and unplug itself, from inside a guest's instruction.
     """
 
-    def __init__(self, board: Board, processor: Processor, roms: Roms) -> None:
+    def __init__(self, board: Board, physical_map: PhysicalMap) -> None:
         self._board = board
-        self._processor = processor
-        self._roms = roms
+        self._map = physical_map
         self._slots: dict[str, Slot] = {}  # of those that are not soldered in
         self._open = self._new_slot()  # where the next one will be
 
@@ -200,19 +196,21 @@ class Devices(Mapping[str, Any]):
         """
         self.plug(_Functions(name, size, read, write), memory=range(first, first + size))
 
+    def make_memory(self, size: int, name: str = "device") -> DeviceMemory:
+        """Memory of a device's own, which the guest uses at the speed of RAM: a frame buffer.
+
+        In whole pages. `show(address)` makes it appear. UserError: more than a machine has room
+        for.
+        """
+        return self._map.make_memory(name, size)
+
     def _check_memory(self, memory: range) -> None:
         if not memory or memory.start < 0 or memory.stop > TOP:
             raise UserError(
                 f"a device at {memory.start:#x}, {len(memory)} bytes: it needs at least one, and "
                 "has to lie in the 4 GiB of physical memory"
             )
-        self._roms.check_free(memory.start, len(memory))
-        for frame in range(memory.start // PAGE, (memory.stop - 1) // PAGE + 1):
-            if self._processor.ram.is_ram(frame * PAGE):
-                raise UserError(
-                    f"a device cannot lie over RAM, which is at {frame * PAGE:#x}: choose a place "
-                    "from 0xa0000 to 0xfffff or behind the end of RAM"
-                )
+        self._map.check_free(memory, f"{len(memory):#x} bytes at {memory.start:#x}")
 
 
 class _Functions:

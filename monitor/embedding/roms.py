@@ -3,8 +3,8 @@
     machine.roms.add(0xC8000, image)      an expansion ROM
     machine.load_rom(bios)                firmware, and RESET
 
-The bytes lie in the machine's memory where they appear, in frames that the interpreter lets nobody
-write (FRAME_ROM): they are read and executed at full speed, on every path, and what the guest
+A region of the physical map (monitor/vmm/physical_map.py) in frames that the interpreter lets
+nobody write (FRAME_ROM): it is read and executed at full speed, on every path, and what the guest
 writes there vanishes without a fault, as on a PC's bus. That holds for the processor's own writes
 too: accessed bits of page tables in ROM stay as they are.
 
@@ -14,36 +14,30 @@ instruction after RESET is fetched: physical FFFFFFF0 and FFFF0 are the same byt
 
 from __future__ import annotations
 
-from bt.engine import Ram
 from devices.bus import Bus
 from monitor.vmm.errors import UserError
-from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE, GuestMemory
-from monitor.vmm.processor import Processor
+from monitor.vmm.memory import PAGE
+from monitor.vmm.physical_map import HOLE, TOP, PhysicalMap
 
-TOP = 1 << 32
 ERASED = b"\xff"
 
 
 class Roms:
     """The ROMs of one machine; what was put in stays, but may be programmed anew."""
 
-    def __init__(self, ram: Ram, memory: GuestMemory, processor: Processor, bus: Bus) -> None:
-        self._ram = ram
-        self._memory = memory
-        self._processor = processor
+    def __init__(self, physical_map: PhysicalMap, bus: Bus) -> None:
+        self._map = physical_map
         self._bus = bus
-        self._ranges: list[range] = []
-        self._window = range(TOP, TOP)
 
     @property
     def ranges(self) -> tuple[range, ...]:
         """Physical addresses that are ROM, the second place of firmware not among them."""
-        return tuple(self._ranges)
+        return self._map.roms
 
     @property
     def firmware_size(self) -> int:
         """Bytes of the firmware that appears a second time at the top of 4 GiB."""
-        return len(self._window)
+        return len(self._map.firmware)
 
     def restore(self, ranges: list[tuple[int, int]], firmware: int) -> None:
         """These ROMs (address and size) are there, their bytes in place. UserError: that cannot be.
@@ -51,13 +45,13 @@ class Roms:
         For a machine without ROMs.
         """
         for address, size in ranges:
-            if size == 0 or size % PAGE or address + size > HOLE_END:
+            if size == 0 or size % PAGE or not HOLE.start <= address <= HOLE.stop - size:
                 raise UserError(f"a ROM at {address:#x}, {size:#x} bytes")
-            self.add(address, self._memory.read(address, size))
+            self.add(address, self._map.array(address, size).tobytes())
         if firmware:
-            if firmware % PAGE or not 0 < firmware <= HOLE_END - HOLE_START:
+            if firmware % PAGE or not 0 < firmware <= len(HOLE):
                 raise UserError(f"firmware of {firmware} bytes")
-            self.add_firmware(self._memory.read(HOLE_END - firmware, firmware))
+            self.add_firmware(self._map.array(HOLE.stop - firmware, firmware).tobytes())
 
     def add(self, address: int, data: bytes) -> None:
         """Bytes at a physical address from 0xA0000 to 0xFFFFF, a multiple of 4096.
@@ -67,19 +61,16 @@ class Roms:
         """
         size = -(-len(data) // PAGE) * PAGE
         place = range(address, address + size)
-        if not data or address % PAGE or address < HOLE_START or place.stop > HOLE_END:
+        if not data or address % PAGE or address < HOLE.start or place.stop > HOLE.stop:
             raise UserError(
                 f"a ROM of {len(data)} bytes at {address:#x}: it needs bytes, and a place from "
                 "0xa0000 to 0xfffff that begins at a multiple of 0x1000"
             )
-        if place not in self._ranges:
-            self.check_free(address, size)
+        if place not in self._map.roms:
+            self._map.check_free(place, f"a ROM at {address:#x}, {size:#x} bytes")
             if self._bus.memory_in(address, size):
                 raise UserError(f"a ROM at {address:#x}, {size:#x} bytes: a device answers there")
-            self._ranges.append(place)
-        self._memory.write(address, data + ERASED * (size - len(data)))
-        self._ram.set_rom(address // PAGE, size // PAGE)
-        self._changed(place)
+        self._map.add_rom(place, data + ERASED * (size - len(data)))
 
     def add_firmware(self, data: bytes) -> None:
         """Bytes that end at FFFFF, and once more at FFFFFFFF; 384 KiB at most.
@@ -88,32 +79,15 @@ class Roms:
         for firmware of another size than the first.
         """
         size = -(-len(data) // PAGE) * PAGE
-        if not data or size > HOLE_END - HOLE_START:
+        if not data or size > len(HOLE):
             raise UserError(
                 f"firmware of {len(data)} bytes: it needs bytes, and no more than "
-                f"{HOLE_END - HOLE_START} fit below 1 MiB"
+                f"{len(HOLE)} fit below 1 MiB"
             )
-        if self._window and len(self._window) != size:
-            raise UserError(f"firmware of {len(self._window)} bytes is there already: make it fit")
+        there = self._map.firmware
+        if there and len(there) != size:
+            raise UserError(f"firmware of {len(there)} bytes is there already: make it fit")
         if self._bus.memory_in(TOP - size, size):
             raise UserError("a device answers at the top of 4 GiB, where firmware has to begin")
-        self.add(HOLE_END - size, ERASED * (size - len(data)) + data)
-        self._window = range(TOP - size, TOP)
-        self._ram.set_window(TOP - size, HOLE_END - size)
-        self._changed(range(0))
-
-    def check_free(self, address: int, size: int) -> None:
-        """UserError: a ROM lies in this range."""
-        for taken in (*self._ranges, self._window):
-            if taken and address < taken.stop and taken.start < address + size:
-                raise UserError(
-                    f"{size:#x} bytes at {address:#x}: a ROM is at {taken.start:#x} to "
-                    f"{taken.stop - 1:#x} already"
-                )
-
-    def _changed(self, place: range) -> None:
-        """Forget what was known of the bytes, and what was mapped there."""
-        for at in range(place.start, place.stop, PAGE):
-            self._processor.memory_changed(at, PAGE)
-        self._processor.ideal.flush()
-        self._processor.restarted()
+        self.add(HOLE.stop - size, ERASED * (size - len(data)) + data)
+        self._map.show_firmware(size)

@@ -180,7 +180,7 @@ class FilledShadow(ShadowMmu):
             why = f"answered a write to {linear:#x} with a read-only page: it would fault for ever"
             nonsense(self._fill, why)
         self.hidden_faults += 1
-        return (frame | linear & PAGE - 1) << 8 | perm
+        return self.ideal.place(frame | linear & PAGE - 1) << 8 | perm
 
     @property
     def traced(self) -> int:

@@ -122,7 +122,7 @@ class VirtualCpu:
             if physical < 0 or not self._processor.ram.is_ram(physical):
                 break
             part = min(size - len(out), PAGE - (at & PAGE - 1))
-            out += self._processor.memory.read(physical, part)
+            out += self._processor.memory.bytes_at(physical, part)
         return bytes(out)
 
     def operand(self, at: int) -> tuple[int, int]:

@@ -73,5 +73,5 @@ def own_memory(machine: HasOwn) -> memoryview:
     if machine.mode != "translate":
         raise UserError(f"mode {machine.mode} has no stubs, and no OWN; translate has")
     memory = machine.memory
-    start = memory.size + TC_BYTES + vcpu_page.OWN
+    start = memory.monitor + TC_BYTES + vcpu_page.OWN
     return memoryview(memory.buffer)[start : start + vcpu_page.OWN_BYTES].cast("I")

@@ -30,6 +30,7 @@ from typing import Any
 import bt.assembler
 from monitor.guests.assembler import assemble
 from monitor.machine import Machine
+from monitor.vmm.physical_map import HOLE
 
 MEMORY_MB = 4
 
@@ -40,7 +41,7 @@ UNEXPECTED = 0x2F08  # 1 after a fault that nobody expected
 START = 0x2E00  # what the boot code finds there: see Kernel._start()
 STACK0, STACK3, BOOT, CODE, DATA = 0x9000, 0xA000, 0xB000, 0x10000, 0x30000
 DIRECTORY, TABLES = 0x40000, 0x41000
-HOLE_START = 0xA0000  # beyond lies no RAM up to 1 MiB
+HOLE_START = HOLE.start  # beyond lies no RAM up to 1 MiB
 HIGH = 0xFF800000  # from here on the monitor would like to live
 
 CODE0, DATA0, CODE3, DATA3, MAIN_TSS, FREE = 0x08, 0x10, 0x1B, 0x23, 0x28, 0x38

@@ -17,11 +17,10 @@ from typing import Protocol
 
 from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.vmm.errors import UserError
+from monitor.vmm.physical_map import HOLE
 
-HOLE_START = 0xA0000
-HOLE_END = 0x100000
+HOLE_START, HOLE_END = HOLE.start, HOLE.stop
 PAGE = 0x1000
-
 
 Reserved = tuple[str, int, int]
 """Memory that is somebody else's: what it is, its start, its size."""

@@ -13,7 +13,10 @@ from operator import itemgetter
 from bt.interp import architecture
 from monitor.machine import Machine
 
-DONE = ("interrupts taken", "port reads", "port writes", "console bytes")
+DONE = (
+    *("interrupts taken", "port reads", "port writes", "memory reads", "memory writes"),
+    "console bytes",
+)
 NAMES = (*DONE, *architecture.NAMES)
 COUNTS = frozenset({*DONE, "icount"})
 
@@ -28,6 +31,8 @@ def state_of(machine: Machine) -> tuple[int, ...]:
         machine.loop.interrupts,
         accesses["port_reads"],
         accesses["port_writes"],
+        accesses["memory_reads"],
+        accesses["memory_writes"],
         machine.output.total,
         *_values(machine.processor.ideal.save_state()),
     )

@@ -1,6 +1,6 @@
 """Two machines side by side: run them alike, and tell in words what differs.
 
-What is compared: the processors, as cpu_state.py reads them; how the last run ended; all of RAM.
+What is compared: the processors, as cpu_state.py reads them; how the last run ended; all memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from monitor.vmm.outcome import Outcome
 
 MakeMachine = Callable[[str], Machine]
 Row = tuple[str, str, str]  # what differs, its value here, its value there
+
+Bytes = npt.NDArray[np.uint8]
 
 CHUNK = 1 << 19  # bytes compared at a time: both sides stay in the host's cache
 SHOWN = 16  # rows of differing memory that are told
@@ -60,8 +62,9 @@ class Pair:
         return state_of(self.one) == state_of(self.other)
 
     def memories_agree(self) -> bool:
-        """Is all of RAM?"""
-        return next(unequal_chunks(self.one, self.other), None) is None
+        """Is all of their memory?"""
+        both = zip(memories(self.one), memories(self.other), strict=True)
+        return all(next(unequal_chunks(a, b), None) is None for (_, a), (_, b) in both)
 
     def agree(self) -> bool:
         """Is everything?"""
@@ -76,9 +79,13 @@ class Pair:
         return (*rows, *memory_rows(self.one, self.other))
 
 
-def unequal_chunks(one: Machine, other: Machine) -> Iterator[int]:
-    """Physical addresses of the chunks of RAM that differ."""
-    here, there = one.memory.map(), other.memory.map()
+def memories(machine: Machine) -> list[tuple[str, Bytes]]:
+    """All memory of a guest's by name: RAM with the ROMs in it, shadow RAM, frame buffers."""
+    return [("memory", machine.memory.map()), *machine.physical_map.hidden_memory()]
+
+
+def unequal_chunks(here: Bytes, there: Bytes) -> Iterator[int]:
+    """Where the chunks begin that differ."""
     words, words_there = here.view(np.uint64), there.view(np.uint64)
     for at in range(0, len(words), CHUNK // 8):
         if not np.array_equal(words[at : at + CHUNK // 8], words_there[at : at + CHUNK // 8]):
@@ -86,17 +93,18 @@ def unequal_chunks(one: Machine, other: Machine) -> Iterator[int]:
 
 
 def memory_rows(one: Machine, other: Machine) -> list[Row]:
-    """The first places of RAM that differ, and how many bytes do."""
-    here, there = one.memory.map(), other.memory.map()
+    """The first places of memory that differ, and how many bytes do."""
     rows: list[Row] = []
     total = 0
-    for chunk in unequal_chunks(one, other):
-        places = chunk + np.flatnonzero(here[chunk : chunk + CHUNK] != there[chunk : chunk + CHUNK])
-        total += len(places)
-        for at in sorted(set((places // NEAR).tolist()))[: SHOWN - len(rows)]:
-            line = slice(at * NEAR, (at + 1) * NEAR)
-            name = f"memory {at * NEAR:08x}"
-            rows.append((name, here[line].tobytes().hex(), there[line].tobytes().hex()))
+    for (name, here), (_, there) in zip(memories(one), memories(other), strict=True):
+        for chunk in unequal_chunks(here, there):
+            part = slice(chunk, chunk + CHUNK)
+            places = chunk + np.flatnonzero(here[part] != there[part])
+            total += len(places)
+            for at in sorted(set((places // NEAR).tolist()))[: SHOWN - len(rows)]:
+                line = slice(at * NEAR, (at + 1) * NEAR)
+                values = here[line].tobytes().hex(), there[line].tobytes().hex()
+                rows.append((f"{name} {at * NEAR:08x}", *values))
     if len(rows) == SHOWN:
         rows.append(("memory", f"{total:,} bytes differ", "in all"))
     return rows
@@ -105,9 +113,10 @@ def memory_rows(one: Machine, other: Machine) -> list[Row]:
 def digest(machine: Machine) -> str:
     """A digest of the processor and of RAM, to compare runs that are not at hand together."""
     summary = hashlib.blake2b(repr(state_of(machine)).encode(), digest_size=16)
-    pages: npt.NDArray[np.uint8] = machine.memory.map().reshape(-1, PAGE)
-    used = np.flatnonzero(pages.view(np.uint64).any(axis=1))
-    summary.update(used.astype("<u4").tobytes())
-    for page in used:
-        summary.update(pages[page])
+    for _, memory in memories(machine):
+        pages = memory.reshape(-1, PAGE)
+        used = np.flatnonzero(pages.view(np.uint64).any(axis=1))
+        summary.update(used.astype("<u4").tobytes())
+        for page in used:
+            summary.update(pages[page])
     return summary.hexdigest()

@@ -44,11 +44,16 @@ class BareProcessor(Processor):
     def wait(self, ticks: int) -> None:
         self.cpu.wait(ticks)
 
+    def map_changed(self) -> None:
+        self.cpu.flush()
+        self.cpu.recheck = 1
+
     def set_intr(self, level: bool) -> None:
         self.cpu.intr = 1 if level else 0
 
     def set_a20(self, level: bool) -> None:
         self.cpu.set_a20(level)
+        self.cpu.recheck = 1  # the rest of the block may lie elsewhere by now
 
     def interruptible(self) -> bool:
         return bool(self.cpu.interruptible())

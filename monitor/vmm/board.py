@@ -35,7 +35,8 @@ class GuestCallServer(Protocol):
 
 
 AccessListener = Callable[[str, int, int, int], None]
-"""What ("in", "out"), at which port, bytes, value. Of VMware's guest interfaces: "call" with the
+"""What ("in", "out"), at which port, bytes, value; of registers in memory "read" and "write", at
+which physical address. Of VMware's guest interfaces: "call" with the
 command's number as value, "rdpmc" with the counter's, "hypercall" with EAX."""
 
 
@@ -67,7 +68,9 @@ class Board:
         self.on_intr: Callable[[bool], None] = _ignore
         self.on_a20: Callable[[bool], None] = _ignore
         self.guest_calls: GuestCallServer | None = None  # VMware's guest interfaces
-        self.accesses = {"port_reads": 0, "port_writes": 0}
+        self.accesses = dict.fromkeys(
+            ("port_reads", "port_writes", "memory_reads", "memory_writes"), 0
+        )
         self._deadline: int | None = None
         self.pc: Pc = build_pc(
             self.bus,
@@ -89,7 +92,7 @@ class Board:
         self.counter.in_access = True
         try:
             value = self.bus.read_port(port, size)
-            self._take_cycle(port, size)
+            self._take_cycle(self.bus.port_time(port, size))
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
             if self.on_access:
@@ -105,15 +108,15 @@ class Board:
             if self.on_access:
                 self.tell("out", port, size, value)
             self.bus.write_port(port, size, value)
-            self._take_cycle(port, size)
+            self._take_cycle(self.bus.port_time(port, size))
             if self.bus.next_deadline() != self._deadline:
                 self.notice()
         finally:
             self.counter.in_access = False
 
-    def _take_cycle(self, port: int, size: int) -> None:
+    def _take_cycle(self, ns: int) -> None:
         """The processor waits until the bus is done: a guest that polls sees its time go by."""
-        ticks = self.clock.wait(self.bus.port_time(port, size))
+        ticks = self.clock.wait(ns)
         if ticks and self.counter.processor is not None:
             self.counter.processor.wait(ticks)
 
@@ -136,11 +139,46 @@ class Board:
             self.counter.in_access = False
 
     def read_memory(self, address: int, size: int) -> int:
-        """Physical memory that is not RAM: a device, or the open bus."""
-        return self.bus.read_memory(address, size)
+        """A device's registers in memory, or the open bus beside them."""
+        taken = self._memory_cycle("memory_reads", address, size)
+        self.counter.in_access = True
+        try:
+            value = self.bus.read_memory(address, size)
+            if taken:
+                self._take_cycle(taken)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+            if taken and self.on_access:
+                self.tell("read", address, size, value)
+        finally:
+            self.counter.in_access = False
+        return value
 
     def write_memory(self, address: int, size: int, value: int) -> None:
-        self.bus.write_memory(address, size, value)
+        taken = self._memory_cycle("memory_writes", address, size)
+        self.counter.in_access = True
+        try:
+            if taken and self.on_access:
+                self.tell("write", address, size, value)
+            self.bus.write_memory(address, size, value)
+            if taken:
+                self._take_cycle(taken)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+        finally:
+            self.counter.in_access = False
+
+    def _memory_cycle(self, count: str, address: int, size: int) -> int:
+        """Count an access of the guest's to a device; nanoseconds it takes, 0: it is none.
+
+        How often a processor reads code and page tables is its own affair, and differs by mode.
+        """
+        processor = self.counter.processor
+        if processor is not None and processor.ideal.for_itself:
+            return 0
+        taken = self.bus.memory_time(address, size)
+        self.accesses[count] += taken > 0
+        return taken
 
     def tell(self, kind: str, port: int, size: int, value: int) -> None:
         """Tell whoever listens about an access."""

@@ -1,8 +1,9 @@
-"""Guest RAM: one array over a memory file, with a little room behind it for the monitor.
+"""Guest RAM: one array over a memory file, with room behind it for the monitor and for devices.
 
-The host allocates a page only when it is touched, so a 512 MiB guest that uses 40 costs 40. The
-frames above `size` are the monitor's own (translation cache, tables of landings, the virtual
-CPU's pages): the engine can map them, the guest has no address for them.
+The host allocates a page only when it is touched, so a 512 MiB guest that uses 40 costs 40. Behind
+RAM comes `room` for memory that the guest sees elsewhere: shadow RAM, frame buffers
+(physical_map.py). Then come `extra` bytes that are the monitor's own (translation cache, tables of
+landings, the virtual CPU's pages): the engine can map them, the guest has no address for them.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ import numpy.typing as npt
 from monitor.vmm.errors import UserError
 
 PAGE = 4096
-HOLE_START = 0xA0000  # video memory and ROMs of a PC: not RAM
-HOLE_END = 0x100000
 
 
 class GuestMemory:
-    """`size` bytes of guest RAM, `extra` bytes of monitor memory behind it.
+    """`size` bytes of guest RAM, `extra` of monitor memory, `room` for devices' memory.
 
     `file` is a descriptor of the memory file that `buffer` maps from its beginning, for an engine
     that maps guest RAM in another process; -1 where there can be none.
     """
 
-    def __init__(self, size: int, extra: int = 0) -> None:
+    def __init__(self, size: int, extra: int = 0, room: int = 0) -> None:
         self.size = size
         self.extra = extra
-        self.buffer, self.file = _map_memory(size + extra)
+        self.room = room
+        self.monitor = size + room  # where the monitor's memory begins
+        self.buffer, self.file = _map_memory(size + extra + room)
         self._close = weakref.finalize(self, _close, self.file)
         self._close.atexit = False
         self._view: npt.NDArray[np.uint8] = np.frombuffer(self.buffer, np.uint8)
@@ -54,6 +55,10 @@ class GuestMemory:
         """Store bytes at a physical address. UserError beyond RAM, and then nothing is stored."""
         self._check(address, len(data))
         self.buffer[address : address + len(data)] = bytes(data)
+
+    def bytes_at(self, place: int, size: int) -> bytes:
+        """Bytes from a place on (physical_map.py), of RAM or of what lies behind it."""
+        return self.buffer[place : place + size]
 
     def map(self) -> npt.NDArray[np.uint8]:
         """Guest RAM as an array, no copy."""

@@ -39,11 +39,11 @@ class Processor(ABC):
 
     @abstractmethod
     def io_count(self) -> int:
-        """The same while a port access is being served."""
+        """The same while an access to a device is being served."""
 
     @abstractmethod
     def io_place(self) -> int:
-        """EIP of the guest's instruction whose port access is being served."""
+        """EIP of the guest's instruction whose access to a device is being served."""
 
     @abstractmethod
     def resume_at(self, count: int) -> None:
@@ -70,7 +70,7 @@ class Processor(ABC):
 
     @abstractmethod
     def wait(self, ticks: int) -> None:
-        """While a port access is being served: it takes as long as `ticks` instructions."""
+        """While an access to a device is being served: it takes so many instructions' time."""
 
     @abstractmethod
     def set_intr(self, level: bool) -> None:
@@ -131,8 +131,16 @@ class Processor(ABC):
         """The embedder put another guest into RAM: nothing made of the old one's code holds."""
         self.frames.forget_blocks()
 
+    @abstractmethod
+    def map_changed(self) -> None:
+        """Something else answers at some physical addresses (physical_map.py).
+
+        At any time, also while an access to a device is being served: nothing that is known of them
+        holds for the guest's next instruction.
+        """
+
     def memory_changed(self, physical: int, size: int) -> None:
-        """Somebody other than a processor changed RAM, perhaps in the middle of an access.
+        """Somebody other than a processor changed memory at this place, perhaps in an access.
 
         Then run() comes back behind the instruction that does it.
         """

@@ -41,7 +41,7 @@ TABLE_BYTES = VCPU_BYTES - VCPU_PAGES
 OPEN_BUS = TC_BYTES + VCPU_PAGES + CONTEXT_COUNT * TABLE_BYTES  # a page of ones
 HIDDEN_BYTES = OPEN_BUS + PAGE
 
-# Linear address, is it a write, at CPL 3? Physical address << 8 | PERM_*, or -1: a true fault.
+# Linear address, is it a write, at CPL 3? Place << 8 | PERM_*, or -1: a true fault.
 Walk = Callable[[int, bool, bool], int]
 
 FLIPS = 8  # changes between written and executed before a page stays both, and is audited
@@ -61,7 +61,8 @@ class ShadowMmu:
         """`has_device(address, size)`: does a device answer in this physical range?"""
         self.memory = memory
         self.has_device = has_device
-        memory.buffer[memory.size + OPEN_BUS : memory.size + OPEN_BUS + PAGE] = b"\xff" * PAGE
+        ones = self.physical(OPEN_BUS)
+        memory.buffer[ones : ones + PAGE] = b"\xff" * PAGE
         self.ram = ram
         self.ideal = ideal
         self.walk: Walk = ideal.translation  # how a guest's page tables are read
@@ -109,8 +110,8 @@ class ShadowMmu:
             self._map_vcpu(context, VSYS, 0 if held else PERM_WRITE)
 
     def physical(self, offset: int) -> int:
-        """Physical address of an offset in the monitor's memory."""
-        return self.memory.size + offset
+        """The place of an offset in the monitor's memory."""
+        return self.memory.monitor + offset
 
     def fault(self, linear: int, write: bool, fetch: bool, user: bool) -> bool:
         """The engine had no mapping for this access: fill it in if the guest has one.
@@ -143,7 +144,7 @@ class ShadowMmu:
 
     def _map_open_bus(self, linear: int, pa: int, user: bool) -> bool:
         """Nobody answers there: let reads find a page of ones. Writes keep faulting."""
-        if self.has_device(pa & -PAGE, PAGE):
+        if self.has_device(pa & 0xFFFFF000, PAGE):
             return False
         space = self.user if user else self.kernel
         self.engine.map_page(space, linear & -PAGE, self.physical(OPEN_BUS), PERM_PRESENT)
@@ -172,7 +173,7 @@ class ShadowMmu:
         """Before a frame runs as user code: does it hold what may be a critical instruction?"""
         if frame in self._clean or frame in self._audited:
             return
-        page = self.memory.read(frame << 12, PAGE)
+        page = self.memory.bytes_at(frame << 12, PAGE)
         if self._flips.get(frame, 0) <= FLIPS and may_run_directly(page, native=False):
             self._clean.add(frame)
             self._forget_frame(frame)  # writable mappings of it must go

@@ -112,7 +112,7 @@ class TranslatingProcessor(VirtualProcessor):
             self._notes = cast(InstrumentedEngine[Any], self.engine)
         self.engine.set_count_region(HIDDEN_BASE, TC_BYTES)
         self._vcpu_page = self.shadow.physical(TC_BYTES)
-        hidden = memoryview(memory.buffer)[memory.size : memory.size + HIDDEN_BYTES]
+        hidden = memoryview(memory.buffer)[memory.monitor : memory.monitor + HIDDEN_BYTES]
         self._slots = hidden[TC_BYTES : TC_BYTES + 64].cast("I")
         self.cache = TranslationCache(hidden, HIDDEN_BASE, TC_BYTES, TC_BYTES + VCPU_PAGES)
         self.translator = Translator(self.cache, self.engine.mark, without)

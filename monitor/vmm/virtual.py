@@ -101,6 +101,7 @@ class VirtualProcessor(Processor):
         self._noticed = False
         self._stop = False  # stop() was called
         self._in_engine = False  # translated code is running, which may use ports
+        self._map_changed = False  # and the shadows do not know yet
 
     def make_shadow(self) -> ShadowMmu:
         """Called once, while it is made."""
@@ -163,7 +164,10 @@ class VirtualProcessor(Processor):
         self._passed = (-1, -1)
 
     def io_count(self) -> int:
-        return int((self._ports if self._in_engine else self.ideal).io_icount)
+        if self._in_engine:
+            return int(self._ports.io_icount)
+        # A walk of the shadow's may end in a device, while no instruction runs.
+        return max(int(self.ideal.io_icount), self.total)
 
     def io_place(self) -> int:
         return int((self.engine if self._in_engine else self.ideal).eip)
@@ -193,7 +197,7 @@ class VirtualProcessor(Processor):
 
     def set_a20(self, level: bool) -> None:
         self.ideal.set_a20(level)
-        self._follow_ideal()
+        self._follow_map()
 
     def interruptible(self) -> bool:
         self.ideal.set_icount(self.total)
@@ -247,6 +251,21 @@ class VirtualProcessor(Processor):
         super().restarted()
         self._follow_ideal()
 
+    def map_changed(self) -> None:
+        """The ideal processor forgets at once, the shadows as soon as the engine has left.
+
+        Nothing may be taken from under an engine that runs; it leaves right behind the access.
+        """
+        self.ideal.flush()
+        self._follow_map()
+
+    def _follow_map(self) -> None:
+        self.notice()
+        if self._in_engine:
+            self._map_changed = True
+        else:
+            self._follow_ideal()
+
     def set_breakpoints(self, stops: set[int]) -> None:
         if stops != self.stops:
             super().set_breakpoints(stops)
@@ -272,6 +291,9 @@ class VirtualProcessor(Processor):
         turns = 0
         while reason == EXIT_NONE:
             turns += 1
+            if self._map_changed:
+                self._map_changed = False
+                self._follow_ideal()
             if self.ideal.wp_hit:
                 return EXIT_WATCHPOINT
             if self._noticed or turns > MANY_TURNS or (self._stop and turns > 1):
@@ -388,7 +410,7 @@ class VirtualProcessor(Processor):
                 ideal.set_icount(self.total)
                 reason = ideal.step_past()
             else:
-                reason = ideal.run_at(self.total, budget)
+                reason = ideal.run_at(self.total, budget, max(0, self._end - self.total - budget))
         finally:  # a device's bug too comes out behind an instruction, which counts
             self.account("emulated", ideal.icount())
             news = ideal.take_news()

@@ -59,14 +59,14 @@ class GuestCode:
         page = self._pages.get(key)
         if page is None:
             page = self._pages[key] = self._page(linear, root)
-        return b"" if page < 0 else self._memory.read(page + linear % PAGE, size)
+        return b"" if page < 0 else self._memory.bytes_at(page + linear % PAGE, size)
 
     def _page(self, linear: int, root: int) -> int:
-        """Physical address of a linear page of RAM, by a walk without side effects; or -1."""
-        page = linear & -PAGE
+        """The place of a linear page of memory, by a walk without side effects; or -1."""
+        page = int(self._cpu.place(linear & -PAGE))
         if root & TRACE_PAGING:
             page = int(self._cpu.peek_entry(linear, root & 0xFFFFF000)) & -PAGE
         return page if self._holds(page) else -1
 
-    def _holds(self, address: int) -> bool:
-        return 0 <= address <= self._memory.size - PAGE and self._ram.is_ram(address)
+    def _holds(self, place: int) -> bool:
+        return bool(self._ram.is_ram(place))

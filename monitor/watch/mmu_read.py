@@ -12,7 +12,7 @@ from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_WRITE
 from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
 from bt.policy import CONTEXTS
 from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
-from monitor.vmm.memory import HOLE_END, HOLE_START, PAGE
+from monitor.vmm.memory import PAGE
 from monitor.vmm.shadow import HIDDEN_BASE, OPEN_BUS, TC_BYTES, VCPU_LINEAR, vcpu_linear
 from monitor.watch import words
 from monitor.watch.guest_tables import GuestTables, guest_tables, write_protects
@@ -20,6 +20,7 @@ from monitor.watch.mmu_model import GuestRange, HiddenPart, MmuView, ShadowRange
 from monitor.watch.mmu_segments import segment_views
 
 if TYPE_CHECKING:
+    from monitor.vmm.physical_map import PhysicalMap
     from monitor.vmm.virtual import VirtualProcessor
     from monitor.watch.subject import Subject
 
@@ -48,7 +49,7 @@ def mmu_view(machine: Subject) -> MmuView:
         cr4=int(cpu.cr4),
         cpl=int(cpu.cpl),
         guest=tuple(guest_ranges(tables)),
-        shadows=tuple(_shadows(virtual, tables, machine.memory.size)) if virtual else (),
+        shadows=tuple(_shadows(virtual, tables, machine.physical_map)) if virtual else (),
         segments=segment_views(cpu, virtual.engine if virtual else None),
         hidden_base=HIDDEN_BASE if virtual else None,
         hidden=tuple(hidden_parts(used)) if virtual else (),
@@ -92,13 +93,15 @@ def guest_ranges(tables: GuestTables) -> list[GuestRange]:
 # --- the shadows -------------------------------------------------------------------------
 
 
-def _shadows(processor: VirtualProcessor, tables: GuestTables, size: int) -> list[ShadowSpace]:
+def _shadows(
+    processor: VirtualProcessor, tables: GuestTables, board: PhysicalMap
+) -> list[ShadowSpace]:
     protects = write_protects(processor.ideal)
     open_bus = processor.shadow.physical(OPEN_BUS) // PAGE
     spaces = []
     for name, mappings in processor.shadow.mappings().items():
         known = _Known(tables, mappings)
-        states = _states(known, name == "user", protects, open_bus, size)
+        states = _states(known, name == "user", protects, open_bus, board)
         spaces.append(ShadowSpace(name, tuple(_shadow_ranges(known, states))))
     return spaces
 
@@ -119,15 +122,18 @@ class _Known:
         self.perms[places] = rows[:, 2]
 
 
-def _states(known: _Known, user: bool, protects: bool, open_bus: int, size: int) -> Codes:
+def _states(
+    known: _Known, user: bool, protects: bool, open_bus: int, board: PhysicalMap
+) -> Codes:
     """For each page 1 + the index of its state in STATES; 0: the shadow cannot have it."""
     tables = known.guest
     have = known.perms != 0
     reachable = (tables.bits & PTE_U) != 0 if user else tables.mapped
     writable = tables.writable(user, protects) & reachable
-    agree = reachable & (known.frames == tables.frames)
+    places = board.places_of(tables.frames)  # shadows hold those
+    agree = reachable & (known.frames == places)
     holds_write = (known.perms & PERM_WRITE) != 0
-    ram = _is_ram(tables.frames, size)
+    ram = places >= 0
     states = np.zeros(len(known.pages), np.int64)
 
     def put(name: str, where: npt.NDArray[np.bool_]) -> None:
@@ -141,12 +147,6 @@ def _states(known: _Known, user: bool, protects: bool, open_bus: int, size: int)
     put(words.OPEN_BUS, have & reachable & ~ram & (known.frames == open_bus))
     put(words.MONITOR, (known.perms & PERM_PINNED) != 0)
     return states
-
-
-def _is_ram(frames: npt.NDArray[np.uint32], size: int) -> npt.NDArray[np.bool_]:
-    """Frames that may be mapped for the engine: RAM, and not the hole of the first MiB."""
-    hole = (frames >= HOLE_START // PAGE) & (frames < HOLE_END // PAGE)
-    return (frames < size // PAGE) & ~hole
 
 
 def _shadow_ranges(known: _Known, states: Codes) -> list[ShadowRange]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from monitor.vmm.events import Listener
     from monitor.vmm.loop import Loop
     from monitor.vmm.memory import GuestMemory
+    from monitor.vmm.physical_map import PhysicalMap
     from monitor.vmm.processor import Processor
 
 
@@ -19,6 +20,7 @@ class Subject(Protocol):
     mode: str
     memory: GuestMemory
     ram: Ram
+    physical_map: PhysicalMap
     board: Board
     processor: Processor
     loop: Loop

@@ -133,7 +133,7 @@ class _Reader:
     # --- one block ----------------------------------------------------------------------
 
     def _rows(self, block: tc.TranslatedBlock) -> list[GuestRow]:
-        code = self.memory.read(block.pa, block.length)
+        code = self.memory.bytes_at(block.pa, block.length)
         pieces = self._pieces(block)
         rows = []
         for line in lines(code, block.eip):

@@ -116,7 +116,8 @@ class Trace:
 
     def _access(self, kind: str, port: int, size: int, value: int) -> None:
         self._take()
-        data = {"port": port, "size": size, "value": value}
+        place = "address" if kind in ("read", "write") else "port"
+        data = {place: port, "size": size, "value": value}
         if kind == "hypercall":  # served when the processor has left run()
             count, eip = self._processor.count(), int(self._processor.ideal.eip)
         else:

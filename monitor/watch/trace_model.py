@@ -17,7 +17,7 @@ INSTRUCTION = "instruction"  # the guest begins one
 BLOCK = "block"  # the guest has come here by other ways than from the instruction before
 EXIT = "exit"  # the engine left for the monitor
 INTERRUPT = "interrupt"  # an external interrupt is delivered
-DEVICE = "device"  # a port access, a call of VMware's backdoor, a hypercall
+DEVICE = "device"  # a port or registers in memory, VMware's backdoor, a hypercall
 KINDS = (INSTRUCTION, BLOCK, EXIT, INTERRUPT, DEVICE)
 
 
@@ -30,7 +30,7 @@ class TraceEvent:
     eip: int  #: the guest's, linear
     ring: int  #: the guest's CPL
     text: str  #: disassembly, reason of the exit, vector of the interrupt, access
-    data: Mapping[str, int] = field(default_factory=dict)  #: DEVICE: port, size, value
+    data: Mapping[str, int] = field(default_factory=dict)  #: DEVICE: port or address, size, value
 
     def line(self) -> str:
         """As text."""
@@ -49,7 +49,7 @@ class Filter:
     kinds: Collection[str] = KINDS
     addresses: tuple[tuple[int, int], ...] = ()  #: [from, to) of EIP
     rings: Collection[int] = field(default_factory=frozenset)
-    #: Patterns for exits, interrupts and port accesses, with * and ?: "INT *", "in 0x3f?".
+    #: Patterns for exits, interrupts and accesses to devices, with * and ?: "INT *", "in 0x3f?".
     reasons: tuple[str, ...] = ()
 
     def lets(self, event: TraceEvent) -> bool:
@@ -75,5 +75,5 @@ def access_text(kind: str, port: int, size: int, value: int) -> str:
         return f"call {row.name if row else 'of an unknown command'} ({value})"
     if kind in ("rdpmc", "hypercall"):
         return f"{kind} {value:#x}"
-    arrow = "->" if kind == "in" else "<-"
+    arrow = "->" if kind in ("in", "read") else "<-"
     return f"{kind} {port:#x} {arrow} {value:#0{2 * size + 2}x}"

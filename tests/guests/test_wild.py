@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,38 @@ def test_some_worlds_are_the_same_in_both_modes() -> None:
 def test_worlds_are_the_same_in_both_modes(first: int) -> None:
     kinds = compare(first, BATCH)
     assert direct_share(kinds) >= RING3_SHARE - 0.1  # a batch is a small sample
+
+
+@pytest.mark.parametrize("kind", ["devices", "moving"])
+def test_some_worlds_with_devices_in_memory(kind: str) -> None:
+    """What the devices saw, and when, is the same, too."""
+    compare(1, BATCH // 2, "--kind", kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["devices", "moving"])
+@pytest.mark.parametrize("first", range(FIRST, FIRST + 4 * BATCH, BATCH))
+def test_worlds_with_devices_in_memory(kind: str, first: int) -> None:
+    compare(first, BATCH, "--kind", kind)
+
+
+def shadows_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The physical map changes, and the shadows do not hear of it."""
+    monkeypatch.setattr(VirtualProcessor, "map_changed", lambda self: self.ideal.flush())
+    monkeypatch.setattr(VirtualProcessor, "_follow", lambda self, news: None)
+
+
+def time_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An access takes its time bare only."""
+    monkeypatch.setattr(VirtualProcessor, "wait", lambda self, ticks: None)
+
+
+@pytest.mark.parametrize("wrong", [shadows_stay, time_stands])
+def test_a_monitor_that_is_wrong_about_devices_is_found_out(
+    wrong: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong(monkeypatch)
+    assert any(wild.compare(seed, "moving").differs for seed in range(1, 16))
 
 
 def test_trap_mode_survives() -> None:

@@ -5,6 +5,8 @@
     python wild.py SEED 1 --verbose                   # one world, and what differs
     python wild.py SEED 1 --locate                    # and at which instruction it begins
     python wild.py SEED 1 --forget                    # with the TLBs emptied at each instruction
+    python wild.py FIRST COUNT --kind devices         # with devices in memory (wild_devices.py)
+    python wild.py FIRST COUNT --kind moving          # that change the physical map
     python wild.py FIRST COUNT --engine free          # on an engine of tests/engine/inexact.py
 
 A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth
@@ -37,6 +39,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import wild_bytes
+import wild_devices
 from wild_code import World
 from wild_user import UserWorld
 
@@ -56,18 +59,22 @@ engine = "auto"  # of modes other than bare
 
 
 @lru_cache(maxsize=1)
-def world(seed: int) -> World:
+def world(seed: int, kind: str = "user") -> World:
     """The world of this number."""
     dice = random.Random(seed)
+    if kind != "user":
+        return wild_devices.make(dice, moving=kind == "moving")
     return wild_bytes.make(dice) if seed % 8 == 0 else UserWorld(dice).world()
 
 
-def make_world(seed: int, clock: str = "icount") -> Callable[[str], Machine]:
+def make_world(
+    seed: int, kind: str = "user", clock: str = "icount"
+) -> Callable[[str], Machine]:
     """What makes a machine with it, for any mode."""
 
     def make(mode: str) -> Machine:
         machine = Machine(memory_mb=MEMORY_MB, mode=mode, engine=engine, clock=clock)
-        world(seed).load(machine)
+        world(seed, kind).load(machine)
         machine.loop.steady = True  # turns do not depend on the speed of the host,
         machine.loop.most = TURN  # and what has to be emulated is not for long
         return machine
@@ -99,9 +106,11 @@ class Verdict:
     differs: list[str] = field(default_factory=list)
 
 
-def run_pair(seed: int, instructions: int = INSTRUCTIONS) -> tuple[Pair, list[str]]:
+def run_pair(
+    seed: int, instructions: int = INSTRUCTIONS, kind: str = "user"
+) -> tuple[Pair, list[str]]:
     """Both machines at their ends, or where they first differ; and in what."""
-    pair = Pair(make_world(seed), MODES)
+    pair = Pair(make_world(seed, kind), MODES)
     for count in range(STRIDE, instructions + STRIDE, STRIDE):
         left = min(count, instructions) - pair.count
         pair.ends = (live(pair.one, left), live(pair.other, left))
@@ -112,12 +121,22 @@ def run_pair(seed: int, instructions: int = INSTRUCTIONS) -> tuple[Pair, list[st
         if pair.ends[0].kind != "instructions":
             break
     rows = [] if pair.agree() else [f"{n}: bare {a}, translate {b}" for n, a, b in pair.rows()]
-    return pair, rows
+    return pair, rows + journals(pair)
 
 
-def compare(seed: int) -> Verdict:
+def journals(pair: Pair) -> list[str]:
+    """Where what the devices saw differs, if there are any."""
+    one, other = (getattr(machine, "journal", None) for machine in (pair.one, pair.other))
+    if one is None or other is None or one.digest() == other.digest():
+        return []
+    lines = zip(one.last, other.last, strict=False)
+    first = next((f"{a} and {b}" for a, b in lines if a != b), "early, or in length")
+    return [f"journal: {one.entries} and {other.entries} entries, the first difference: {first}"]
+
+
+def compare(seed: int, kind_of_world: str = "user") -> Verdict:
     """Both lives of a world."""
-    pair, rows = run_pair(seed)
+    pair, rows = run_pair(seed, kind=kind_of_world)
     assert pair.ends is not None
     kind = pair.ends[0].kind
     stays = [
@@ -127,7 +146,7 @@ def compare(seed: int) -> Verdict:
     ]
     if stays and min(stays) > 0:
         kind = "stopped"
-        pair, rows = run_pair(seed, min(stays))
+        pair, rows = run_pair(seed, min(stays), kind_of_world)
         assert pair.ends is not None
         if "stopped" in (pair.ends[0].kind, pair.ends[1].kind):
             rows = [f"stays before instruction {min(stays):,} in one mode only"]
@@ -191,13 +210,18 @@ def save_summary(state: Path | None, summary: Summary) -> None:
 
 
 def run_worlds(
-    first: int, count: int, state: Path | None = None, verbose: bool = False, every: int = 50
+    first: int,
+    count: int,
+    state: Path | None = None,
+    verbose: bool = False,
+    every: int = 50,
+    kind: str = "user",
 ) -> Summary:
     """Compare the worlds that are left to do."""
     summary = load_summary(state, first)
     begun = time.perf_counter() - summary.seconds
     for seed in range(first + summary.worlds, first + count):
-        verdict = compare(seed)
+        verdict = compare(seed, kind)
         summary.add(seed, verdict)
         summary.seconds = time.perf_counter() - begun
         if verdict.differs:
@@ -212,9 +236,9 @@ def run_worlds(
     return summary
 
 
-def forget(seed: int) -> list[str]:
+def forget(seed: int, kind: str = "user") -> list[str]:
     """What differs where both TLBs, and the shadows, are empty at every instruction."""
-    pair = Pair(make_world(seed), MODES)
+    pair = Pair(make_world(seed, kind), MODES)
     for _ in range(INSTRUCTIONS):
         for machine in (pair.one, pair.other):
             machine.processor.restarted()
@@ -224,17 +248,17 @@ def forget(seed: int) -> list[str]:
     return [] if pair.agree() else [f"{n}: bare {a}, translate {b}" for n, a, b in pair.rows()]
 
 
-def locate(seed: int) -> None:
+def locate(seed: int, kind: str = "user") -> None:
     """Print the first difference, to the instruction."""
     stage = Stage(instructions=INSTRUCTIONS, step=1, memory_every=1)
-    print(Lockstep(make_world(seed), MODES).run(stage).difference)
+    print(Lockstep(make_world(seed, kind), MODES).run(stage).difference)
 
 
 def alone(first: int, count: int, mode: str, clock: str) -> None:
     """Worlds that nothing is compared with: mode trap gives wrong answers, which is its nature, an
     inexact engine's counts are estimates. But they get to their ends."""
     for seed in range(first, first + count):
-        machine = make_world(seed, clock)(mode)
+        machine = make_world(seed, clock=clock)(mode)
         print(seed, live(machine).kind, machine.instructions, flush=True)
         assert machine.debug.where()
 
@@ -250,6 +274,7 @@ def main() -> int:
     parser.add_argument("--locate", action="store_true", help="search for the first difference")
     parser.add_argument("--forget", action="store_true", help="no translation is kept in a TLB")
     parser.add_argument("--alone", metavar="MODE", help="run them in this mode alone")
+    parser.add_argument("--kind", choices=("user", "devices", "moving"), default="user")
     parser.add_argument("--engine", help="what runs guest code where not bare")
     parser.add_argument("--clock", default="icount", help="of worlds that run alone")
     parser.add_argument("--json", action="store_true", help="the summary as JSON")
@@ -265,15 +290,18 @@ def main() -> int:
         alone(options.first, options.count, options.alone, options.clock)
         return 0
     if options.forget:
-        found = {seed: forget(seed) for seed in range(options.first, options.first + options.count)}
+        seeds = range(options.first, options.first + options.count)
+        found = {seed: forget(seed, options.kind) for seed in seeds}
         for seed, rows in found.items():
             print(seed, "differs" if rows else "agrees", *rows[:8], sep="\n  ")
         return 1 if any(found.values()) else 0
     if options.locate:
         for seed in range(options.first, options.first + options.count):
-            locate(seed)
+            locate(seed, options.kind)
         return 0
-    summary = run_worlds(options.first, options.count, options.state, options.verbose)
+    summary = run_worlds(
+        options.first, options.count, options.state, options.verbose, kind=options.kind
+    )
     print(summary.as_json() if options.json else summary)
     return 1 if summary.differing else 0
 

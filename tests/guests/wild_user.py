@@ -182,6 +182,7 @@ class UserWorld:
         self.code += easy.bytes(USER_BYTES - (EASY - USER))
         self.marks = [USER + at for at in hard.marks], [EASY + at for at in easy.marks]
         self.short = Short(dice)
+        self.mask = 0xFE  # of the interrupt lines: the timer's alone
 
     # --- tables -------------------------------------------------------------------------
 
@@ -316,7 +317,8 @@ class UserWorld:
             act = self.dice.choices(ACTS, WEIGHTS)[0]
             if number == 0 and self.dice.random() < 0.8:
                 act = UserWorld.timer  # or a loop without end would be the rest of many a life
-            code, data = act(self, at + len(begin), at + RECORD_DATA)
+            method = getattr(self, act.__name__)  # a kind of world may have its own
+            code, data = method(at + len(begin), at + RECORD_DATA)
             code = begin + code
             assert len(code) <= RECORD_DATA and len(data) <= RECORD_BYTES - RECORD_DATA, act
             out += code.ljust(RECORD_DATA, b"\x90") + data.ljust(RECORD_BYTES - RECORD_DATA, b"\0")
@@ -448,7 +450,7 @@ class UserWorld:
         count = self.dice.choice((2, 2, 3, 5))
         code = b"".join(
             bytes([0xB0, value, 0xE6, port])
-            for port, value in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 3), (0x21, 0xFE),
+            for port, value in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 3), (0x21, self.mask),
                                 (0x43, 0x14), (0x40, count))
         )  # fmt: skip
         return self.then(code, at)

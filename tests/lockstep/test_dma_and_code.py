@@ -1,7 +1,7 @@
 """Devices that write code by DMA: bare and translated, the guest runs what then stands there.
 
 Also the very next instruction, also in the middle of a REP, also the translated block that is being
-executed (monitor/vmm/dma.py).
+executed (monitor/vmm/physical_map.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The monitor on engines that use every freedom of the contract (tests/engine/inexact.py).
 
 `free` leaves more often than it is asked to, and loads segment registers by itself; it counts
-exactly, so it is held to the bare machine. `inexact` does not count exactly either.
+exactly, so it is held to the bare machine. `inexact` does not count exactly either, and `host` has
+selectors of its own in the segment registers, so that nothing can run directly.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ def test_the_command_says_so_in_a_sentence(
     assert "--clock host" in said and said.count("\n") == 1
 
 
+def test_mode_trap_needs_an_engine_that_runs_directly() -> None:
+    with pytest.raises(UserError, match=r"runs translated code only.*--mode translate"):
+        Machine(mode="trap", engine="host", clock="host")
+
+
 def test_lockstep_needs_exact_counts() -> None:
     def make(mode: str) -> Machine:
         return embedded(mode, "inexact", "host")
@@ -133,9 +139,11 @@ def test_a_page_with_code_and_data_is_traced_as_a_whole() -> None:
 # --- estimates ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["translate", "trap"])
-def test_a_guest_lives_to_its_end(mode: str) -> None:
-    machine = embedded(mode, "inexact", "host")
+@pytest.mark.parametrize(
+    ("engine", "mode"), [("inexact", "translate"), ("inexact", "trap"), ("host", "translate")]
+)
+def test_a_guest_lives_to_its_end(engine: str, mode: str) -> None:
+    machine = embedded(mode, engine, "host")
     outcome = machine.run(timeout=PATIENCE)
     assert (outcome.kind, outcome.status) == ("exit", 1 if mode == "translate" else 3)
     text = machine.console.decode()
@@ -145,6 +153,14 @@ def test_a_guest_lives_to_its_end(mode: str) -> None:
     bare.run(timeout=PATIENCE)
     wanted = [line.split()[1] for line in bare.console.decode().splitlines() if "check " in line]
     assert [line.split()[1] for line in text.splitlines() if "check " in line] == wanted
+
+
+def test_nothing_runs_directly_where_selectors_are_the_hosts() -> None:
+    machine = embedded(engine="host", clock="host")
+    machine.run(timeout=PATIENCE)
+    kinds = machine.statistics()["by_kind"]
+    assert "direct" not in kinds
+    assert kinds["translated"] > 10 * kinds["emulated"]
 
 
 def test_a_few_instructions_are_exact() -> None:

@@ -37,11 +37,11 @@ def before() -> set[str]:
 
 @pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
 def test_an_engine_can_map_what_the_guest_has(mode: str) -> None:
-    """Physical address p is the file's byte file_offset + p, RAM and the monitor's memory alike."""
+    """Place p is the file's byte file_offset + p, RAM and the monitor's memory alike."""
     machine = Machine(memory_mb=1, mode=mode)
     ram = machine.ram
     assert ram.file == machine.memory.file >= 0
-    size = machine.memory.size + machine.memory.extra
+    size = len(machine.memory.buffer)
     assert os.fstat(ram.file).st_size == ram.file_offset + size
     other = mmap.mmap(ram.file, size, offset=ram.file_offset)
     machine.write_physical(0x12345, b"hello")

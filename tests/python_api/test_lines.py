@@ -136,8 +136,7 @@ def test_lines_that_there_are_not() -> None:
 
 
 @modes
-def test_from_memory_it_is_taken_at_the_end_of_the_block(mode: str) -> None:
-    """Of decoded instructions, bare; at once where every access is emulated."""
+def test_from_memory_it_is_taken_right_behind_the_access(mode: str) -> None:
     def prepare(machine: Machine, said: list[object]) -> None:
         def write(offset: int, size: int, value: int) -> None:
             if value == 1000:
@@ -157,7 +156,7 @@ def test_from_memory_it_is_taken_at_the_end_of_the_block(mode: str) -> None:
         cli
     """), prepare)  # fmt: skip
     assert life.registers["ebx"] == 1
-    assert life.registers["ecx"] == (1001 if mode == "bare" else 1000)
+    assert life.registers["ecx"] == 1000
 
 
 # --- NMI ------------------------------------------------------------------------------------------

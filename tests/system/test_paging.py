@@ -32,6 +32,8 @@ from system_lab import (
     gate,
 )
 
+from bt.interp.state import MAP_MEMORY, OUTSIDE
+
 DIRECTORY, TABLE = 0x80000, 0x81000
 P, W, U, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 CR4_PSE = 0x10
@@ -377,17 +379,21 @@ def test_the_gate_and_the_window_are_behind_the_walk(paged: Lab) -> None:
     cpu = paged.cpu
     paged.dword(entry(0x50000), 0x150000 | P | W | U)
     paged.dword(entry(0x51000), 0xFFFF1000 | P | W | U)
-    paged.ram.set_window(0xFFFF0000, 0x20000)
+    paged.ram.map_frames(0xFFFF0, 16, 0x20, MAP_MEMORY)
     cpu.set_a20(False)
     assert cpu.peek_translation(0x50004) == 0x50004 == cpu.translation(0x50004) >> 8
     cpu.set_a20(True)
-    assert cpu.peek_translation(0x50004) == 0x150004 == cpu.translation(0x50004) >> 8
+    outside = OUTSIDE | 0x150004  # no memory, but a device, or nobody
+    assert cpu.peek_translation(0x50004) == outside == cpu.translation(0x50004) >> 8
+    assert cpu.peek_address(0x50004) == 0x150004
     assert cpu.peek_translation(0x51004) == 0x21004 == cpu.translation(0x51004) >> 8
     assert cpu.peek_entry(0x51004) >> 12 == 0x21
     cpu.cr0 &= ~0x80000000
     cpu.flush()
     assert cpu.translation(0xFFFF0010) >> 8 == 0x20010 == cpu.peek_translation(0xFFFF0010)
-    assert cpu.translation(0xFFFEFFFF) >> 8 == 0xFFFEFFFF
+    outside = OUTSIDE | 0xFFFEFFFF
+    assert cpu.translation(0xFFFEFFFF) >> 8 == outside == cpu.peek_translation(0xFFFEFFFF)
+    assert cpu.peek_address(0xFFFF0010) == 0xFFFF0010 and cpu.place(0xFFFF0010) == 0x20010
 
 
 def expected(lab: Lab, root: int, la: int) -> int:
@@ -425,8 +431,9 @@ def test_who_only_looks_finds_what_the_walk_finds(paged: Lab) -> None:
         cpu.cr3 = root
         other = roots[0] + roots[1] - root
         for la in sample:
-            assert cpu.peek_entry(la) == expected(paged, root, la)
-            assert cpu.peek_entry(la, other) == expected(paged, other, la)
+            for tables, found in ((root, cpu.peek_entry(la)), (other, cpu.peek_entry(la, other))):
+                address = found & ~OUTSIDE if found >= 0 else found
+                assert address == expected(paged, tables, la)
         shown = {
             la + 4096 * i: bits + 4096 * i
             for la, pages, bits in cpu.peek_tables()
@@ -442,6 +449,7 @@ def test_who_only_looks_finds_what_the_walk_finds(paged: Lab) -> None:
         if not pde & PS and pde > paged.SIZE:
             continue  # the processor asks the bus
         want, found = expected(paged, cpu.cr3, la), cpu.translation(la)
-        assert found >> 8 == (-1 if want < 0 else want & -4096 | la & 0xFFF)
+        place = found >> 8 & ~OUTSIDE if found >= 0 else -1
+        assert place == (-1 if want < 0 else want & -4096 | la & 0xFFF)
         if want >= 0:
-            assert cpu.peek_entry(la) & ~(A | D) == want & ~(A | D)
+            assert cpu.peek_entry(la) & ~(A | D | OUTSIDE) == want & ~(A | D)

@@ -114,6 +114,19 @@ def test_what_an_access_says() -> None:
     assert accesses[1].data == {"port": 0xF4, "size": 1, "value": 0}
 
 
+@pytest.mark.parametrize("mode", ["bare", "translate"])
+def test_registers_in_memory(mode: str) -> None:
+    """One event for an access, and the instruction is there once, however it was run."""
+    machine = flat(mode, source="nop; mov eax, [0xfed00004]; mov [0xfed00000], al; nop; hlt")
+    machine.devices.plug_memory(0xFED00000, 8, read=lambda offset, size: 0x1234)
+    events = traced(machine, INSTRUCTION, DEVICE)
+    assert [event.text for event in of(events, DEVICE)] == [
+        "read 0xfed00004 -> 0x00001234", "write 0xfed00000 <- 0x34",
+    ]  # fmt: skip
+    assert of(events, DEVICE)[0].data == {"address": 0xFED00004, "size": 4, "value": 0x1234}
+    assert [event.count for event in of(events, INSTRUCTION)] == [0, 1, 2, 3, 4]
+
+
 def test_exits_are_those_of_the_statistics() -> None:
     machine = embedded()
     events = traced(machine, EXIT, INTERRUPT)
