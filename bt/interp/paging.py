@@ -254,7 +254,7 @@ def walk(c: Cpu, la: u32, access: u32) -> i64:
     error: u32 = access & (ACC_USER | ACC_WRITE)
     top = top_entry(c, c.cr3, la, 0)
     last = last_entry(c, top, la, 0)
-    large: u32 = 1 if top == last else 0
+    large: u32 = 1 if top & PTE_PS and c.cr4 & CR4_PSE else 0
     entry: u32 = last & M32
     if entry & PTE_P == 0:
         return page_fault(c, la, error)
@@ -290,7 +290,7 @@ def page_bits(c: Cpu, la: u32, top: u64, last: u64) -> i64:
 
     P, W, U and A as both entries have them, PS if it is a piece of a large page, G where it counts.
     """
-    large: u32 = 1 if top == last else 0
+    large: u32 = 1 if top & PTE_PS and c.cr4 & CR4_PSE else 0
     entry: u32 = last & M32
     if entry & PTE_P == 0 or (large and entry & PDE_RESERVED):
         return -1

@@ -87,9 +87,12 @@ class Loop:
     def stop(self) -> None:
         """Let run() return soon, or the next one if none is under way.
 
-        From any thread, and from a signal's handler.
+        From any thread, and from a signal's handler. From its own thread, in a function that a
+        device or a hook calls, it ends behind the instruction that called.
         """
         self._stop = True
+        if threading.get_ident() == self._thread:
+            self.processor.notice()
         self.processor.stop()
 
     def look_soon(self) -> None:
