@@ -28,7 +28,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bt.interp.architecture import compiled_text
 from bt.interp.join import Refused, Sources
 from bt.interp.sources import digest
 
@@ -124,6 +123,8 @@ def handlers_text(tables: Tables) -> str:
 
 def _pieces(name: str) -> Iterator[str]:
     """A joined file, and behind state.py what is made of the marks in it."""
+    from bt.interp.architecture import compiled_text  # reads some of the sources
+
     yield f'include "{name}.pxi"'
     if name == "state":
         yield compiled_text()
