@@ -43,13 +43,13 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
-from bt.interp.smc import code_hit, code_written, watch_hit
+from bt.interp.smc import code_hit, code_written, trace_hit
 from bt.interp.state import (
     FRAME_BELOW,
     FRAME_CLEAN,
     FRAME_CODE,
     FRAME_ROM,
-    FRAME_WATCH,
+    FRAME_TRACED,
     MAP_BELOW,
     MAP_DEVICE,
     MAP_MEMORY,
@@ -173,7 +173,7 @@ def store_ram(c: Cpu, place: u64, size: u32, value: u32) -> i32:
 
 
 @func
-def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
+def note_traced(c: Cpu, pa: u32, size: u32) -> i32:
     """A processor that has no monitor over it wrote traced bytes: put them in the log.
 
     A write not far above the last one extends its range: a string instruction makes one.
@@ -215,10 +215,10 @@ def refuse_traced(c: Cpu, place: u64, size: u32) -> i64:
     if c.external == 0:
         return 0
     place = written_place(c, place)
-    if is_memory(place) == 0 or c.mem.frame_flags[place >> 12] & FRAME_WATCH == 0:
+    if is_memory(place) == 0 or c.mem.frame_flags[place >> 12] & FRAME_TRACED == 0:
         return 0
     at: u32 = place & M32
-    if watch_hit(c.mem, at, size) == 0:
+    if trace_hit(c.mem, at, size) == 0:
         return 0
     c.fault_vector = VEC_PF
     c.fault_error = TRACED_ERROR
@@ -242,10 +242,10 @@ def write_place(c: Cpu, place: u64, size: u32, value: u32) -> i64:
     flags: u32 = c.mem.frame_flags[at >> 12]
     if flags & FRAME_ROM:
         return 0
-    if flags & FRAME_WATCH and watch_hit(c.mem, at, size):
+    if flags & FRAME_TRACED and trace_hit(c.mem, at, size):
         if refuse_traced(c, place, size) < 0:
             return -1
-        note_watch(c, at, size)
+        note_traced(c, at, size)
     store_ram(c, place, size, value)
     if flags & FRAME_CLEAN:
         c.mem.frame_flags[at >> 12] &= ~FRAME_CLEAN & 0xFF
