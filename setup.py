@@ -125,7 +125,6 @@ def extensions() -> list[Extension]:
             EXTENSION,
             [str((build.OUTPUT / "_compiled.pyx").relative_to(ROOT))],
             extra_compile_args=build.COMPILE_ARGS,
-            define_macros=build.MACROS,
         )
     ]
 

@@ -62,8 +62,8 @@ from bt.interp.state import (
     MARK_COUNTS,
     MARK_ENTRY,
     MARK_LOOKUP,
+    MARK_RECORD,
     MARK_STUB,
-    MARK_TRACE,
     PERM_EXEC,
     PERM_GLOBAL,
     PERM_LARGE,
@@ -90,8 +90,8 @@ __all__ = [
     "MARK_COUNTS",
     "MARK_ENTRY",
     "MARK_LOOKUP",
+    "MARK_RECORD",
     "MARK_STUB",
-    "MARK_TRACE",
     "MAX_STOPS",
     "MAX_WATCHPOINTS",
     "PERM_EXEC",
@@ -196,7 +196,7 @@ class FrameTable(Protocol):
 
     It holds for the ideal processor, too: an engine with page protections of its own passes the
     calls on to the `Ram` that both share, and follows them. Nothing here is for use while an engine
-    runs, but from a callback of its bus `written` and `take_trace` are.
+    runs, but from a callback of its bus `written` and `take_record` are.
     """
 
     def written(self, pa: int, size: int) -> None:
@@ -208,12 +208,12 @@ class FrameTable(Protocol):
     def forget_blocks(self) -> None:
         """Look at all code anew."""
 
-    def watch(self, pa: int, size: int, on: bool) -> None:
+    def trace_writes(self, pa: int, size: int, on: bool) -> None:
         """Trace writes to these bytes (in one page), or stop tracing them.
 
         A write of the engine to a traced byte is a page fault with `traced` set: error code 7
         (present, write, user), and nothing has changed. A write of the ideal processor goes
-        through and is logged (Ram.take_watch_log).
+        through and is logged (Ram.take_write_log).
         """
 
     def audit(self, frame: int, on: bool) -> None:
@@ -224,15 +224,15 @@ class FrameTable(Protocol):
         `Traits.audits` is false.
         """
 
-    def trace(self, room: int) -> None:
+    def record(self, room: int) -> None:
         """Note each guest instruction that a processor begins, up to `room` until they are taken.
 
-        In a translation cache those marked MARK_TRACE. Again where one that faulted, or a REP, is
+        In a translation cache those marked MARK_RECORD. Again where one that faulted, or a REP, is
         begun again. 0: stop. Looks at all code anew. Where `Traits.instruments` is false only the
         ideal processor's are noted.
         """
 
-    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+    def take_record(self) -> list[tuple[int, int, int, int, int]]:
         """What was noted, in order, and empty the notes.
 
         Place and root (TRACE_* of bt/interp/state.py), count, and the bytes of what is not in the
@@ -485,7 +485,7 @@ class AuditingEngine(Engine[Space], Protocol[Space]):
 
 
 class InstrumentedEngine(Engine[Space], Protocol[Space]):
-    """`Traits.instruments`: it counts what the marks ask for. See also FrameTable.trace."""
+    """`Traits.instruments`: it counts what the marks ask for. See also FrameTable.record."""
 
     @property
     def stubs_done(self) -> int:

@@ -28,7 +28,7 @@ from bt.cache import (
     TranslatedBlock,
     TranslationCache,
 )
-from bt.interp.state import MARK_ENTRY, MARK_TRACE
+from bt.interp.state import MARK_ENTRY, MARK_RECORD
 from bt.output import Output, Surveyed
 from bt.own_stubs import OWN, OwnStubs
 from bt.policy import CONTEXTS, Context, plain_entries, policies
@@ -36,7 +36,7 @@ from bt.rewrite import CS, FS, Rewriter
 from bt.stubs import stub
 
 ENTRY_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_ENTRY]) * (256 - BEGINS)  # undo masks to marks
-TRACE_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_TRACE]) * (256 - BEGINS)
+RECORD_WHERE_BEGINS = bytes(BEGINS) + bytes([MARK_RECORD]) * (256 - BEGINS)
 NO_BLOCK = Exit(INDIRECT, 0)  # an indirect branch to what is not translated
 MAX_INSTRUCTIONS = 48
 WORTH_JUMPING = 4  # instructions: fewer are rather translated twice than jumped to
@@ -69,7 +69,7 @@ class Translator:
         self.reserved = self.rewriter.reserved
         self.patches = self.rewriter.patches
         self.returns = self.rewriter.returns
-        self.trace = False  # shall the engine note what instructions are begun?
+        self.record = False  # shall the engine note what instructions are begun?
         self.instructions = 0  # guest instructions translated
         self.reset()
 
@@ -231,20 +231,20 @@ class Translator:
         marks = bytes(out.marks)
         if self.count_entries:
             marks = bytes(map(or_, marks, out.undos.translate(ENTRY_WHERE_BEGINS)))
-        if self.trace:
-            marks = self._with_trace(out, marks)
+        if self.record:
+            marks = self._with_record(out, marks)
         self.mark(start, marks)
         for link, target in out.links:
             target = target or block
             assert target is not None
             target.incoming.append(link)
 
-    def _with_trace(self, out: Output, marks: bytes) -> bytes:
+    def _with_record(self, out: Output, marks: bytes) -> bytes:
         """Mark where instructions begin, behind STI too; a slot that falls through is none."""
-        traced = bytearray(map(or_, marks, out.undos.translate(TRACE_WHERE_BEGINS)))
+        traced = bytearray(map(or_, marks, out.undos.translate(RECORD_WHERE_BEGINS)))
         for at in self.cache.after_sti:
             exit_ = self.cache.exits.get(at)
             falls = exit_ is not None and exit_.kind == CHAIN and not exit_.completes
             if out.start <= at < out.here and not falls:
-                traced[at - out.start] |= MARK_TRACE
+                traced[at - out.start] |= MARK_RECORD
         return bytes(traced)

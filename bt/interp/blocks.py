@@ -55,8 +55,8 @@ from bt.interp.state import (
     MARK_COUNTS,
     MARK_ENTRY,
     MARK_LOOKUP,
+    MARK_RECORD,
     MARK_STUB,
-    MARK_TRACE,
     VEC_GP,
     Block,
     Cpu,
@@ -211,7 +211,7 @@ def decode_run(c: Cpu, ops: Op, first: u32, eip: u32, max_ops: u32, max_count: u
             la: u32 = (at + c.seg_base[CS]) & M32
             mark = mark_at(c, la)
             op.counted = mark & MARK_COUNTS
-            if c.mem.tracing and (mark & MARK_TRACE or not in_cache(c, la)):
+            if c.mem.recording and (mark & MARK_RECORD or not in_cache(c, la)):
                 wrap_handler(op, H_TRACED)
             elif mark & MARK_ENTRY:
                 wrap_handler(op, H_COUNT_ENTRY)

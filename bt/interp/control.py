@@ -8,7 +8,7 @@ a remapped page is noticed.
 
 from __future__ import annotations
 
-from bt.interp.counting import icount_at, trace_root
+from bt.interp.counting import icount_at, record_root
 from bt.interp.dialect import (
     M32,
     M64,
@@ -36,12 +36,12 @@ from bt.interp.state import (
     MARK_ENTRY,
     MARK_LOOKUP,
     MARK_STUB,
+    RECORD_CACHE,
+    RECORD_CODE,
+    RECORD_RING_SHIFT,
     ST_BUDGET,
     ST_EXIT,
     ST_LOOKUP,
-    TRACE_CACHE,
-    TRACE_CODE,
-    TRACE_RING_SHIFT,
     TRACE_V86,
     VEC_GP,
     VEC_UD,
@@ -256,8 +256,8 @@ def note_code(c: Cpu, op: Op) -> u32:
             low |= byte << (8 * i)
         else:
             high |= byte << (8 * i - 64)
-    m.trace_code[2 * m.trace_used] = low
-    m.trace_code[2 * m.trace_used + 1] = high
+    m.record_code[2 * m.record_used] = low
+    m.record_code[2 * m.record_used + 1] = high
     return 1
 
 
@@ -265,26 +265,26 @@ def note_code(c: Cpu, op: Op) -> u32:
 def note_begin(c: Cpu, op: Op) -> i32:
     """Write into the trace that op begins an instruction of the guest."""
     m = c.mem
-    if m.trace_used >= m.trace_room:
-        m.trace_lost += 1
+    if m.record_used >= m.record_room:
+        m.record_lost += 1
         return 0
     place: u64 = op.eip
     root: u64 = c.guest_root
     ring: u64 = c.guest_cpl if c.external else c.cpl
-    place |= ring << TRACE_RING_SHIFT
+    place |= ring << RECORD_RING_SHIFT
     if c.external:
         if (op.eip - c.count_base) & M32 < c.count_size:
-            place |= TRACE_CACHE
+            place |= RECORD_CACHE
     else:
         if c.eflags & VM:
             place |= TRACE_V86
-        root = trace_root(c)
-    if place & TRACE_CACHE == 0 and note_code(c, op):
-        place |= TRACE_CODE
-    m.trace_places[m.trace_used] = place
-    m.trace_roots[m.trace_used] = root
-    m.trace_counts[m.trace_used] = icount_at(c, op)
-    m.trace_used += 1
+        root = record_root(c)
+    if place & RECORD_CACHE == 0 and note_code(c, op):
+        place |= RECORD_CODE
+    m.record_places[m.record_used] = place
+    m.record_roots[m.record_used] = root
+    m.record_counts[m.record_used] = icount_at(c, op)
+    m.record_used += 1
     return 0
 
 

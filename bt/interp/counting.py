@@ -7,7 +7,7 @@ the running block; `op.left` says how many of those are still to come, this one 
 from __future__ import annotations
 
 from bt.interp.dialect import M64, func, i32, u64
-from bt.interp.state import ATTR_DB, CR0_PG, CS, TRACE_PAGING, TRACE_WIDE, Cpu, Op
+from bt.interp.state import ATTR_DB, CR0_PG, CS, RECORD_PAGING, RECORD_WIDE, Cpu, Op
 
 
 @func
@@ -18,14 +18,14 @@ def icount_at(c: Cpu, op: Op) -> u64:
 
 
 @func
-def trace_root(c: Cpu) -> u64:
-    """Base of CS and page tables of the code that runs, for a trace (Memory.trace_roots)."""
+def record_root(c: Cpu) -> u64:
+    """Base of CS and page tables of the code that runs, for a trace (Memory.record_roots)."""
     root: u64 = c.seg_base[CS]
     root = root << 32 | (c.cr3 & 0xFFFFF000)
     if c.cr0 & CR0_PG:
-        root |= TRACE_PAGING
+        root |= RECORD_PAGING
     if c.seg_attr[CS] & ATTR_DB:
-        root |= TRACE_WIDE
+        root |= RECORD_WIDE
     return root
 
 

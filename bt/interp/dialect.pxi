@@ -23,6 +23,7 @@ ctypedef u64* U64Ptr
 
 cdef extern from *:
     """
+    #define VP_INLINE inline __attribute__((always_inline))
     #define VP_M8 0xFFU
     #define VP_M16 0xFFFFU
     #define VP_M32 0xFFFFFFFFU

@@ -228,10 +228,19 @@ def top_entry(c: Cpu, root: u32, la: u32, peek: u32) -> u64:
 
 
 @inline
+def maps_large(c: Cpu, top: u64) -> u32:
+    """Is this page-directory entry one of a 4 MiB page?
+
+    That the walk ends there does not say so: a directory may be its own page table.
+    """
+    return 1 if top & (PTE_P | PTE_PS) == PTE_P | PTE_PS and c.cr4 & CR4_PSE else 0
+
+
+@inline
 def last_entry(c: Cpu, top: u64, la: u32, peek: u32) -> u64:
     """The entry at which a walk ends: `top` itself if that is not present or maps 4 MiB."""
     pde: u32 = top & M32
-    if pde & PTE_P == 0 or (pde & PTE_PS and c.cr4 & CR4_PSE):
+    if pde & PTE_P == 0 or maps_large(c, top):
         return top
     return entry_at(c, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), peek)
 
@@ -254,7 +263,7 @@ def walk(c: Cpu, la: u32, access: u32) -> i64:
     error: u32 = access & (ACC_USER | ACC_WRITE)
     top = top_entry(c, c.cr3, la, 0)
     last = last_entry(c, top, la, 0)
-    large: u32 = 1 if top == last else 0
+    large: u32 = maps_large(c, top)
     entry: u32 = last & M32
     if entry & PTE_P == 0:
         return page_fault(c, la, error)
@@ -290,7 +299,7 @@ def page_bits(c: Cpu, la: u32, top: u64, last: u64) -> i64:
 
     P, W, U and A as both entries have them, PS if it is a piece of a large page, G where it counts.
     """
-    large: u32 = 1 if top == last else 0
+    large: u32 = maps_large(c, top)
     entry: u32 = last & M32
     if entry & PTE_P == 0 or (large and entry & PDE_RESERVED):
         return -1

@@ -61,8 +61,8 @@ from bt.interp.state import (
     Memory,
 )
 
-WATCH_RANGES = 64  # of traced bytes written that are told one by one
-WATCH_GAP = 256  # bytes between two writes that are told as one range
+WRITE_LOG_RANGES = 64  # of traced bytes written that are told one by one
+WRITE_LOG_GAP = 256  # bytes between two writes that are told as one range
 MANY_CALLBACKS = 4096
 TRACED_ERROR = 7  # of the page fault for a traced write: present, write, user
 
@@ -184,17 +184,17 @@ def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
     A write not far above the last one extends its range: a string instruction makes one.
     """
     m = c.mem
-    count = m.watch_count
-    if count != 0 and count <= WATCH_RANGES:
+    count = m.write_log_count
+    if count != 0 and count <= WRITE_LOG_RANGES:
         last: u32 = count - 1
-        if m.watch_from[last] <= pa and pa <= m.watch_to[last] + WATCH_GAP:
-            if pa + size > m.watch_to[last]:
-                m.watch_to[last] = pa + size
+        if m.write_log_from[last] <= pa and pa <= m.write_log_to[last] + WRITE_LOG_GAP:
+            if pa + size > m.write_log_to[last]:
+                m.write_log_to[last] = pa + size
             return 0
-    if count < WATCH_RANGES:
-        m.watch_from[count] = pa
-        m.watch_to[count] = pa + size
-    m.watch_count = count + 1
+    if count < WRITE_LOG_RANGES:
+        m.write_log_from[count] = pa
+        m.write_log_to[count] = pa + size
+    m.write_log_count = count + 1
     return 0
 
 

@@ -26,7 +26,7 @@ from bt.interp.dialect import (
     u64,
 )
 from bt.interp.paging import flush_space
-from bt.interp.physical import WATCH_RANGES, change_flags, change_map
+from bt.interp.physical import WRITE_LOG_RANGES, change_flags, change_map
 from bt.interp.pure import (
     alloc_blocks,
     alloc_jumps,
@@ -83,7 +83,7 @@ class Ram:
         m.frame_map = alloc32(1 << 20)
         m.frame_flags = alloc8(1 << 20)
         m.code_bits = alloc8(size >> 3)
-        m.watch_bits = alloc8(size >> 3)
+        m.traced_bits = alloc8(size >> 3)
         m.no_entries = alloc64(1 << 20)
         m.blocks = new_blocks()
         cache = m.blocks
@@ -101,7 +101,7 @@ class Ram:
         keep(self.arena, m.frame_map)
         keep(self.arena, m.frame_flags)
         keep(self.arena, m.code_bits)
-        keep(self.arena, m.watch_bits)
+        keep(self.arena, m.traced_bits)
         keep(self.arena, m.no_entries)
         keep(self.arena, cache)
         keep(self.arena, cache.ops)
@@ -171,13 +171,13 @@ class Ram:
                         code_written(m, at, 4)
             pa = stop
 
-    def watch(self, pa: int, size: int, on: bool) -> None:
+    def trace_writes(self, pa: int, size: int, on: bool) -> None:
         """Trace writes to these bytes (in one page), or stop tracing them."""
         watch_bytes(self.memory, pa, size, 1 if on else 0)
 
-    def is_watched(self, pa: int) -> bool:
+    def is_traced(self, pa: int) -> bool:
         """Are writes to this byte of RAM traced?"""
-        return self.memory.watch_bits[pa >> 3] & (1 << (pa & 7)) != 0
+        return self.memory.traced_bits[pa >> 3] & (1 << (pa & 7)) != 0
 
     def forget_blocks(self) -> None:
         """Drop every decoded block."""
@@ -197,55 +197,56 @@ class Ram:
         else:
             self.memory.frame_flags[frame] &= ~FRAME_AUDIT & 0xFF
 
-    def take_watch_log(self) -> list[tuple[int, int]] | None:
+    def take_write_log(self) -> list[tuple[int, int]] | None:
         """Where traced bytes were written since last time: (physical address, bytes).
 
         None: in too many places to tell.
         """
         m = self.memory
-        count = m.watch_count
-        m.watch_count = 0
-        if count > WATCH_RANGES:
+        count = m.write_log_count
+        m.write_log_count = 0
+        if count > WRITE_LOG_RANGES:
             return None
-        return [(m.watch_from[i], m.watch_to[i] - m.watch_from[i]) for i in range(count)]
+        first, ends = m.write_log_from, m.write_log_to
+        return [(first[i], ends[i] - first[i]) for i in range(count)]
 
-    def trace(self, room: int) -> None:
+    def record(self, room: int) -> None:
         """Note each guest instruction that a processor begins, at most `room` at a time; 0: stop.
 
         Once for a Ram: the room stays what it was first.
         """
         m = self.memory
-        if room and not m.trace_room:
-            m.trace_places = alloc64(room)
-            keep(self.arena, m.trace_places)
-            m.trace_roots = alloc64(room)
-            keep(self.arena, m.trace_roots)
-            m.trace_code = alloc64(2 * room)
-            keep(self.arena, m.trace_code)
-            m.trace_counts = alloc64(room)
-            keep(self.arena, m.trace_counts)
-            m.trace_room = room
-        m.tracing = 1 if room else 0
-        m.trace_used = 0
+        if room and not m.record_room:
+            m.record_places = alloc64(room)
+            keep(self.arena, m.record_places)
+            m.record_roots = alloc64(room)
+            keep(self.arena, m.record_roots)
+            m.record_code = alloc64(2 * room)
+            keep(self.arena, m.record_code)
+            m.record_counts = alloc64(room)
+            keep(self.arena, m.record_counts)
+            m.record_room = room
+        m.recording = 1 if room else 0
+        m.record_used = 0
         forget_blocks(m)
 
-    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+    def take_record(self) -> list[tuple[int, int, int, int, int]]:
         """What was noted since last time, in order.
 
         TRACE_* words of place and root, the count, and the bytes: eight, and eight more.
         """
         m = self.memory
         found = []
-        for i in range(m.trace_used):
-            low = m.trace_code[2 * i]
-            high = m.trace_code[2 * i + 1]
-            found.append((m.trace_places[i], m.trace_roots[i], m.trace_counts[i], low, high))
-        m.trace_used = 0
+        for i in range(m.record_used):
+            low = m.record_code[2 * i]
+            high = m.record_code[2 * i + 1]
+            found.append((m.record_places[i], m.record_roots[i], m.record_counts[i], low, high))
+        m.record_used = 0
         return found
 
-    def trace_lost(self) -> int:
+    def record_lost(self) -> int:
         """Instructions that found no room."""
-        return self.memory.trace_lost
+        return self.memory.record_lost
 
     def statistics(self) -> dict[str, int]:
         cache = self.memory.blocks

@@ -50,6 +50,7 @@ from bt.interp.paging import (
     flush_tlb,
     invalidate_page,
     last_entry,
+    maps_large,
     page_bits,
     peek_walk,
     top_entry,
@@ -416,14 +417,12 @@ class Interp(Cpu):
             top = top_entry(self, self.cr3, region, 1)
             if top & PTE_P == 0:
                 continue
-            for i in range(1024):
+            large = maps_large(self, top)
+            for i in range(1 if large else 1024):
                 la: u32 = region | i << 12
-                last = last_entry(self, top, la, 1)
-                bits = page_bits(self, la, top, last)
+                bits = page_bits(self, la, top, last_entry(self, top, la, 1))
                 if bits >= 0:
-                    found.append((la, 1024 if top == last else 1, bits))
-                if top == last:
-                    break
+                    found.append((la, 1024 if large else 1, bits))
         return found
 
     def set_stops(self, addresses: list[int]) -> None:
@@ -645,7 +644,7 @@ class Interp(Cpu):
         if self.flushes_page and not news & NEWS_FLUSH_ALL:
             news |= NEWS_FLUSH_PAGE
             self.pages_told = self.flushes_page
-        if self.mem.watch_count:
+        if self.mem.write_log_count:
             news |= NEWS_WATCHED
         self.flushes_all = 0
         self.flushes_local = 0

@@ -72,7 +72,7 @@ def watch_hit(m: Memory, pa: u32, size: u32) -> u32:
     """Does a write of size bytes touch a traced byte?"""
     for i in range(size):
         at: u32 = pa + i
-        if m.watch_bits[at >> 3] & (1 << (at & 7)):
+        if m.traced_bits[at >> 3] & (1 << (at & 7)):
             return 1
     return 0
 
@@ -157,7 +157,7 @@ def code_written(m: Memory, pa: u32, size: u32) -> i32:
 @func
 def frame_watched(m: Memory, frame: u32) -> u32:
     for i in range(512):
-        if m.watch_bits[(frame << 9) + i]:
+        if m.traced_bits[(frame << 9) + i]:
             return 1
     return 0
 
@@ -169,9 +169,9 @@ def watch_bytes(m: Memory, pa: u32, size: u32, on: u32) -> i32:
     for i in range(size):
         at: u32 = pa + i
         if on:
-            m.watch_bits[at >> 3] |= 1 << (at & 7)
+            m.traced_bits[at >> 3] |= 1 << (at & 7)
         else:
-            m.watch_bits[at >> 3] &= ~(1 << (at & 7)) & 0xFF
+            m.traced_bits[at >> 3] &= ~(1 << (at & 7)) & 0xFF
     if on and m.frame_flags[frame] & FRAME_WATCH == 0:
         m.frame_flags[frame] |= FRAME_WATCH
         frame_alias_purge(m, frame)

@@ -224,16 +224,16 @@ MARK_COUNTS = 1  # completing it completes a guest instruction
 MARK_STUB = 2  # that was simulated by a stub
 MARK_LOOKUP = 4  # that was an indirect branch, and this JMP looks its target up
 MARK_ENTRY = 8  # a guest instruction begins here, and how often it does is counted
-MARK_TRACE = 16  # a guest instruction begins here; it is noted while Memory.tracing
+MARK_RECORD = 16  # a guest instruction begins here; it is noted while Memory.recording
 
-# Memory.trace_places: EIP in the low half, and
-TRACE_RING_SHIFT = 32  # the guest's CPL, two bits
-TRACE_CACHE = 1 << 36  # EIP is an address in a translation cache
+# Memory.record_places: EIP in the low half, and
+RECORD_RING_SHIFT = 32  # the guest's CPL, two bits
+RECORD_CACHE = 1 << 36  # EIP is an address in a translation cache
 TRACE_V86 = 1 << 37
-TRACE_CODE = 1 << 38  # trace_code has its bytes, as far as they lie in its first page
-# Memory.trace_roots: base of CS in the high half, CR3 in the low one, and
-TRACE_PAGING = 1
-TRACE_WIDE = 2  # 32-bit code
+RECORD_CODE = 1 << 38  # record_code has its bytes, as far as they lie in its first page
+# Memory.record_roots: base of CS in the high half, CR3 in the low one, and
+RECORD_PAGING = 1
+RECORD_WIDE = 2  # 32-bit code
 
 PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
 
@@ -285,21 +285,21 @@ class Memory:
     frame_flags: U8Ptr  # one byte for each of 2^20 frames of places
     open_bus: u32  # 1: nobody answers where there is neither MAP_MEMORY nor MAP_DEVICE
     code_bits: U8Ptr  # one bit per byte of RAM: decoded into a block (blocks.py)
-    watch_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
+    traced_bits: U8Ptr  # one bit per byte of RAM: traced (a monitor wants to know of writes)
     spaces: Space  # list of all spaces
     no_entries: U64Ptr  # a TLB that misses always: lets every access be looked at (#AC)
-    watch_count: u32  # ranges of watched bytes written by processors that are not external
-    watch_from: Annotated[list[u32], 64]  # their first physical addresses (of the first 64)
-    watch_to: Annotated[list[u32], 64]  # and the ends
+    write_log_count: u32  # ranges of watched bytes written by processors that are not external
+    write_log_from: Annotated[list[u32], 64]  # their first physical addresses (of the first 64)
+    write_log_to: Annotated[list[u32], 64]  # and the ends
     blocks: Blocks
-    tracing: u32  # 1: every processor notes each instruction of the guest that it begins
-    trace_room: u32  # entries of these arrays
-    trace_used: u32
-    trace_lost: u64  # entries that did not fit
-    trace_places: U64Ptr  # TRACE_*
-    trace_roots: U64Ptr
-    trace_code: U64Ptr  # two for each entry: up to 15 bytes
-    trace_counts: U64Ptr  # guest instructions completed before it
+    recording: u32  # 1: every processor notes each instruction of the guest that it begins
+    record_room: u32  # entries of these arrays
+    record_used: u32
+    record_lost: u64  # entries that did not fit
+    record_places: U64Ptr  # TRACE_*
+    record_roots: U64Ptr
+    record_code: U64Ptr  # two for each entry: up to 15 bytes
+    record_counts: U64Ptr  # guest instructions completed before it
 
 
 @struct
@@ -561,7 +561,7 @@ class Cpu:
     user_space: Space
     sup_space: Space  # also for implicit accesses: descriptors, TSS, gates
     guest_cpl: u32  # external: of the guest that it runs
-    guest_root: u64  # external: the same's CR3, as Memory.trace_roots has it
+    guest_root: u64  # external: the same's CR3, as Memory.record_roots has it
     count_base: u32  # linear region where only marked instructions count (a translation cache)
     count_size: u32
     count_marks: U8Ptr  # a byte per byte of that region: MARK_* of the instruction there

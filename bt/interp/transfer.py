@@ -13,7 +13,7 @@ limit 0xFF7FFFFF. A segment with base 0x06C00000 (per-CPU data) gets 0xFF800000 
 from __future__ import annotations
 
 from bt.interp.architecture import copy_registers
-from bt.interp.counting import trace_root
+from bt.interp.counting import record_root
 from bt.interp.dialect import M32, func, i32, ld32, st32, u32
 from bt.interp.segments import segment_changed, set_cpl, set_null_segment
 from bt.interp.state import (
@@ -91,7 +91,7 @@ def enter_ring3(c: Cpu, src: Cpu, ceiling: u32) -> i32:
     """Load c from src: registers, flags as ring 3 has them, every segment below the ceiling."""
     copy_registers(c, src)
     c.guest_cpl = src.cpl
-    c.guest_root = trace_root(src)
+    c.guest_root = record_root(src)
     c.eflags = (src.eflags & RING3_FLAGS) | IF | 2
     c.cr0 = src.cr0 | 0x80000001
     if src.cpl != 3:

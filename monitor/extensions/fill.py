@@ -192,7 +192,7 @@ class FilledShadow(ShadowMmu):
             raise ExtensionFailed("shadow.trace(): there is no table_written to be called")
         if physical + ENTRY <= self.memory.size and physical not in self._entries:
             self._entries.add(physical)
-            self._frames.watch(physical, ENTRY, True)
+            self._frames.trace_writes(physical, ENTRY, True)
 
     def all_written(self) -> None:
         """Nobody knows any more what was written: tell of every traced entry."""

@@ -1,12 +1,11 @@
 """Guest code that was translated: finding it, tracing it, and proving that it is still there.
 
 A block is made from guest bytes at a linear address. Two things can take it away. The bytes may be
-written: they are traced, byte by byte (Ram.watch). Or the linear page may come to mean another
-frame: the architecture tells us of that by a TLB flush, and then every page with translations
-that the flush concerns is looked up again; global pages stay through CR3 loads as they do in a TLB.
-A page that is no longer marked as accessed is taken for moved: translating anew marks it, as
-fetching from it would.
-"""
+written: they are traced, byte by byte (Ram.trace_writes). Or the linear page may come to mean
+another frame: the architecture tells us of that by a TLB flush, and then every page with
+translations that the flush concerns is looked up again; global pages stay through CR3 loads as
+they do in a TLB. A page that is no longer marked as accessed is taken for moved: translating anew
+marks it, as fetching from it would. """
 
 from __future__ import annotations
 
@@ -79,7 +78,7 @@ class CodePages:
     def around(self, eip: int, context: int) -> list[TranslatedBlock]:
         """Blocks of a context that begin before eip and reach beyond it."""
         frame = self._frames.get(eip >> 12, MIXED)
-        if frame == MIXED or not self.ram.is_watched(frame << 12 | eip & PAGE - 1):
+        if frame == MIXED or not self.ram.is_traced(frame << 12 | eip & PAGE - 1):
             return []  # most often: nothing was translated here
         return [
             block
@@ -92,7 +91,7 @@ class CodePages:
     def translated(self, block: TranslatedBlock) -> None:
         """Trace the bytes of a new block and remember where its pages are."""
         if not block.inner:  # else they are traced already
-            self._watch(block, True)
+            self._trace(block, True)
         for index, page in enumerate(block.pages()):
             frame = (block.pa >> 12) + index
             if self._frames.setdefault(page, frame) != frame:
@@ -105,7 +104,7 @@ class CodePages:
 
     def dropped(self, block: TranslatedBlock, cache: TranslationCache) -> None:
         """A block is gone: stop tracing its bytes, but for those of other blocks."""
-        self._watch(block, False)
+        self._trace(block, False)
         for page in block.pages():
             self._blocks.get(page, {}).pop(block, None)
         start, size = block.pa, block.length
@@ -116,28 +115,28 @@ class CodePages:
     def retrace(self, physical: int, size: int, cache: TranslationCache) -> None:
         """Somebody has ended tracing of these bytes."""
         for block in cache.overlapping(physical, size):
-            self._watch(block, True)
+            self._trace(block, True)
 
     def forget(self, cache: TranslationCache) -> None:
         """All blocks are gone."""
         for table in cache.blocks:
             for block in table.values():
-                self._watch(block, False)
+                self._trace(block, False)
         self._frames.clear()
         self._local.clear()
         self._user.clear()
         self._large.clear()
         self._blocks.clear()
 
-    def _watch(self, block: TranslatedBlock, on: bool) -> None:
+    def _trace(self, block: TranslatedBlock, on: bool) -> None:
         if not self.by_byte:
             for index in range(len(block.pages())):
-                self.frames.watch((block.pa & -PAGE) + index * PAGE, PAGE, on)
+                self.frames.trace_writes((block.pa & -PAGE) + index * PAGE, PAGE, on)
             return
         head = min(block.length, PAGE - (block.pa & PAGE - 1))
-        self.frames.watch(block.pa, head, on)
+        self.frames.trace_writes(block.pa, head, on)
         if head < block.length:
-            self.frames.watch(block.pa + head, block.length - head, on)
+            self.frames.trace_writes(block.pa + head, block.length - head, on)
 
     def recheck(self, everything: bool) -> list[TranslatedBlock]:
         """The TLB was flushed: blocks whose pages now lead elsewhere."""

@@ -87,20 +87,23 @@ class Loop:
     def stop(self) -> None:
         """Let run() return soon, or the next one if none is under way.
 
-        From any thread, and from a signal's handler.
+        From any thread, and from a signal's handler. From its own thread, where a device or a hook
+        is called: behind this instruction, so that runs repeat.
         """
         self._stop = True
-        self.processor.stop()
+        if self._is_own_thread():
+            self.processor.notice()
+        self.processor.stop()  # in a signal's handler it is our thread, and no access
 
     def look_soon(self) -> None:
-        """There is news. From its own thread: behind this instruction, so that runs repeat.
-
-        Safe from any other one.
-        """
-        if threading.get_ident() == self._thread:
+        """There is news, as stop() has it; not for a signal's handler."""
+        if self._is_own_thread():
             self.processor.notice()
         else:
             self.processor.stop()
+
+    def _is_own_thread(self) -> bool:
+        return threading.get_ident() == self._thread
 
     def run(self, limits: Limits) -> Outcome:
         """Run until the guest or a limit ends it."""

@@ -49,13 +49,13 @@ class Processor(ABC):
     def resume_at(self, count: int) -> None:
         """So many guest instructions have completed: `ideal` was given another state."""
 
-    def trace(self, room: int) -> None:
-        """Note each guest instruction that begins (FrameTable.trace); 0: no more."""
-        self.frames.trace(room)
+    def record(self, room: int) -> None:
+        """Note each guest instruction that begins (FrameTable.record); 0: no more."""
+        self.frames.record(room)
 
-    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
-        """FrameTable.take_trace, but with the guest's EIP everywhere."""
-        return self.frames.take_trace()
+    def take_record(self) -> list[tuple[int, int, int, int, int]]:
+        """FrameTable.take_record, but with the guest's EIP everywhere."""
+        return self.frames.take_record()
 
     @abstractmethod
     def notice(self) -> None:

@@ -199,7 +199,7 @@ class ShadowDescriptors:
         found = self._known[selector] = ShadowDescriptor(selector, guest, shadow, places)
         for pa, size in places:
             self._by_frame.setdefault(pa >> 12, set()).add(selector)
-            self._frames.watch(pa, size, True)
+            self._frames.trace_writes(pa, size, True)
         self.derived += 1
         return found
 
@@ -265,7 +265,7 @@ class ShadowDescriptors:
         """Somebody else has ended tracing of bytes that may be ours."""
         for known in self._known.values():
             for pa, size in known.places:
-                self._frames.watch(pa, size, True)
+                self._frames.trace_writes(pa, size, True)
 
     def _drop(self, selectors: Iterable[int]) -> None:
         gone_now = list(selectors)
@@ -273,7 +273,7 @@ class ShadowDescriptors:
             gone = self._known.pop(selector)
             for pa, size in gone.places:
                 self._by_frame[pa >> 12].discard(selector)
-                self._frames.watch(pa, size, False)
+                self._frames.trace_writes(pa, size, False)
             self._lost(gone)
         if gone_now:
             self.retrace()  # tables may overlap

@@ -28,7 +28,7 @@ from bt.interp.state import (
     POSTURE_KERNEL_IOPL,
     POSTURE_USER,
     POSTURE_USER_FLAGS,
-    TRACE_CACHE,
+    RECORD_CACHE,
 )
 from bt.policy import CONTEXTS, Context
 from bt.translate import MAX_BLOCK_BYTES, Translator
@@ -306,13 +306,13 @@ class TranslatingProcessor(VirtualProcessor):
         place = super().io_place()
         return self.cache.guest_place(place)[0] if self._in_engine else place
 
-    def trace(self, room: int) -> None:
-        super().trace(room)
+    def record(self, room: int) -> None:
+        super().record(room)
         self._traced.clear()
-        self.translator.trace = bool(room)
+        self.translator.record = bool(room)
         self.forget_translations()
 
-    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
+    def take_record(self) -> list[tuple[int, int, int, int, int]]:
         taken = self._traced + self._take_trace()
         self._traced.clear()
         return taken
@@ -320,8 +320,8 @@ class TranslatingProcessor(VirtualProcessor):
     def _take_trace(self) -> list[tuple[int, int, int, int, int]]:
         """Addresses of the cache become the guest's."""
         return [
-            (self._guest_note(place) if place & TRACE_CACHE else place, root, count, low, high)
-            for place, root, count, low, high in self.frames.take_trace()
+            (self._guest_note(place) if place & RECORD_CACHE else place, root, count, low, high)
+            for place, root, count, low, high in self.frames.take_record()
         ]
 
     def _guest_note(self, place: int) -> int:

@@ -8,7 +8,7 @@ written, and of an instruction's second page.
 from __future__ import annotations
 
 from bt.engine import Interp, Ram
-from bt.interp.state import TRACE_PAGING, TRACE_WIDE
+from bt.interp.state import RECORD_PAGING, RECORD_WIDE
 from monitor.vmm.memory import PAGE, GuestMemory
 from monitor.watch.disassembly import CodeLine, one
 
@@ -38,7 +38,7 @@ class GuestCode:
         if not code:
             code = self._bytes(linear, root)
             code = known[: PAGE - linear % PAGE] + code[PAGE - linear % PAGE :] if known else code
-        key = (eip, code, bool(root & TRACE_WIDE))
+        key = (eip, code, bool(root & RECORD_WIDE))
         found = self._lines.get(key)
         if found is None:
             if len(self._lines) >= MOST_KEPT:
@@ -64,7 +64,7 @@ class GuestCode:
     def _page(self, linear: int, root: int) -> int:
         """The place of a linear page of memory, by a walk without side effects; or -1."""
         page = int(self._cpu.place(linear & -PAGE))
-        if root & TRACE_PAGING:
+        if root & RECORD_PAGING:
             page = int(self._cpu.peek_entry(linear, root & 0xFFFFF000)) & -PAGE
         return page if self._holds(page) else -1
 

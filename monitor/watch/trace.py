@@ -4,11 +4,11 @@
         machine.run(until="# ")
     trace.events
 
-Instructions are noted by the processors themselves, in memory (FrameTable.trace); exits, interrupts
-and port accesses are told as they happen. Before one of those becomes an event, the notes are
-taken, so that all stand in the order in which they happened. An instruction that is begun twice
-without anything done in between, by the engine and then by the ideal processor, is one.
-"""
+Instructions are noted by the processors themselves, in memory (FrameTable.record); exits,
+interrupts and port accesses are told as they happen. Before one of those becomes an event, the
+notes are taken, so that all stand in the order in which they happened. An instruction that is
+begun twice without anything done in between, by the engine and then by the ideal processor, is
+one. """
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bt.interp.state import TRACE_CODE, TRACE_RING_SHIFT
+from bt.interp.state import RECORD_CODE, RECORD_RING_SHIFT
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import ExitEvent
 from monitor.vmm.loop import LONGEST_SLICE
@@ -77,7 +77,7 @@ class Trace:
     @property
     def lost(self) -> int:
         """Instructions that there was no room for."""
-        return self._machine.ram.trace_lost()
+        return self._machine.ram.record_lost()
 
     def __enter__(self) -> Trace:
         machine = self._machine
@@ -88,7 +88,7 @@ class Trace:
         machine.board.on_access.append(self._access)
         if self.wanted.instructions:
             machine.loop.most = MOST
-            self._processor.trace(ROOM)
+            self._processor.record(ROOM)
         return self
 
     def __exit__(
@@ -101,7 +101,7 @@ class Trace:
         self._ended = True
         self._take()
         if self.wanted.instructions:
-            self._processor.trace(0)
+            self._processor.record(0)
             machine.loop.most = LONGEST_SLICE
         machine.loop.on_turn = None
         machine.on_exit.remove(self._exit)
@@ -133,7 +133,7 @@ class Trace:
     def _take(self) -> None:
         if not self.wanted.instructions:
             return
-        notes = self._processor.take_trace()
+        notes = self._processor.take_record()
         if self.full:
             return
         self._code.look_anew()
@@ -142,9 +142,9 @@ class Trace:
             if (count, eip) != self._last:
                 self._last = (count, eip)
                 code = (high << 64 | low).to_bytes(16, "little")
-                known = code[:LONGEST] if place & TRACE_CODE else b""
+                known = code[:LONGEST] if place & RECORD_CODE else b""
                 line = self._code.at(eip, root, known)
-                self._instruction(count, eip, place >> TRACE_RING_SHIFT & 3, line)
+                self._instruction(count, eip, place >> RECORD_RING_SHIFT & 3, line)
 
     def _instruction(self, count: int, eip: int, ring: int, line: CodeLine) -> None:
         if eip != self._next:

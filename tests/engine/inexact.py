@@ -9,9 +9,10 @@ A `FreeEngine` leaves more often than it is asked to:
 
 It still counts exactly, so that a machine with it can be compared with a bare one. An
 `InexactEngine` does not: its counts are estimates, its budgets end early or late, and it forgets
-where the last x87 instruction was.
+where the last x87 instruction was. A `HostEngine` has its own selectors in the segment registers as
+well, so that only translated code runs on it.
 
-    with offered():                             # by the names "free" and "inexact"
+    with offered():                             # by the names "free", "inexact" and "host"
         machine = Machine(engine="inexact", clock="host")
 """
 
@@ -36,10 +37,11 @@ from bt.contract import (
     Traits,
 )
 from bt.engine import ENGINES, AddressSpace, Interp, InterpEngine, Ram
-from bt.interp.state import ATTR_UNUSABLE, CR0_EM, CR0_TS, CR4_TSD, LDTR, VEC_PF
+from bt.interp.state import ATTR_UNUSABLE, CR0_EM, CR0_TS, CR4_TSD, CS, LDTR, VEC_PF
 from monitor.settings import machine as settings
 
 PAGE = 0x1000
+HOST_SELECTORS = 0x407  # in an LDT
 X87_PENDING = 0x80  # the status word's bit ES
 PAGES_WRITE = 7  # the error code of a write to a page that is there
 TABLE = 0x10000  # bytes of a descriptor table
@@ -200,10 +202,28 @@ class InexactEngine(FreeEngine):
         return budget and max(1, budget * (1 + (self._chance >> 16 & 7)) // 5)
 
 
+class HostEngine(InexactEngine):
+    """See above."""
+
+    traits: ClassVar[Traits] = replace(
+        InexactEngine.traits, selectors=Selectors.HOST, audits=False
+    )
+
+    def run_direct(self, source: Interp, ceiling: int, count: int, budget: int) -> int:
+        raise AssertionError("it runs translated code only")
+
+    def run(self, budget: int) -> int:
+        for i in range(6):
+            if i != CS:
+                _, base, limit, rights = self.segment(i)
+                self.set_segment(i, HOST_SELECTORS + 8 * i, base, limit, rights)
+        return super().run(budget)
+
+
 def offer() -> None:
     """From now on machines can be made with these engines."""
-    settings.ENGINES = (*settings.ENGINES, "free", "inexact")
-    ENGINES.update(free=FreeEngine, inexact=InexactEngine)
+    settings.ENGINES = (*settings.ENGINES, "free", "inexact", "host")
+    ENGINES.update(free=FreeEngine, inexact=InexactEngine, host=HostEngine)
 
 
 @contextmanager
@@ -263,8 +283,8 @@ class PagesFrames:
     def forget_blocks(self) -> None:
         self._ram.forget_blocks()
 
-    def watch(self, pa: int, size: int, on: bool) -> None:
-        self._ram.watch(pa, size, on)
+    def trace_writes(self, pa: int, size: int, on: bool) -> None:
+        self._ram.trace_writes(pa, size, on)
         frame, bits = pa >> 12, ((1 << size) - 1) << (pa & PAGE - 1)
         before = self._bytes.get(frame, 0)
         now = self._bytes[frame] = before | bits if on else before & ~bits
@@ -274,8 +294,8 @@ class PagesFrames:
     def audit(self, frame: int, on: bool) -> None:
         self._ram.audit(frame, on)
 
-    def trace(self, room: int) -> None:
-        self._ram.trace(room)
+    def record(self, room: int) -> None:
+        self._ram.record(room)
 
-    def take_trace(self) -> list[tuple[int, int, int, int, int]]:
-        return self._ram.take_trace()
+    def take_record(self) -> list[tuple[int, int, int, int, int]]:
+        return self._ram.take_record()

@@ -194,48 +194,48 @@ def test_a_traced_byte_cannot_be_written(lab: Lab, name: str) -> None:
     """Although the page was written before; any byte of the operand counts."""
     code, before, size = WRITES[name]
     lab.finish(code, ebx=TRACED - 0x20)
-    lab.frames.watch(TRACED_PA, 1, True)
+    lab.frames.trace_writes(TRACED_PA, 1, True)
     for offset in {before, 0, size - 1}:
         exit_ = lab.fault(code, ebx=TRACED - offset)
         assert (exit_.vector, exit_.error, exit_.traced) == (PF, 7, True)
-    assert lab.ram.take_watch_log() == []
+    assert lab.ram.take_write_log() == []
 
 
 def test_traced_bytes_can_be_read_and_run(lab: Lab) -> None:
-    lab.frames.watch(TRACED_PA, 4, True)
+    lab.frames.trace_writes(TRACED_PA, 4, True)
     lab.finish("mov eax, [ebx]; mov ecx, [ebx + 1]", ebx=TRACED)
-    lab.frames.watch(0, 0x100, True)
+    lab.frames.trace_writes(0, 0x100, True)
     lab.finish("nop; nop")
 
 
 def test_a_traced_push_leaves_esp(lab: Lab) -> None:
-    lab.frames.watch(0x9000 + 0x7FD, 1, True)
+    lab.frames.trace_writes(0x9000 + 0x7FD, 1, True)
     exit_ = lab.fault("push eax", esp=STACK + 0x800)
     assert exit_.traced
 
 
 def test_an_untraced_byte_can_be_written_again(lab: Lab) -> None:
-    lab.frames.watch(TRACED_PA, 8, True)
-    lab.frames.watch(TRACED_PA + 4, 4, False)
+    lab.frames.trace_writes(TRACED_PA, 8, True)
+    lab.frames.trace_writes(TRACED_PA + 4, 4, False)
     assert lab.fault("mov [ebx], al", ebx=TRACED).traced
-    lab.frames.watch(TRACED_PA, 4, False)
+    lab.frames.trace_writes(TRACED_PA, 4, False)
     lab.finish("mov [ebx], eax; mov [ebx + 4], eax", ebx=TRACED, eax=0x5A5A5A5A)
     assert lab.peek(TRACED, 8) == b"\x5a" * 8
 
 
 def test_a_traced_byte_through_any_mapping(lab: Lab) -> None:
     lab.map(PLACE, 4, PERM_WRITE)
-    lab.frames.watch(TRACED_PA, 1, True)
+    lab.frames.trace_writes(TRACED_PA, 1, True)
     assert lab.fault("mov [ebx], al", ebx=PLACE + 0x100).traced
     lab.map(ALIAS, 4, PERM_WRITE)
     assert lab.fault("mov [ebx], al", ebx=ALIAS + 0x100).traced
 
 
 def test_which_bytes_are_traced(lab: Lab) -> None:
-    lab.frames.watch(TRACED_PA, 8, True)
-    lab.frames.watch(TRACED_PA + 2, 3, False)
+    lab.frames.trace_writes(TRACED_PA, 8, True)
+    lab.frames.trace_writes(TRACED_PA + 2, 3, False)
     around = range(TRACED_PA - 1, TRACED_PA + 9)
-    assert [lab.ram.is_watched(pa) for pa in around] == [0, 1, 1, 0, 0, 0, 1, 1, 1, 0]
+    assert [lab.ram.is_traced(pa) for pa in around] == [0, 1, 1, 0, 0, 0, 1, 1, 1, 0]
 
 
 def test_a_traced_byte_in_any_space(lab: Lab) -> None:
@@ -246,7 +246,7 @@ def test_a_traced_byte_in_any_space(lab: Lab) -> None:
     for space in (lab.space, other):
         lab.engine.use_space(space)
         lab.finish("mov [ebx], al", ebx=TRACED)
-    lab.frames.watch(TRACED_PA, 1, True)
+    lab.frames.trace_writes(TRACED_PA, 1, True)
     for space in (lab.space, other):
         lab.engine.use_space(space)
         assert lab.fault("mov [ebx], al", ebx=TRACED).traced
@@ -255,9 +255,9 @@ def test_a_traced_byte_in_any_space(lab: Lab) -> None:
 def test_a_straddling_write_to_a_traced_byte(lab: Lab) -> None:
     edge = DATA + PAGE
     for traced in (0x4FFF, 0x5000):
-        lab.frames.watch(traced, 1, True)
+        lab.frames.trace_writes(traced, 1, True)
         assert lab.fault("mov [ebx], eax", ebx=edge - 2, eax=0x77777777).traced
-        lab.frames.watch(traced, 1, False)
+        lab.frames.trace_writes(traced, 1, False)
 
 
 @pytest.mark.engine("traces_bytes")
@@ -265,14 +265,14 @@ def test_a_straddling_write_beside_a_traced_byte(lab: Lab) -> None:
     """Both of its pages have traced bytes; it touches none of them."""
     edge = DATA + PAGE
     for traced in (0x4FFD, 0x5002):
-        lab.frames.watch(traced, 1, True)
+        lab.frames.trace_writes(traced, 1, True)
     lab.finish("mov [ebx], eax", ebx=edge - 2, eax=0x77777777)
     assert lab.peek(edge - 3, 3) == b"\0\x77\x77"
     assert lab.peek(edge, 3) == b"\x77\x77\0"
 
 
 def test_rep_stops_before_a_traced_byte(lab: Lab) -> None:
-    lab.frames.watch(TRACED_PA, 1, True)
+    lab.frames.trace_writes(TRACED_PA, 1, True)
     lab.program(bytes.fromhex("f3aa"))
     lab.set(edi=TRACED - 0x10, ecx=0x20, eax=0x33)
     exit_ = lab.run()
@@ -280,19 +280,19 @@ def test_rep_stops_before_a_traced_byte(lab: Lab) -> None:
     written = lab.reg("edi") - (TRACED - 0x10)
     assert 0 <= written <= 0x10 and lab.reg("ecx") == 0x20 - written
     assert lab.peek(TRACED - 0x10, 0x20) == b"\x33" * written + bytes(0x20 - written)
-    lab.frames.watch(TRACED_PA, 1, False)
+    lab.frames.trace_writes(TRACED_PA, 1, False)
     assert lab.run().reason == EXIT_SOFTINT
     assert lab.peek(TRACED - 0x10, 0x20) == b"\x33" * 0x20
 
 
 def test_the_ideal_processors_writes_are_logged(lab: Lab) -> None:
-    lab.frames.watch(TRACED_PA, 4, True)
+    lab.frames.trace_writes(TRACED_PA, 4, True)
     lab.ideal.write_physical(TRACED_PA + 8, 4, 1)
-    assert lab.ram.take_watch_log() == []
+    assert lab.ram.take_write_log() == []
     lab.ideal.write_physical(TRACED_PA + 2, 4, 1)
-    log = lab.ram.take_watch_log()
+    log = lab.ram.take_write_log()
     assert log is not None and covers(log, TRACED_PA + 2) and covers(log, TRACED_PA + 3)
-    assert lab.ram.take_watch_log() == []
+    assert lab.ram.take_write_log() == []
 
 
 def test_a_long_log_forgets_nothing(lab: Lab) -> None:
@@ -300,12 +300,12 @@ def test_a_long_log_forgets_nothing(lab: Lab) -> None:
     places = range(0, RAM_SIZE - PAGE, 0x200)
     for count in (1, 40, len(places)):
         for pa in places[:count]:
-            lab.frames.watch(pa, 1, True)
+            lab.frames.trace_writes(pa, 1, True)
             lab.ideal.write_physical(pa, 1, 2)
-        log = lab.ram.take_watch_log()
+        log = lab.ram.take_write_log()
         assert log is not None or count > 1
         assert log is None or all(covers(log, pa) for pa in places[:count])
-        assert lab.ram.take_watch_log() == []
+        assert lab.ram.take_write_log() == []
 
 
 def covers(log: list[tuple[int, int]], pa: int) -> bool:
@@ -313,7 +313,7 @@ def covers(log: list[tuple[int, int]], pa: int) -> bool:
 
 
 def test_a_page_fault_after_a_traced_write_is_none(lab: Lab) -> None:
-    lab.frames.watch(TRACED_PA, 1, True)
+    lab.frames.trace_writes(TRACED_PA, 1, True)
     assert lab.fault("mov [ebx], al", ebx=TRACED).traced
     exit_ = lab.fault("mov [ebx], al", ebx=PLACE)
     assert (exit_.traced, exit_.address) == (False, PLACE)

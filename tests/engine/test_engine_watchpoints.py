@@ -7,7 +7,7 @@ from engine_lab import CODE, DATA, PF, STACK, Lab
 from watched import watch
 
 from bt.contract import EXIT_EXCEPTION, MAX_WATCHPOINTS
-from bt.interp.state import TRACE_CODE
+from bt.interp.state import RECORD_CODE
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_page_of_code_that_was_watched_is_as_it_was(lab: Lab) -> None:
     lab.finish("inc eax")
     for ranges in ((), ((CODE + 0x800, CODE + 0x800),), ()):
         watch(lab, *ranges)
-        lab.frames.trace(8)
+        lab.frames.record(8)
         lab.finish("inc eax")
-        place, _, _, low, _ = lab.frames.take_trace()[0]
-        codes.append((bool(place & TRACE_CODE), low & 0xFF if place & TRACE_CODE else 0))
-        lab.frames.trace(0)
+        place, _, _, low, _ = lab.frames.take_record()[0]
+        codes.append((bool(place & RECORD_CODE), low & 0xFF if place & RECORD_CODE else 0))
+        lab.frames.record(0)
     assert codes == [(True, 0x40), (False, 0), (True, 0x40)]

@@ -12,8 +12,8 @@ from bt.contract import (
     MARK_COUNTS,
     MARK_ENTRY,
     MARK_LOOKUP,
+    MARK_RECORD,
     MARK_STUB,
-    MARK_TRACE,
 )
 
 pytestmark = pytest.mark.engine("instruments", "runs_directly")
@@ -72,46 +72,46 @@ def test_nothing_is_counted_unless_it_was_asked_for(cached: Lab) -> None:
 
 def test_every_instruction_that_is_begun_can_be_noted(lab: Lab) -> None:
     """In order, with its count and ring; one that faults too."""
-    lab.frames.trace(64)
+    lab.frames.record(64)
     lab.program(f"mov ecx, 2; top: dec ecx; jnz top; mov eax, [{HOLE}]")
     exit_ = lab.run()
     assert (exit_.reason, exit_.count) == (EXIT_EXCEPTION, 5)
-    notes = lab.frames.take_trace()
+    notes = lab.frames.take_record()
     assert [count for _, _, count, *_ in notes] == list(range(6))
     assert notes[-1][0] & 0xFFFFFFFF == exit_.eip
     assert {place >> 32 & 3 for place, *_ in notes} == {3}
     assert notes[0][3].to_bytes(8, "little")[:5] == assemble("mov ecx, 2")
-    assert lab.frames.take_trace() == []
-    lab.frames.trace(0)
+    assert lab.frames.take_record() == []
+    lab.frames.record(0)
     lab.finish("inc eax")
-    assert lab.frames.take_trace() == []
+    assert lab.frames.take_record() == []
 
 
 def test_notes_that_find_no_room_are_lost(lab: Lab) -> None:
-    lab.frames.trace(4)
+    lab.frames.record(4)
     assert lab.finish("nop; " * 10 + "inc eax").count == 11
-    assert len(lab.frames.take_trace()) == 4
+    assert len(lab.frames.take_record()) == 4
     lab.finish("inc eax")
-    assert len(lab.frames.take_trace()) == 2  # the INT that ends it, too
-    lab.frames.trace(0)
+    assert len(lab.frames.take_record()) == 2  # the INT that ends it, too
+    lab.frames.record(0)
 
 
 def test_in_the_cache_marked_instructions_are_noted(cached: Lab) -> None:
-    cached.frames.trace(64)
+    cached.frames.record(64)
     cached.engine.count_entries()
     code = assemble("inc eax; nop; dec ecx; int3", CEILING)
     cached.write(MONITOR, code)
-    begin = MARK_COUNTS | MARK_TRACE
-    cached.engine.mark(CEILING, bytes([begin | MARK_STUB, 0, begin | MARK_ENTRY, MARK_TRACE]))
+    begin = MARK_COUNTS | MARK_RECORD
+    cached.engine.mark(CEILING, bytes([begin | MARK_STUB, 0, begin | MARK_ENTRY, MARK_RECORD]))
     cached.set(eip=CEILING)
     assert cached.run(100, 0xFFFFFFFF).count == 2
-    notes = cached.frames.take_trace()
+    notes = cached.frames.take_record()
     assert [(place & 0xFFFFFFFF, count) for place, _, count, *_ in notes] == [
         (CEILING, 0), (CEILING + 2, 1), (CEILING + 3, 2)
     ]
     assert cached.engine.stubs_done == 1
     assert cached.engine.entries(CEILING + 2) == 1
-    cached.frames.trace(0)
+    cached.frames.record(0)
 
 
 def test_code_is_decoded_once(lab: Lab) -> None:

@@ -57,7 +57,7 @@ def user() -> UserCpu:
 
 def run_traced(user: UserCpu, code: str, flags: int, watched: int) -> None:
     """Run with `watched` traced; check that nothing changed."""
-    user.ram.watch(PHYSICAL[DATA] + watched - DATA, 1, True)
+    user.ram.trace_writes(PHYSICAL[DATA] + watched - DATA, 1, True)
     user.set_regs(**REGS)
     user.cpu.set_flags(flags)
     user.code(code)

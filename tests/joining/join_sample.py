@@ -14,7 +14,7 @@ from pathlib import Path
 from patience import PATIENCE
 
 import bt.interp
-from bt.interp.build import COMPILE_ARGS, MACROS
+from bt.interp.build import COMPILE_ARGS
 
 INTERPRETER = Path(bt.interp.__file__).parent
 ROOT = INTERPRETER.parents[1]
@@ -73,9 +73,8 @@ class Sample:
     def compile(self) -> subprocess.CompletedProcess[str]:
         """With the interpreter's flags, but not optimized: into sample_module, beside bt/."""
         include = sysconfig.get_paths()["include"]
-        macros = [f"-D{name}={value}" for name, value in MACROS]
         return self.run(
-            "cc", *COMPILE_ARGS, "-O0", "-fPIC", "-shared", *macros, f"-I{include}",
+            "cc", *COMPILE_ARGS, "-O0", "-fPIC", "-shared", f"-I{include}",
             "build/interpreter/_compiled.c", "-o", "sample_module.so",
         )  # fmt: skip
 

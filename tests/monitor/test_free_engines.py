@@ -1,7 +1,8 @@
 """The monitor on engines that use every freedom of the contract (tests/engine/inexact.py).
 
 `free` leaves more often than it is asked to, and loads segment registers by itself; it counts
-exactly, so it is held to the bare machine. `inexact` does not count exactly either.
+exactly, so it is held to the bare machine. `inexact` does not count exactly either, and `host` has
+selectors of its own in the segment registers, so that nothing can run directly.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from test_shadow_descriptors import descriptor
 from bt.assembler import assemble
 from monitor import Machine
 from monitor.cli import main as vp
+from monitor.cli import run
 from monitor.guests import embedded_image
 from monitor.lockstep import Lockstep, Stage
 from monitor.lockstep.pair import Pair
+from monitor.settings import machine as settings
 from monitor.vmm.errors import UserError
 from monitor.vmm.translating import TranslatingProcessor
 from monitor.vmm.virtual import FEW, VirtualProcessor
@@ -70,14 +73,20 @@ def test_a_bare_machine_needs_no_engine() -> None:
 
 
 def test_the_command_says_so_in_a_sentence(
-    capsys: pytest.CaptureFixture[str], tmp_path: object
+    capsys: pytest.CaptureFixture[str], tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run, "ENGINES", settings.ENGINES)
     image = os.path.join(str(tmp_path), "guest.bin")
     with open(image, "wb") as file:
         file.write(b"\xf4")
     assert vp(["run", "--engine", "inexact", "--flat", f"{image}@0x1000"]) == 2
     said = capsys.readouterr().err
     assert "--clock host" in said and said.count("\n") == 1
+
+
+def test_mode_trap_needs_an_engine_that_runs_directly() -> None:
+    with pytest.raises(UserError, match=r"runs translated code only.*--mode translate"):
+        Machine(mode="trap", engine="host", clock="host")
 
 
 def test_lockstep_needs_exact_counts() -> None:
@@ -126,16 +135,18 @@ def test_a_page_with_code_and_data_is_traced_as_a_whole() -> None:
     machine.run(max_instructions=200)
     assert machine.read_physical(ORIGIN + 0x800, 4) == (50).to_bytes(4, "little")
     assert machine.statistics()["exits"]["traced write"] >= 50
-    assert virtual(machine).ram.is_watched(ORIGIN)
-    assert not virtual(machine).ram.is_watched(ORIGIN + 0x800)
+    assert virtual(machine).ram.is_traced(ORIGIN)
+    assert not virtual(machine).ram.is_traced(ORIGIN + 0x800)
 
 
 # --- estimates ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["translate", "trap"])
-def test_a_guest_lives_to_its_end(mode: str) -> None:
-    machine = embedded(mode, "inexact", "host")
+@pytest.mark.parametrize(
+    ("engine", "mode"), [("inexact", "translate"), ("inexact", "trap"), ("host", "translate")]
+)
+def test_a_guest_lives_to_its_end(engine: str, mode: str) -> None:
+    machine = embedded(mode, engine, "host")
     outcome = machine.run(timeout=PATIENCE)
     assert (outcome.kind, outcome.status) == ("exit", 1 if mode == "translate" else 3)
     text = machine.console.decode()
@@ -145,6 +156,14 @@ def test_a_guest_lives_to_its_end(mode: str) -> None:
     bare.run(timeout=PATIENCE)
     wanted = [line.split()[1] for line in bare.console.decode().splitlines() if "check " in line]
     assert [line.split()[1] for line in text.splitlines() if "check " in line] == wanted
+
+
+def test_nothing_runs_directly_where_selectors_are_the_hosts() -> None:
+    machine = embedded(engine="host", clock="host")
+    machine.run(timeout=PATIENCE)
+    kinds = machine.statistics()["by_kind"]
+    assert "direct" not in kinds
+    assert kinds["translated"] > 10 * kinds["emulated"]
 
 
 def test_a_few_instructions_are_exact() -> None:
@@ -298,8 +317,8 @@ def test_a_table_that_moves() -> None:
     machine.set_register("gdtr_base", 0x6000)
     machine.run(max_instructions=4)
     assert fs(machine) == NEW_BASE
-    assert not virtual(machine).ram.is_watched(GDT + 0x28)
-    assert virtual(machine).ram.is_watched(0x6028)
+    assert not virtual(machine).ram.is_traced(GDT + 0x28)
+    assert virtual(machine).ram.is_traced(0x6028)
 
 
 def test_a_descriptor_that_is_taken_away_faults_as_ever() -> None:
@@ -316,9 +335,9 @@ def test_translations_come_and_go_and_its_bytes_stay_traced() -> None:
     assert isinstance(processor, TranslatingProcessor)
     machine.run(max_instructions=3000)
     processor.forget_translations()
-    assert processor.ram.is_watched(GDT + 0x28)
+    assert processor.ram.is_traced(GDT + 0x28)
     processor.descriptors.forget()
-    assert not processor.ram.is_watched(GDT + 0x28)
+    assert not processor.ram.is_traced(GDT + 0x28)
 
 
 def test_another_guest_has_other_descriptors() -> None:

@@ -192,7 +192,7 @@ def test_the_deadline_itself_is_over(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 def test_stop_ends_this_run_and_not_the_next(bench: Bench) -> None:
     bench.loop.stop()
-    assert bench.cpu.stopped == 1
+    assert (bench.cpu.noticed, bench.cpu.stopped) == (1, 1)
     assert bench.run().kind == "stopped"
     assert bench.run().kind == "instructions"
 

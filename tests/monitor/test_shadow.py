@@ -189,10 +189,11 @@ def test_reads_of_nothing_find_ones(frame: int) -> None:
     fills = one.cpu.shadow.fills
     assert fault(one, "kr") and fault(one, "ur", WINDOW)
     assert one.cpu.shadow.fills == fills + 2
-    size = one.machine.memory.size
+    begin = one.machine.memory.monitor
     for name in ("kernel", "user"):
-        assert mapping(one, name) == (size + OPEN_BUS, PERM_PRESENT)
-    assert bytes(one.machine.memory.buffer[size + OPEN_BUS : size + HIDDEN_BYTES]) == b"\xff" * PAGE
+        assert mapping(one, name) == (begin + OPEN_BUS, PERM_PRESENT)
+    page = one.machine.memory.buffer[begin + OPEN_BUS : begin + HIDDEN_BYTES]
+    assert bytes(page) == b"\xff" * PAGE
 
 
 @pytest.mark.parametrize("frame", [0x9F000, 0x100000, 0x3FF000])
@@ -321,7 +322,7 @@ def test_trap_mode_runs_anything_that_is_ram() -> None:
 
 def test_the_map_of_the_hidden_region() -> None:
     one = flat("nop")
-    size = one.machine.memory.size
+    size = one.machine.memory.monitor
     shadows = one.cpu.shadow.mappings()
     for name, numbers in (("kernel", (0, 2)), ("user", (1, 3))):
         hidden = {la: (pa, perm) for la, pa, perm in shadows[name] if la >= HIDDEN_BASE}

@@ -108,7 +108,7 @@ class World:
         """By the ideal processor; the monitor follows."""
         for i, byte in enumerate(data):
             self.ideal.write_physical(self.physical(linear + i), 1, byte)
-        log = self.ram.take_watch_log()
+        log = self.ram.take_write_log()
         if log is None:
             self.descriptors.forget()
         else:
@@ -125,7 +125,7 @@ class World:
         return self.ideal.run(1) == EXIT_BUDGET
 
     def traced(self) -> set[int]:
-        return {pa for pa in range(GDT, LDT + PAGE) if self.ram.is_watched(pa)}
+        return {pa for pa in range(GDT, LDT + PAGE) if self.ram.is_traced(pa)}
 
 
 @pytest.fixture
@@ -388,7 +388,7 @@ def test_a_page_that_was_mapped_elsewhere_and_not_flushed(world: World) -> None:
 def test_what_somebody_else_has_untraced_is_traced_again(world: World) -> None:
     world.describe(0x30, FLAT)
     wanted(world)
-    world.ram.watch(GDT, PAGE, False)
+    world.ram.trace_writes(GDT, PAGE, False)
     world.descriptors.retrace()
     assert world.traced() == set(range(GDT + 0x30, GDT + 0x38))
 

@@ -86,6 +86,18 @@ def test_no_stop_is_lost(endless: Machine) -> None:
         assert stopped_by(endless, 0.0002 * (i % 10)).kind == "stopped"
 
 
+@pytest.mark.parametrize("mode", ["bare", "trap", "translate"])
+def test_a_hook_at_a_port_stops_it_behind_the_instruction(mode: str) -> None:
+    """In the machine's own thread a stop is exact."""
+    machine = Machine(memory_mb=2, mode=mode)
+    code = assemble("inc eax; out 0xf0, al; inc ebx; inc ebx; end: jmp end", ORIGIN)
+    machine.load_flat(code, ORIGIN, esp=STACK)
+    machine.hooks.on_port(range(0xF0, 0xF1), lambda *access: machine.stop())
+    assert machine.run(timeout=PATIENCE).kind == "stopped"
+    assert (machine.instructions, machine.registers["eip"]) == (2, ORIGIN + 3)
+    assert machine.run(timeout=0.1).kind == "timeout", "that was it"
+
+
 def test_a_hook_stops_it() -> None:
     machine = Machine(memory_mb=2)
     machine.load_flat(assemble("top: inc eax; inc ebx; jmp top", ORIGIN), ORIGIN, esp=STACK)

@@ -322,16 +322,16 @@ def test_the_listing_is_of_the_block_at_eip() -> None:
 
 def test_traces_tell_guest_addresses_even_across_a_flush() -> None:
     one = flat("inc eax", "jmp over", "nop", "over: inc ebx", "here: jmp here")
-    one.cpu.trace(100)
+    one.cpu.record(100)
     one.step(2)
     one.cpu.forget_translations()
     one.step(2)
-    places = [note[0] & 0xFFFFFFFF for note in one.cpu.take_trace()]
+    places = [note[0] & 0xFFFFFFFF for note in one.cpu.take_record()]
     assert places == [ORIGIN, ORIGIN + 1, ORIGIN + 4, ORIGIN + 5]
-    assert one.cpu.take_trace() == []
-    one.cpu.trace(0)
+    assert one.cpu.take_record() == []
+    one.cpu.record(0)
     one.step(2)
-    assert one.cpu.take_trace() == []
+    assert one.cpu.take_record() == []
 
 
 STI = {
@@ -351,9 +351,9 @@ def test_a_trace_is_the_same_bare_and_translated(name: str) -> None:
     found = []
     for mode in ("bare", "translate"):
         one = flat(*STI[name], "here: jmp here", mode=mode)
-        one.cpu.trace(1000)
+        one.cpu.record(1000)
         one.step(64)
-        notes = [(note[0] & 0xFFFFFFFF, note[2]) for note in one.cpu.take_trace()]
+        notes = [(note[0] & 0xFFFFFFFF, note[2]) for note in one.cpu.take_record()]
         if "emulated" in name:  # it begins in the cache, too
             notes = list(dict.fromkeys(notes))
         found.append(notes)
@@ -363,12 +363,12 @@ def test_a_trace_is_the_same_bare_and_translated(name: str) -> None:
 
 def test_a_trace_starts_empty() -> None:
     one = flat("inc eax", "inc eax", "here: jmp here")
-    one.cpu.trace(100)
+    one.cpu.record(100)
     one.step()
     one.cpu.forget_translations()
-    one.cpu.trace(100)
+    one.cpu.record(100)
     one.step()
-    assert [note[0] & 0xFFFFFFFF for note in one.cpu.take_trace()] == [ORIGIN + 1]
+    assert [note[0] & 0xFFFFFFFF for note in one.cpu.take_record()] == [ORIGIN + 1]
 
 
 def test_statistics_count_what_was_done() -> None:
@@ -416,7 +416,7 @@ class Overflown:
     def __init__(self, ram: Any) -> None:
         self._ram = ram
 
-    def take_watch_log(self) -> None:
+    def take_write_log(self) -> None:
         return None
 
     def __getattr__(self, name: str) -> Any:

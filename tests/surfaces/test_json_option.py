@@ -21,6 +21,7 @@ from monitor.vmm.errors import UserError
 
 KEYS = {  # of each document: some that must be there
     "run": {"mode", "instructions", "exits"},
+    "resume": {"mode", "instructions", "exits"},
     "demo": {"lives", "verdict"},
     "scan": {"regions", "instructions", "totals"},
     "virtualizability": {"forms", "experiments", "published"},

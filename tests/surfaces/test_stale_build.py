@@ -38,14 +38,16 @@ def test_other_sources_are_refused(contents: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["table.py", "interp/run.py", "interp/handlers.py", "interp/dialect.pxi"]
+    "name",
+    ["table.py", "instruction.py", "interp/run.py", "interp/handlers.py", "interp/dialect.pxi"],
 )
 def test_the_digest_follows_the_sources(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = copied(tmp_path, "bt")
     monkeypatch.setattr(sources, "HERE", copy / "bt" / "interp")
-    monkeypatch.setattr(sources, "TABLE", copy / "bt" / "table.py")
+    table = tuple(copy / "bt" / file.name for file in sources.TABLE)
+    monkeypatch.setattr(sources, "TABLE", table)
     before = digest()
     assert before == digest()
     with (copy / "bt" / name).open("a") as file:

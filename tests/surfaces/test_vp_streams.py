@@ -20,6 +20,7 @@ from patience import PATIENCE
 
 import monitor
 from bt.assembler import assemble
+from monitor import Machine
 from monitor.cli import VERBS
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,7 @@ l: out dx, al; dec ecx; jnz l; mov edx, 0xf4; mov al, 0; out dx, al; hlt"""
 SWEEP = '[[guest]]\nflat = "guest.bin@0x100000"\nmemory = 2\n'
 COMMANDS = {
     "run": "run --flat guest.bin@0x100000 --memory 2",
+    "resume": "resume machine.vpcheck",
     "demo": "demo --mode bare",
     "scan": "scan guest.bin --json",
     "virtualizability": "virtualizability --no-host --only PUSHF",
@@ -49,7 +51,11 @@ TRACES = ("Traceback", "Exception ignored", "Error:", "BrokenPipe", "KeyboardInt
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "guest.bin").write_bytes(assemble(GREETING, 0x100000))
+    code = assemble(GREETING, 0x100000)
+    (tmp_path / "guest.bin").write_bytes(code)
+    machine = Machine(memory_mb=2)
+    machine.load_flat(code, 0x100000)
+    machine.checkpoints.save(tmp_path / "machine.vpcheck")
     (tmp_path / "sweep.toml").write_text(SWEEP)
     return tmp_path
 

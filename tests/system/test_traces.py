@@ -1,20 +1,20 @@
-"""What the processor notes of each instruction while Ram.trace() is on, with its own privilege."""
+"""What the processor notes of each instruction while Ram.record() is on, with its own privilege."""
 
 from __future__ import annotations
 
 import pytest
 from system_lab import CODE, DATA, EAX, Lab
 
-from bt.interp.state import TRACE_CODE, TRACE_PAGING, TRACE_RING_SHIFT, TRACE_V86, TRACE_WIDE
+from bt.interp.state import RECORD_CODE, RECORD_PAGING, RECORD_RING_SHIFT, RECORD_WIDE, TRACE_V86
 
 Note = tuple[int, int, int, bytes]  # flags of the place, EIP, root, the first bytes of the code
 
 
 def notes(lab: Lab, code: bytes, bits: int = 32) -> list[Note]:
-    lab.ram.trace(16)
+    lab.ram.record(16)
     lab.run(code, bits, budget=2)
-    found = lab.ram.take_trace()
-    lab.ram.trace(0)
+    found = lab.ram.take_record()
+    lab.ram.record(0)
     return [
         (place >> 32, place & 0xFFFFFFFF, root, (low | high << 64).to_bytes(16, "little"))
         for place, root, _, low, high in found
@@ -22,15 +22,15 @@ def notes(lab: Lab, code: bytes, bits: int = 32) -> list[Note]:
 
 
 INC_NOP = b"\x40\x90"
-HAS_CODE = TRACE_CODE >> 32
+HAS_CODE = RECORD_CODE >> 32
 
 
 @pytest.mark.parametrize("cpl", [0, 3])
 def test_flat_code(lab: Lab, cpl: int) -> None:
     found = notes(lab.ring(cpl), INC_NOP)
-    place = HAS_CODE | cpl << TRACE_RING_SHIFT - 32
+    place = HAS_CODE | cpl << RECORD_RING_SHIFT - 32
     assert [note[:3] for note in found] == [
-        (place, CODE, TRACE_WIDE), (place, CODE + 1, TRACE_WIDE)
+        (place, CODE, RECORD_WIDE), (place, CODE + 1, RECORD_WIDE)
     ]  # fmt: skip
     assert found[0][3][:2] == INC_NOP and found[1][3][:1] == b"\x90"
     assert lab.reg(EAX) == 1
@@ -45,7 +45,7 @@ def test_real_mode_has_a_base_and_16_bits(lab: Lab) -> None:
 
 def test_virtual_8086_mode_is_told(lab: Lab) -> None:
     found = notes(lab.v86(), INC_NOP, 16)
-    place = (TRACE_CODE | TRACE_V86 | 3 << TRACE_RING_SHIFT) >> 32
+    place = (RECORD_CODE | TRACE_V86 | 3 << RECORD_RING_SHIFT) >> 32
     assert [note[:3] for note in found] == [(place, 0, CODE << 32), (place, 1, CODE << 32)]
 
 
@@ -56,7 +56,7 @@ def test_the_root_has_the_page_tables(lab: Lab) -> None:
     lab.cpu.cr3 = 0x80018
     lab.cpu.cr0 |= 0x80000000
     lab.cpu.flush()
-    assert {note[2] for note in notes(lab, INC_NOP)} == {0x80000 | TRACE_PAGING | TRACE_WIDE}
+    assert {note[2] for note in notes(lab, INC_NOP)} == {0x80000 | RECORD_PAGING | RECORD_WIDE}
 
 
 def test_the_bytes_of_the_longest_instruction(lab: Lab) -> None:
@@ -70,8 +70,8 @@ def test_bytes_are_noted_as_far_as_the_page_goes(lab: Lab) -> None:
     end = CODE + 0x1000
     lab.memory[end - 3 : end + 16] = INC_NOP + b"\xb8" + b"\xee" * 16  # MOV EAX, EEEEEEEEh
     lab.cpu.eip = end - 3
-    lab.ram.trace(16)
+    lab.ram.record(16)
     lab.cpu.run(3)
-    codes = [low | high << 64 for _, _, _, low, high in lab.ram.take_trace()]
+    codes = [low | high << 64 for _, _, _, low, high in lab.ram.take_record()]
     assert codes == [0xB89040, 0xB890, 0xB8]
     assert lab.reg(EAX) == 0xEEEEEEEE

@@ -244,7 +244,7 @@ def test_nothing_is_left_behind() -> None:
     assert machine.on_exit == machine.board.on_access == []
     assert machine.loop.on_turn is None
     machine.run(max_instructions=500)
-    assert machine.processor.take_trace() == []
+    assert machine.processor.take_record() == []
 
 
 # --- forms ---------------------------------------------------------------------------------------
