@@ -113,8 +113,8 @@ def change_flags(m: Memory, first: u32, count: u32, mask: u32, flags: u32) -> i3
 
 @func
 def must_be_alone(c: Cpu, place: u64) -> u32:
-    """Would an access there find a device in the middle of a block? Then it is noted."""
-    if c.running != RUN_BLOCK or is_memory(place) or nobody_answers(c, place & M32):
+    """Would this access, outside of memory, find a device in a block? Then it is noted."""
+    if c.running != RUN_BLOCK or nobody_answers(c, place & M32):
         return 0
     c.meets_device = 1
     return 1
@@ -147,17 +147,22 @@ def read_bus(c: Cpu, pa: u32, size: u32) -> u32:
     return value
 
 
-@func
-def read_place(c: Cpu, place: u64, size: u32) -> u32:
-    """Read 1, 2 or 4 bytes (in one page)."""
-    if is_memory(place) == 0:
-        return read_bus(c, place & M32, size)
+@inline
+def load_ram(c: Cpu, place: u64, size: u32) -> u32:
     host: u64 = c.mem.host + place
     if size == 4:
         return ld32(c, host)
     if size == 2:
         return ld16(c, host)
     return ld8(c, host)
+
+
+@func
+def read_place(c: Cpu, place: u64, size: u32) -> u32:
+    """Read 1, 2 or 4 bytes (in one page)."""
+    if is_memory(place):
+        return load_ram(c, place, size)
+    return read_bus(c, place & M32, size)
 
 
 @func
@@ -261,10 +266,12 @@ def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
     0 in the middle of a block, if that is a device's: the instruction has to be run alone.
     """
     place = on_board(c, pa)
+    if is_memory(place):
+        return load_ram(c, place, size)
     if must_be_alone(c, place):
         return 0
     c.for_itself = 1
-    value: u32 = read_place(c, place, size)
+    value: u32 = read_bus(c, place & M32, size)
     c.for_itself = 0
     return value
 

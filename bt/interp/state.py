@@ -575,5 +575,6 @@ class Cpu:
     running: u32  # RUN_*
     meets_device: u32  # 1: the instruction was stopped before an access to a device: run it alone
     for_itself: u32  # 1: the access under way is to code or to page tables, not an operand's
+    scratched: u32  # 1: the op just found was decoded for one run only
     fetch_outside: u32  # 1: some of the bytes in fetch_buf came from the bus
     spare: i64  # time behind the budget, which wait() may take
