@@ -37,7 +37,8 @@ MEANT = [
      "vp run has no option --vmware: did you mean --vmware-backdoor, --vmware-hypercall or "
      "--vmware-clipboard? (`vp run --help` explains)"),
     ("run --zzz", "vp run has no option --zzz (`vp run --help` explains)"),
-    ("tc --gdb 1", "vp tc has no option --gdb, but vp run, vp resume have (`vp tc --help` explains)"),
+    ("tc --gdb 1",
+     "vp tc has no option --gdb, but vp run, vp resume have (`vp tc --help` explains)"),
     ("--gdb 1 run", "vp has no option --gdb, but vp run, vp resume have (`vp --help` explains)"),
     ("demo --clock host",
      "vp demo has no option --clock, but vp run, vp resume, vp tc, vp mmu, vp trace, vp bench "
