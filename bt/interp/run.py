@@ -374,6 +374,7 @@ class Interp(Cpu):
         """
         self.icount_end = (icount_now(self) + 1) & M64
         self.budget = 1
+        self.spare = 0
         self.later = 0
         self.recheck = 0
         self.traced = 0
