@@ -10,10 +10,10 @@ goes by its place, so it holds wherever on the bus the frame appears, and howeve
 
     physical 000F0000  ->  place 0000F0000        ROM, read-only there (FRAME_ROM)
     physical FFFF0000  ->  place 0000F0000        the same bytes, below 4 GiB
-    physical E0000000  ->  place 00880000       a frame buffer, behind RAM
+    physical E0000000  ->  place 008040000        a frame buffer, behind RAM
     physical FEC00000  ->  place 1FEC00000        a device's registers: bit 32 is OUTSIDE
 
-An access to a device is one to a port's like: the device may ask what time it is, and the processor
+An access to a device is like one to a port: the device may ask what time it is, and the processor
 leaves right behind the instruction if it wants that. In the middle of a block neither would work,
 as the block is paid for as a whole. So there the access does not happen: the instruction ends as if
 it faulted (`meets_device`), and the run loop has it run alone (loop.py). Everything an instruction
