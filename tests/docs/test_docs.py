@@ -103,7 +103,8 @@ def test_names_of_the_engine_contract_exist(page: Path) -> None:
     classes: dict[str, type] = {"Interp": Interp, "Ram": Ram, "Machine": Machine}
     classes |= {"Engine": Engine, "FrameTable": FrameTable, "AddressSpace": AddressSpace}
     for owner, name in re.findall(rf"`({'|'.join(classes)})\.(\w+)", prose(page)):
-        assert hasattr(classes[owner], name), f"{page.name} names {owner}.{name}"
+        kind = classes[owner]  # uncompiled, a field is an annotation only
+        assert hasattr(kind, name) or name in kind.__annotations__, f"{page.name}: {owner}.{name}"
 
 
 def reading_order() -> list[str]:

@@ -40,6 +40,7 @@ GDT, LDT = 0x10000, 0x20000  # linear, and where they usually are
 DATA3 = 0xC0F3
 NAMES = {ES: "es", SS: "ss", DS: "ds", FS: "fs", GS: "gs"}
 SELECTORS = 0x80  # of descriptors at random
+MANY = 400  # in so many, everything occurs
 WORLDS = int(os.environ.get("DESCRIPTOR_WORLDS", "400" if BUILD == "compiled" else "60"))
 
 
@@ -445,7 +446,8 @@ def test_random_tables_give_what_the_engine_gets_today(seed: int) -> None:
             world.describe(selector, random_descriptor(dice))
         for _ in range(8):
             seen[one_load(world, dice)] += 1
-    assert set(seen) == {"served", "faults", "is marked accessed", "has no part below"}
+    every = {"served", "faults", "is marked accessed", "has no part below"}
+    assert set(seen) == every if WORLDS >= MANY else {"served", "faults"} <= set(seen) <= every
     assert seen["served"] > 0.2 * seen.total()
 
 
