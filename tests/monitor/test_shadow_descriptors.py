@@ -415,6 +415,8 @@ def random_descriptor(dice: random.Random) -> bytes:
     rights = dice.getrandbits(8) | dice.choice((0xC000, 0x4000, 0x8000, 0, 0xD000))
     if dice.random() < 0.7:
         rights |= 0x91 | dice.choice((0, 0x60))
+    if dice.random() < 0.1:
+        rights &= ~ATTR_ACCESSED
     return descriptor(base & 0xFFFFFFFF, limit, rights)
 
 
