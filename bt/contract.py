@@ -523,5 +523,7 @@ class DescriptorEngine(Engine[Space], Protocol[Space]):
     def loaded_segments(self) -> list[tuple[int, int]]:
         """Segment registers that the code of the last run has loaded, and with which selectors.
 
-        But for null ones. A register that was loaded with what it held may be among them or not.
+        But for null ones, of which give_null_segments() tells, to be asked afterwards: a register
+        is here with what it held before, whose base and limit it keeps. One that was loaded with
+        what it held anyway may be among them or not.
         """

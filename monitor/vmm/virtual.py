@@ -144,9 +144,9 @@ class VirtualProcessor(VirtualPins):
             reason = engine.run_direct(self.ideal, HIDDEN_BASE, self.total, budget)
         finally:
             self.account("direct", engine.icount())
-        engine.give_null_segments(self.ideal)
         if self._loads is not None:
             self._loads.take()
+        engine.give_null_segments(self.ideal)
         if self.not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_EXCEPTION:

@@ -42,6 +42,7 @@ from monitor.settings import machine as settings
 
 PAGE = 0x1000
 HOST_SELECTORS = 0x407  # in an LDT
+RIGHTS = 0x50FF  # but for G and what has no meaning
 X87_PENDING = 0x80  # the status word's bit ES
 PAGES_WRITE = 7  # the error code of a write to a page that is there
 TABLE = 0x10000  # bytes of a descriptor table
@@ -72,6 +73,7 @@ class FreeEngine(InterpEngine):
         for offset in range(0, TABLES, PAGE):
             super().map_page(self._system, GDT + offset, first + offset, PERM_WRITE)
         self._entered = [self.segment(i) for i in range(6)]
+        self._given: dict[tuple[int, int, int], int] = {}  # selectors, by what they got
 
     def memory(self) -> PagesFrames:  # type: ignore[override]
         return self.frames
@@ -165,16 +167,21 @@ class FreeEngine(InterpEngine):
     # --- descriptors --------------------------------------------------------------------
 
     def set_descriptor(self, selector: int, segment: tuple[int, int, int] | None) -> None:
+        if segment is not None:
+            self._given[segment[0], segment[1], segment[2] & RIGHTS] = selector
         at = (TABLE if selector & 4 else 0) + (selector & 0xFFF8)
         self._tables[at : at + 8] = encode(*segment) if segment is not None else bytes(8)
 
     def loaded_segments(self) -> list[tuple[int, int]]:
-        now = [self.segment(i) for i in range(6)]
-        return [
-            (i, segment[0])
-            for i, segment in enumerate(now)
-            if segment != self._entered[i] and not segment[3] & ATTR_UNUSABLE
-        ]  # fmt: skip
+        found = []
+        for i in range(6):
+            selector, base, limit, rights = now = self.segment(i)
+            if not rights & ATTR_UNUSABLE:
+                if now != self._entered[i]:
+                    found.append((i, selector))
+            elif (base, limit) != self._entered[i][1:3]:  # a null one, and before it another
+                found.append((i, self._given[base, limit, rights & RIGHTS]))
+        return found
 
 
 class InexactEngine(FreeEngine):

@@ -6,6 +6,7 @@ import pytest
 from engine_lab import CODE, DATA, GP, HOLE, SEGMENTS, SS_FAULT, STACK, Lab
 
 from bt.contract import EXIT_EXCEPTION, EXIT_SOFTINT
+from bt.interp.state import ATTR_UNUSABLE
 
 pytestmark = pytest.mark.engine("loads")
 
@@ -122,6 +123,17 @@ def test_nothing_is_told_where_nothing_was_loaded(lab: Lab) -> None:
     lab.finish("mov ds, ax", eax=0)
     assert lab.engine.loaded_segments() == [], "null ones are told otherwise"
     assert lab.engine.give_null_segments(lab.ideal) == 1
+
+
+def test_a_null_selector_after_another_one(lab: Lab) -> None:
+    """The register keeps base and limit, for real mode to use again: the other one's."""
+    lab.engine.set_descriptor(0x53, SMALL)
+    lab.finish("mov es, ax; mov es, bx", eax=0x53, ebx=2)
+    number = SEGMENTS.index("es")
+    assert lab.engine.loaded_segments() == [(number, 0x53)]
+    lab.ideal.set_segment(number, 0x53, *SMALL)
+    assert lab.engine.give_null_segments(lab.ideal) == 1
+    assert lab.ideal.segment(number) == (2, *SMALL[:2], SMALL[2] | ATTR_UNUSABLE)
 
 
 @pytest.mark.parametrize("cpl", [0, 1, 2])

@@ -416,6 +416,8 @@ def random_descriptor(dice: random.Random) -> bytes:
     rights = dice.getrandbits(8) | dice.choice((0xC000, 0x4000, 0x8000, 0, 0xD000))
     if dice.random() < 0.7:
         rights |= 0x91 | dice.choice((0, 0x60))
+    if dice.random() < 0.1:
+        rights &= ~ATTR_ACCESSED
     return descriptor(base & 0xFFFFFFFF, limit, rights)
 
 
@@ -448,7 +450,7 @@ def test_random_tables_give_what_the_engine_gets_today(seed: int) -> None:
             seen[one_load(world, dice)] += 1
     every = {"served", "faults", "is marked accessed", "has no part below"}
     assert set(seen) == every if WORLDS >= MANY else {"served", "faults"} <= set(seen) <= every
-    assert seen["served"] > 0.2 * seen.total()
+    assert seen["served"] > 0.1 * seen.total()
 
 
 def one_load(world: World, dice: random.Random) -> str:
