@@ -2,7 +2,6 @@
 
     pushf                  push dword ptr of the virtual flags: a stub, a few lines of bt/stubs.py
     mov eax, [ebx]         the same bytes
-    mov eax, cr3           mov eax, gs:[CONTROLS + 12]
     call eax               its address into ECX, and a look into the table of landings
     lgdt [ebx]             int3: the monitor emulates it
 
@@ -16,7 +15,6 @@ from collections import Counter
 from bt.cache import CHAIN, EMULATE, SLOT_BYTES, Exit, TranslationCache
 from bt.instruction import Class, Instruction
 from bt.interp.state import MARK_COUNTS, MARK_LOOKUP, MARK_STUB
-from bt.lengths import PREFIXES
 from bt.output import Output, Surveyed
 from bt.own_stubs import OWN, OwnStubs
 from bt.policy import (
@@ -29,7 +27,13 @@ from bt.policy import (
     policy_of,
 )
 from bt.reserved import Choice, Reserved
-from bt.segment_access import NO_ACCESS, address_code, operand_of, take_apart, touches_memory
+from bt.segment_access import (
+    address_code,
+    operand_of,
+    reads_code_segment,
+    take_apart,
+    touches_memory,
+)
 from bt.stub_code import MARKER
 from bt.stubs import stub
 from bt.vcpu_page import CONTROLS, LDTR_SELECTOR, SELECTORS, TR_SELECTOR, load_slot, push_slot
@@ -124,7 +128,7 @@ class Rewriter:
         self, out: Output, item: Surveyed, raw: bytes, row: Instruction, context: Context
     ) -> bool:
         """An instruction that may run as it is, if its operand is where it shall be."""
-        if _reads_code_segment(item, raw, row):
+        if reads_code_segment(item, raw, row):
             return self._emulate(out, item, row)
         if not self._needs_reserved(item, row, context):
             out.emit(raw, mark=MARK_COUNTS)
@@ -273,7 +277,7 @@ class Rewriter:
         context: Context,
     ) -> bool:
         """`name`: "call" or "jmp"."""
-        if item[5] != 4 or (item[3] < 0xC0 and _reads_code_segment(item, raw, row)):
+        if item[5] != 4 or (item[3] < 0xC0 and reads_code_segment(item, raw, row)):
             return self._emulate(out, item, row)
         load, address = b"", b""
         if self._needs_reserved(item, row, context):
@@ -297,21 +301,3 @@ class Rewriter:
             mark=LOOKED_UP,
         )
         return True
-
-
-def _reads_code_segment(item: Surveyed, raw: bytes, row: Instruction) -> bool:
-    """Is there a CS override that counts? CS is flat, so the whole hidden region could be read.
-
-    (The survey names a segment also where there is no override.)
-    """
-    return item[7] == CS and row.body not in NO_ACCESS and _has_prefix(raw, 0x2E)
-
-
-def _has_prefix(raw: bytes, prefix: int) -> bool:
-    """Is a byte among an instruction's prefixes, however many there are?"""
-    for byte in raw:
-        if byte == prefix:
-            return True
-        if byte not in PREFIXES:
-            return False
-    return False

@@ -43,6 +43,7 @@ from bt.vcpu_page import READ_BOUNDS, WRITE_BOUNDS
 EAX, ECX, EDX, EBX, ESP, EBP, ESI = range(7)
 NAMES = {ECX: "ecx", EAX: "eax", ESI: "esi"}  # the registers that have a place to be spilled to
 KEPT_PREFIXES = (OPERAND_SIZE, 0xF0, 0xF2, 0xF3)
+CS = 1
 TOP = 0x80000000
 IMPLICIT = ("movs", "cmps", "lods", "outs", "xlat")  # bodies with an operand that no ModRM names
 NO_ACCESS = ("lea_g", "nop")  # bodies that have a memory operand and leave it alone
@@ -233,3 +234,21 @@ def _stub(address: int, bounds: int, by_registers: bool, reserved: str) -> Stub:
     names |= {name.upper(): text.upper() for name, text in names.items()}
     template = BY_REGISTERS if by_registers else CONSTANT
     return assembled(template.format(**names), reserved)
+
+
+def reads_code_segment(item: Surveyed, raw: bytes, row: Instruction) -> bool:
+    """Is there a CS override that counts? CS is flat, so the whole hidden region could be read.
+
+    (The survey names a segment also where there is no override.)
+    """
+    return item[7] == CS and row.body not in NO_ACCESS and _has_prefix(raw, 0x2E)
+
+
+def _has_prefix(raw: bytes, prefix: int) -> bool:
+    """Is a byte among an instruction's prefixes, however many there are?"""
+    for byte in raw:
+        if byte == prefix:
+            return True
+        if byte not in PREFIXES:
+            return False
+    return False

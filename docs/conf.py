@@ -61,11 +61,20 @@ nitpick_ignore_regex += [
 
 #: What the parts of a machine are made from.
 nitpick_ignore_regex += [
-    ("py:class", r"monitor\.(board\.Board|processor\.Processor|watchpoint\.Watchpoints)"),
+    ("py:class", r"monitor\.vmm\.(board\.Board|processor\.Processor|watchpoint\.Watchpoints)"),
+]
+
+nitpick_ignore_regex += [
+    ("py:class", r"monitor\.vmm\.physical_map\.(PhysicalMap|DeviceMemory)"),
+    ("py:class", r"monitor\.embedding\.plugging\.Made|devices\.own_memory\.OwnMemory"),
+    ("py:class", r"monitor\.extensions\.slots\.HasOwn"),
 ]
 
 #: A table of rich's, which says itself how it becomes narrow.
-nitpick_ignore_regex += [("py:class", r"monitor\.whole_table\.Table")]
+nitpick_ignore_regex += [("py:class", r"monitor\.writing\.whole_table\.Table")]
+
+#: A device's and an engine's bus have one name: `Bus` alone is the one of the module at hand.
+suppress_warnings = ["ref.python"]
 
 #: Fields that a dataclass inherits are shown as they are written.
 nitpick_ignore_regex += [("py:class", "Fraction")]

@@ -15,17 +15,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt.engine import BUILD, Ram
+from bt.engine import BUILD
 from monitor.checkpoint import snapshot as snapshots
 from monitor.checkpoint.checkpoints import Checkpoints
 from monitor.checkpoint.snapshot import Snapshot
 from monitor.embedding.debug import Debug
 from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
+from monitor.embedding.hardware import Hardware
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
 from monitor.embedding.plugging import Devices, MakeDevice
-from monitor.embedding.processors import make_processor
 from monitor.embedding.roms import Roms
 from monitor.embedding.running import Running
 from monitor.embedding.segments import Segments
@@ -36,19 +36,13 @@ from monitor.extensions import Extensions
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
 from monitor.host.console import Console
-from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.machine import MEMORY_MB, Settings
-from monitor.vmm.board import Board
-from monitor.vmm.clock import Clock, HostClock, IcountClock, InstructionCounter
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
-from monitor.vmm.loop import Loop
-from monitor.vmm.memory import GuestMemory
 from monitor.vmm.outcome import Outcome
-from monitor.vmm.physical_map import PhysicalMap
 from monitor.vmm.registers import read_registers, set_register, system_registers
 from monitor.vmm.x87_image import SIZE as X87_SIZE
 from monitor.vmm.x87_image import x87_unit
@@ -56,9 +50,6 @@ from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.interfaces import Vmware
 from monitor.vmware.switches import Switches
 from monitor.watch import Watch
-
-MONITOR_BYTES = 8 << 20  # translation cache, tables of landings, the virtual CPU's pages
-DEVICE_BYTES = 32 << 20  # shadow RAM, frame buffers
 
 
 class Machine:
@@ -95,26 +86,20 @@ class Machine:
         self.mode = settings.mode
         #: Parts that are used instead of the monitor's own; None where there are none.
         self.extensions = extensions
+        hardware = Hardware(settings, extensions)
         #: The guest's RAM; `memory.map()` is all of it as a numpy array.
-        self.memory = GuestMemory(
-            memory_mb << 20, 0 if mode == "bare" else MONITOR_BYTES, DEVICE_BYTES
-        )
-        self.ram = Ram(self.memory.buffer, len(self.memory.buffer), file=self.memory.file)
+        self.memory = hardware.memory
+        self.ram = hardware.ram
         #: What answers at which physical address (`monitor.vmm.physical_map`).
-        self.physical_map = PhysicalMap(self.memory, self.ram)
+        self.physical_map = hardware.physical_map
         #: What its guest is, in words of whoever loaded it; a checkpoint keeps it.
         self.guest: dict[str, str] = {}
-        count = InstructionCounter()
-        self.clock: Clock = (HostClock if clock == "host" else IcountClock)(count)
+        self.clock = hardware.clock
         #: The other end of COM1, and of port 0xE9 (`monitor.host.serial_line`).
-        self.serial = SerialLine(on_news=lambda: self.loop.look_soon())
-        self.debug_port = SerialLine(on_news=lambda: self.loop.look_soon())
-        self.board = Board(
-            self.clock, count, self.memory.size, start_time, self.serial, self.debug_port
-        )
-        self.processor = make_processor(settings, extensions, self.ram, self.memory, self.board)
-        self._connect(count)
-        self.loop = Loop(self.board, self.processor, self.clock)
+        self.serial, self.debug_port = hardware.serial, hardware.debug_port
+        self.board = hardware.board
+        self.processor = hardware.processor
+        self.loop = hardware.loop
         self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
@@ -156,23 +141,6 @@ class Machine:
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
             settings.start_time, settings.without, extensions, devices,
         )  # fmt: skip
-
-    def _connect(self, count: InstructionCounter) -> None:
-        """The wires between the processor and the board."""
-        count.processor = self.processor
-        self.board.notice = self.processor.notice
-        self.board.on_intr = self.processor.set_intr
-        self.board.on_a20 = self.processor.set_a20
-        self.physical_map.on_changed = self.processor.map_changed
-        self.physical_map.on_written = self.processor.memory_changed
-        self.board.bus.on_memory = self._registers_changed
-        self.board.bus.on_make_memory = self.physical_map.make_memory
-        self.board.bus.memory.behind = self.physical_map
-        self._registers_changed()
-
-    def _registers_changed(self, *_: object) -> None:
-        """Devices have claimed or released ranges of memory."""
-        self.physical_map.set_registers(self.board.bus.memory_ranges())
 
     @property
     def watch(self) -> Watch:

@@ -50,7 +50,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("frame_sel", "frame_lo", "frame_hi", "frame_base", "frame_limit", "frame_attr"),
         *("frame_esp", "frame_user", "frame_error", "tss_image"),
         *("io_icount", "io_left", "io_begun", "kept", "spare"),
-        *("running", "meets_device", "for_itself", "fetch_outside"),
+        *("running", "meets_device", "for_itself", "scratched", "fetch_outside"),
         *("ports_open", "guest_cpl", "guest_root"),  # of an engine, while it runs
     ),
     LAST_RUN: (

@@ -264,6 +264,7 @@ def scratch_from_buffer(c: Cpu) -> Op:
         raise_error(c, VEC_GP, 0)  # runs over the end of the code segment
         return op_null()
     close_block(op_at(ops, 1), c.run_eip, H_LOOKUP)
+    c.scratched = 1
     return op_at(ops, 0)
 
 
@@ -388,13 +389,8 @@ def scratch_block(c: Cpu, max_count: u32) -> Op:
             return op_null()
         return scratch_from_buffer(c)
     close_block(op_at(ops, count), c.run_eip, H_LOOKUP)
+    c.scratched = 1
     return op_at(ops, 0)
-
-
-@func
-def is_scratch(c: Cpu, op: Op) -> u32:
-    """Was it decoded for one run only?"""
-    return 1 if op == op_at(c.mem.blocks.scratch, 0) else 0
 
 
 @func

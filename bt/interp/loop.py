@@ -6,7 +6,7 @@ The order of events there is that of SDM vol. 3, table 6-2: traps of the previou
 
 from __future__ import annotations
 
-from bt.interp.blocks import find_block, is_scratch, scratch_block
+from bt.interp.blocks import find_block, scratch_block
 from bt.interp.debug_regs import ARMED_CODE
 from bt.interp.dialect import (
     M32,
@@ -175,6 +175,7 @@ def step_watched(c: Cpu) -> i32:
     held = c.dr_held
     c.dr_held = 0
     op = scratch_block(c, 1)
+    c.scratched = 0
     c.passing = 0
     if is_null(op):
         return step_interrupted(c, ST_FAULT, held, 0)
@@ -218,7 +219,11 @@ def run_block(c: Cpu) -> i32:
         if is_null(op):
             return settle_fault(c)
     status: i32 = 0
-    if is_scratch(c, op) and c.external == 0:
+    alone: u32 = 0
+    if c.scratched:  # decoded for one run only
+        c.scratched = 0
+        alone = 1 if c.external == 0 else 0
+    if alone:
         status = run_alone(c, op)
     else:
         c.budget -= op.left

@@ -393,7 +393,7 @@ def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
         pa = la & M32
         perm = PERM_PRESENT | PERM_EXEC | PERM_WRITE | PERM_GLOBAL
     place = on_board(c, pa)
-    if must_be_alone(c, place):
+    if is_memory(place) == 0 and must_be_alone(c, place):
         return -1
     fill(c, space, la, place, perm)
     return place

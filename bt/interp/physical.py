@@ -43,13 +43,13 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
-from bt.interp.smc import code_hit, code_written, watch_hit
+from bt.interp.smc import code_hit, code_written, trace_hit
 from bt.interp.state import (
     FRAME_BELOW,
     FRAME_CLEAN,
     FRAME_CODE,
     FRAME_ROM,
-    FRAME_WATCH,
+    FRAME_TRACED,
     MAP_BELOW,
     MAP_DEVICE,
     MAP_MEMORY,
@@ -113,8 +113,8 @@ def change_flags(m: Memory, first: u32, count: u32, mask: u32, flags: u32) -> i3
 
 @func
 def must_be_alone(c: Cpu, place: u64) -> u32:
-    """Would an access there find a device in the middle of a block? Then it is noted."""
-    if c.running != RUN_BLOCK or is_memory(place) or nobody_answers(c, place & M32):
+    """Would this access, outside of memory, find a device in a block? Then it is noted."""
+    if c.running != RUN_BLOCK or nobody_answers(c, place & M32):
         return 0
     c.meets_device = 1
     return 1
@@ -147,17 +147,22 @@ def read_bus(c: Cpu, pa: u32, size: u32) -> u32:
     return value
 
 
-@func
-def read_place(c: Cpu, place: u64, size: u32) -> u32:
-    """Read 1, 2 or 4 bytes (in one page)."""
-    if is_memory(place) == 0:
-        return read_bus(c, place & M32, size)
+@inline
+def load_ram(c: Cpu, place: u64, size: u32) -> u32:
     host: u64 = c.mem.host + place
     if size == 4:
         return ld32(c, host)
     if size == 2:
         return ld16(c, host)
     return ld8(c, host)
+
+
+@func
+def read_place(c: Cpu, place: u64, size: u32) -> u32:
+    """Read 1, 2 or 4 bytes (in one page)."""
+    if is_memory(place):
+        return load_ram(c, place, size)
+    return read_bus(c, place & M32, size)
 
 
 @func
@@ -173,7 +178,7 @@ def store_ram(c: Cpu, place: u64, size: u32, value: u32) -> i32:
 
 
 @func
-def note_watch(c: Cpu, pa: u32, size: u32) -> i32:
+def note_traced(c: Cpu, pa: u32, size: u32) -> i32:
     """A processor that has no monitor over it wrote traced bytes: put them in the log.
 
     A write not far above the last one extends its range: a string instruction makes one.
@@ -215,10 +220,10 @@ def refuse_traced(c: Cpu, place: u64, size: u32) -> i64:
     if c.external == 0:
         return 0
     place = written_place(c, place)
-    if is_memory(place) == 0 or c.mem.frame_flags[place >> 12] & FRAME_WATCH == 0:
+    if is_memory(place) == 0 or c.mem.frame_flags[place >> 12] & FRAME_TRACED == 0:
         return 0
     at: u32 = place & M32
-    if watch_hit(c.mem, at, size) == 0:
+    if trace_hit(c.mem, at, size) == 0:
         return 0
     c.fault_vector = VEC_PF
     c.fault_error = TRACED_ERROR
@@ -242,10 +247,10 @@ def write_place(c: Cpu, place: u64, size: u32, value: u32) -> i64:
     flags: u32 = c.mem.frame_flags[at >> 12]
     if flags & FRAME_ROM:
         return 0
-    if flags & FRAME_WATCH and watch_hit(c.mem, at, size):
+    if flags & FRAME_TRACED and trace_hit(c.mem, at, size):
         if refuse_traced(c, place, size) < 0:
             return -1
-        note_watch(c, at, size)
+        note_traced(c, at, size)
     store_ram(c, place, size, value)
     if flags & FRAME_CLEAN:
         c.mem.frame_flags[at >> 12] &= ~FRAME_CLEAN & 0xFF
@@ -261,10 +266,12 @@ def phys_read(c: Cpu, pa: u32, size: u32) -> u32:
     0 in the middle of a block, if that is a device's: the instruction has to be run alone.
     """
     place = on_board(c, pa)
+    if is_memory(place):
+        return load_ram(c, place, size)
     if must_be_alone(c, place):
         return 0
     c.for_itself = 1
-    value: u32 = read_place(c, place, size)
+    value: u32 = read_bus(c, place & M32, size)
     c.for_itself = 0
     return value
 

@@ -176,7 +176,7 @@ class Ram:
         """Trace writes to these bytes (in one page), or stop tracing them."""
         watch_bytes(self.memory, pa, size, 1 if on else 0)
 
-    def is_watched(self, pa: int) -> bool:
+    def is_traced(self, pa: int) -> bool:
         """Are writes to this byte of RAM traced?"""
         return self.memory.traced_bits[pa >> 3] & (1 << (pa & 7)) != 0
 

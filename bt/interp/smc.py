@@ -21,7 +21,7 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
-from bt.interp.state import FRAME_CODE, FRAME_WATCH, H_STALE, ST_LOOKUP, Cpu, Memory, Op
+from bt.interp.state import FRAME_CODE, FRAME_TRACED, H_STALE, ST_LOOKUP, Cpu, Memory, Op
 
 HASH_SIZE = 65536  # chains of blocks
 
@@ -68,7 +68,7 @@ def code_hit(m: Memory, pa: u32, size: u32) -> u32:
 
 
 @func
-def watch_hit(m: Memory, pa: u32, size: u32) -> u32:
+def trace_hit(m: Memory, pa: u32, size: u32) -> u32:
     """Does a write of size bytes touch a traced byte?"""
     for i in range(size):
         at: u32 = pa + i
@@ -172,9 +172,9 @@ def watch_bytes(m: Memory, pa: u32, size: u32, on: u32) -> i32:
             m.traced_bits[at >> 3] |= 1 << (at & 7)
         else:
             m.traced_bits[at >> 3] &= ~(1 << (at & 7)) & 0xFF
-    if on and m.frame_flags[frame] & FRAME_WATCH == 0:
-        m.frame_flags[frame] |= FRAME_WATCH
+    if on and m.frame_flags[frame] & FRAME_TRACED == 0:
+        m.frame_flags[frame] |= FRAME_TRACED
         frame_alias_purge(m, frame)
     if not on and frame_watched(m, frame) == 0:
-        m.frame_flags[frame] &= ~FRAME_WATCH & 0xFF
+        m.frame_flags[frame] &= ~FRAME_TRACED & 0xFF
     return 0

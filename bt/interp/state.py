@@ -174,7 +174,7 @@ FRAME_RAM = 1  # memory that the guest may have: RAM, ROM, a device's
 FRAME_CODE = 2  # some bytes are decoded into blocks: writes take the slow path
 FRAME_MONITOR = 8  # memory that only external processors have: no guest address reaches it
 FRAME_AUDIT = 16  # external processors stop before critical instructions in this frame
-FRAME_WATCH = 4  # some bytes are traced for a monitor: writes take the slow path
+FRAME_TRACED = 4  # some bytes are traced for a monitor: writes take the slow path
 FRAME_ROM = 32  # writes of processors vanish
 FRAME_CLEAN = 64  # nobody has written since it was looked at: the first write takes the slow path
 FRAME_BELOW = 128  # with FRAME_ROM: writes go to the RAM that it hides (Memory.below)
@@ -575,5 +575,6 @@ class Cpu:
     running: u32  # RUN_*
     meets_device: u32  # 1: the instruction was stopped before an access to a device: run it alone
     for_itself: u32  # 1: the access under way is to code or to page tables, not an operand's
+    scratched: u32  # 1: the op just found was decoded for one run only
     fetch_outside: u32  # 1: some of the bytes in fetch_buf came from the bus
     spare: i64  # time behind the budget, which wait() may take

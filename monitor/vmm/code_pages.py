@@ -78,7 +78,7 @@ class CodePages:
     def around(self, eip: int, context: int) -> list[TranslatedBlock]:
         """Blocks of a context that begin before eip and reach beyond it."""
         frame = self._frames.get(eip >> 12, MIXED)
-        if frame == MIXED or not self.ram.is_watched(frame << 12 | eip & PAGE - 1):
+        if frame == MIXED or not self.ram.is_traced(frame << 12 | eip & PAGE - 1):
             return []  # most often: nothing was translated here
         return [
             block
@@ -91,7 +91,7 @@ class CodePages:
     def translated(self, block: TranslatedBlock) -> None:
         """Trace the bytes of a new block and remember where its pages are."""
         if not block.inner:  # else they are traced already
-            self._watch(block, True)
+            self._trace(block, True)
         for index, page in enumerate(block.pages()):
             frame = (block.pa >> 12) + index
             if self._frames.setdefault(page, frame) != frame:
@@ -104,7 +104,7 @@ class CodePages:
 
     def dropped(self, block: TranslatedBlock, cache: TranslationCache) -> None:
         """A block is gone: stop tracing its bytes, but for those of other blocks."""
-        self._watch(block, False)
+        self._trace(block, False)
         for page in block.pages():
             self._blocks.get(page, {}).pop(block, None)
         start, size = block.pa, block.length
@@ -115,20 +115,20 @@ class CodePages:
     def retrace(self, physical: int, size: int, cache: TranslationCache) -> None:
         """Somebody has ended tracing of these bytes."""
         for block in cache.overlapping(physical, size):
-            self._watch(block, True)
+            self._trace(block, True)
 
     def forget(self, cache: TranslationCache) -> None:
         """All blocks are gone."""
         for table in cache.blocks:
             for block in table.values():
-                self._watch(block, False)
+                self._trace(block, False)
         self._frames.clear()
         self._local.clear()
         self._user.clear()
         self._large.clear()
         self._blocks.clear()
 
-    def _watch(self, block: TranslatedBlock, on: bool) -> None:
+    def _trace(self, block: TranslatedBlock, on: bool) -> None:
         if not self.by_byte:
             for index in range(len(block.pages())):
                 self.frames.trace_writes((block.pa & -PAGE) + index * PAGE, PAGE, on)

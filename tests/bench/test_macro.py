@@ -137,7 +137,7 @@ def test_a_real_row() -> None:
     if linux.missing():
         pytest.skip(linux.missing())
     chosen = macro.choose(["process"])
-    plan = macro.Plan(chosen, 2, 1, model.load(model.DEFAULT), count_engine=False)
+    plan = macro.MacroPlan(chosen, 2, 1, model.load(model.DEFAULT), count_engine=False)
     rows = list(plan.measure())
     assert [str(row.setup) for row in rows] == ["bare", "translate"]
     bare, translated = rows

@@ -235,7 +235,7 @@ def test_which_bytes_are_traced(lab: Lab) -> None:
     lab.frames.trace_writes(TRACED_PA, 8, True)
     lab.frames.trace_writes(TRACED_PA + 2, 3, False)
     around = range(TRACED_PA - 1, TRACED_PA + 9)
-    assert [lab.ram.is_watched(pa) for pa in around] == [0, 1, 1, 0, 0, 0, 1, 1, 1, 0]
+    assert [lab.ram.is_traced(pa) for pa in around] == [0, 1, 1, 0, 0, 0, 1, 1, 1, 0]
 
 
 def test_a_traced_byte_in_any_space(lab: Lab) -> None:

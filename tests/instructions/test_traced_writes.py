@@ -1,6 +1,6 @@
 """An instruction whose write hits a traced byte leaves everything as it was.
 
-A monitor traces bytes of guest memory (FRAME_WATCH). On its external processor the write becomes a
+A monitor traces bytes of guest memory (FRAME_TRACED). On its external processor the write becomes a
 page fault *after* the instruction has read its operand and computed its result: registers, flags
 and memory must be those from before, so that the monitor can step the instruction again.
 """

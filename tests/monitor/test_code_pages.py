@@ -105,7 +105,7 @@ def test_every_page_of_a_large_one_is_noted() -> None:
 
 def watched(one: Lab, start: int, end: int) -> list[int]:
     """Which bytes are traced."""
-    return [at for at in range(start, end) if one.cpu.ram.is_watched(at)]
+    return [at for at in range(start, end) if one.cpu.ram.is_traced(at)]
 
 
 @pytest.mark.parametrize("without", [(), ("bytes",)])

@@ -135,8 +135,8 @@ def test_a_page_with_code_and_data_is_traced_as_a_whole() -> None:
     machine.run(max_instructions=200)
     assert machine.read_physical(ORIGIN + 0x800, 4) == (50).to_bytes(4, "little")
     assert machine.statistics()["exits"]["traced write"] >= 50
-    assert virtual(machine).ram.is_watched(ORIGIN)
-    assert not virtual(machine).ram.is_watched(ORIGIN + 0x800)
+    assert virtual(machine).ram.is_traced(ORIGIN)
+    assert not virtual(machine).ram.is_traced(ORIGIN + 0x800)
 
 
 # --- estimates ----------------------------------------------------------------------------------
@@ -317,8 +317,8 @@ def test_a_table_that_moves() -> None:
     machine.set_register("gdtr_base", 0x6000)
     machine.run(max_instructions=4)
     assert fs(machine) == NEW_BASE
-    assert not virtual(machine).ram.is_watched(GDT + 0x28)
-    assert virtual(machine).ram.is_watched(0x6028)
+    assert not virtual(machine).ram.is_traced(GDT + 0x28)
+    assert virtual(machine).ram.is_traced(0x6028)
 
 
 def test_a_descriptor_that_is_taken_away_faults_as_ever() -> None:
@@ -335,9 +335,9 @@ def test_translations_come_and_go_and_its_bytes_stay_traced() -> None:
     assert isinstance(processor, TranslatingProcessor)
     machine.run(max_instructions=3000)
     processor.forget_translations()
-    assert processor.ram.is_watched(GDT + 0x28)
+    assert processor.ram.is_traced(GDT + 0x28)
     processor.descriptors.forget()
-    assert not processor.ram.is_watched(GDT + 0x28)
+    assert not processor.ram.is_traced(GDT + 0x28)
 
 
 def test_another_guest_has_other_descriptors() -> None:

@@ -125,7 +125,7 @@ class World:
         return self.ideal.run(1) == EXIT_BUDGET
 
     def traced(self) -> set[int]:
-        return {pa for pa in range(GDT, LDT + PAGE) if self.ram.is_watched(pa)}
+        return {pa for pa in range(GDT, LDT + PAGE) if self.ram.is_traced(pa)}
 
 
 @pytest.fixture
