@@ -75,7 +75,7 @@ from bt.interp.state import (
 )
 
 if TYPE_CHECKING:
-    from bt.interp.run import Interp
+    from bt.interp.interp import Interp
 
 __all__ = [
     "ACC_FETCH",

@@ -27,8 +27,8 @@ from bt.interp.architecture import StateError
 from bt.interp.state import ATTR_UNUSABLE, LDTR
 
 if TYPE_CHECKING:
+    from bt.interp.interp import Interp
     from bt.interp.ram import AddressSpace, Ram
-    from bt.interp.run import Interp
 
     BUILD = "pure"
 else:
@@ -47,8 +47,8 @@ else:
             BUILD = "compiled"
     if BUILD == "pure":
         from bt.interp.bind import bind_handlers
+        from bt.interp.interp import Interp
         from bt.interp.ram import AddressSpace, Ram
-        from bt.interp.run import Interp
 
         bind_handlers()
 

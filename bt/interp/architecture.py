@@ -4,7 +4,7 @@
     check()     is this a state?
     DERIVED     the fields that are not marked, by reason; a test wants every field here or there
 
-The functions below `check` are for run.py and transfer.py. They are the uncompiled twins of what
+The functions below `check` are for registers.py and transfer.py, uncompiled twins of what
 compiled_text() writes for the compiled interpreter, out of the same marks.
 """
 
@@ -63,7 +63,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
 }
 
 MOST_INSTRUCTIONS = (1 << 62) - 1
-# Values that no field has as it is: run.py makes them of fields that are marked `within` them.
+# Values that no field has as it is: registers.py makes them of fields marked `within` them.
 BETWEEN_INSTRUCTIONS = {
     "icount": MOST_INSTRUCTIONS,  # instructions completed
     "interrupt_shadow": 1,  # of STI, MOV SS or POP SS: no interrupt now

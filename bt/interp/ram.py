@@ -20,6 +20,7 @@ from bt.interp.dialect import (
     alloc64,
     host_base,
     i32,
+    inline,
     keep,
     new_arena,
     state,
@@ -290,3 +291,8 @@ class AddressSpace:
     def flush(self, keep_global: bool = False) -> None:
         """Unmap everything, or all but global pages."""
         flush_space(self.space, 1 if keep_global else 0)
+
+
+@inline
+def space_of(a: AddressSpace) -> Space:
+    return a.space

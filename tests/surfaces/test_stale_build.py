@@ -39,7 +39,7 @@ def test_other_sources_are_refused(contents: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["table.py", "instruction.py", "interp/run.py", "interp/handlers.py", "interp/dialect.pxi"],
+    ["table.py", "instruction.py", "interp/interp.py", "interp/handlers.py", "interp/dialect.pxi"],
 )
 def test_the_digest_follows_the_sources(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

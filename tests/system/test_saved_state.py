@@ -11,9 +11,9 @@ from system_lab import CODE, Lab, assemble
 
 from bt.engine import Interp, Ram, StateError
 from bt.interp.architecture import BITS, DERIVED, FIELDS, NAMES, SET_UP
+from bt.interp.interp import Interp as Sources
 from bt.interp.marks import SEGMENTS, Ring3
 from bt.interp.msr import msr_slot
-from bt.interp.run import Interp as Sources
 from bt.interp.state import (
     EXIT_HALT,
     EXIT_INTERRUPT,
