@@ -26,8 +26,8 @@ What every engine guarantees:
 * In a translation cache it leaves where something faults, at an INT3, and else only behind an
   instruction marked MARK_COUNTS (`mark`).
 * A write to ROM (FRAME_ROM) changes nothing, whatever the mapping allows, and one to a frame that
-  is clean (FRAME_CLEAN, `Ram.written_frames`) is noted: it completes, or leaves as a write to traced
-  bytes does.
+  is clean (FRAME_CLEAN, `Ram.written_frames`) is noted: it completes, or leaves as a write to
+  traced bytes does.
 * It may leave more often than asked, never less: before a write anywhere in a page with a traced
   byte (`traced`), before an access anywhere in a page with a watched one (`wp_fault`), and before
   any instruction that it cannot do by itself, as #GP(0): an access to an open port, RDTSC. The
