@@ -336,9 +336,7 @@ class Mc146818(Chip):
         self._update_irq()
 
 
-def _next_match(
-    first: int, hours: int | None, minutes: int | None, seconds: int | None
-) -> int:
+def _next_match(first: int, hours: int | None, minutes: int | None, seconds: int | None) -> int:
     """The first second of the day, from `first` on, that an alarm means; None stands for any.
 
     Beyond 86399 it is one of the next day. An odometer: as much as can stay of `first` stays, the
