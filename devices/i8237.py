@@ -72,13 +72,17 @@ class DmaChannel(Chip):
         self._memory = bus.memory
         self._shift = shift
         self.on_ready: Callable[[], None] = _nobody
-        self.base_address = self.base_count = self.address = self.count = 0
-        self.mode = self.page = 0
-        self.dreq = False
         self.reset()
 
     def reset(self) -> None:
-        """Master clear, or RESET: addresses, counts and modes stay as they are."""
+        """RESET. What the datasheet leaves undefined then is 0."""
+        self.base_address = self.base_count = self.address = self.count = 0
+        self.mode = self.page = 0
+        self.dreq = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Master clear: addresses, counts and modes stay as they are."""
         self.masked = True
         self.software = self.terminal = False
 
@@ -158,11 +162,16 @@ class I8237(Chip):
         self.reset()
 
     def reset(self) -> None:
-        """RESET, and the master clear command."""
+        for channel in self.channels:
+            channel.reset()
+        self.clear()
+
+    def clear(self) -> None:
+        """The master clear command."""
         self.command = self.temporary = 0
         self.high_byte = False
         for channel in self.channels:
-            channel.reset()
+            channel.clear()
 
     @property
     def enabled(self) -> bool:
@@ -203,7 +212,7 @@ class I8237(Chip):
         elif register == CLEAR_FLIP_FLOP:
             self.high_byte = False
         elif register == TEMPORARY_CLEAR:
-            self.reset()
+            self.clear()
         else:  # CLEAR_MASK, ALL_MASK
             bits = value if register == ALL_MASK else 0
             for i, each in enumerate(self.channels):
@@ -259,7 +268,7 @@ class I8237Pair(Chip):
     def __init__(self, bus: Bus) -> None:
         self.dma1 = I8237(bus, 0, self._changed)
         self.dma2 = I8237(bus, 1, self._changed)
-        self.scratch = [0] * SCRATCH_BYTES  # page registers that no channel has
+        self.reset()
         bus.claim_ports(0x00, 16, PortHandlers("dma1", self._read_dma1, self._write_dma1))
         bus.claim_ports(0xC0, 32, PortHandlers("dma2", self._read_dma2, self._write_dma2))
         pages = PortHandlers("dma-pages", self._read_page, self._write_page)
@@ -268,6 +277,7 @@ class I8237Pair(Chip):
     def reset(self) -> None:
         self.dma1.reset()
         self.dma2.reset()
+        self.scratch = [0] * SCRATCH_BYTES  # page registers that no channel has
 
     def channel(self, number: int) -> DmaChannel:
         """0 to 7."""
