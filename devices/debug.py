@@ -1,8 +1,8 @@
 """Three ports that guests use to speak to whoever develops them.
 
-0xf4  debug exit: writing a code ends the run with status (code << 1) | 1, so never with 0
-0xe9  debug console: bytes out; reads 0xe9, which is how a guest finds it
-0x80  the POST code display, and the port that guests write to pass a microsecond
+    0xf4  debug exit: writing a code ends the run with status (code << 1) | 1, so never with 0
+    0xe9  debug console: bytes out; reads 0xe9, which is how a guest finds it
+    0x80  the POST code display, and the port that guests write to pass a microsecond
 """
 
 from __future__ import annotations

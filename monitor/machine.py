@@ -31,6 +31,7 @@ from monitor.embedding.running import Running
 from monitor.embedding.segments import Segments
 from monitor.embedding.starting import start_at
 from monitor.embedding.stopping import Stopping
+from monitor.embedding.storage import Storage
 from monitor.embedding.waiting import Waiting
 from monitor.extensions import Extensions
 from monitor.firmware.state import areas
@@ -39,6 +40,8 @@ from monitor.host.console import Console
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
+from monitor.settings.drives import Drive, drives_of
+from monitor.settings.drives import Source as DriveSource
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
@@ -75,8 +78,9 @@ class Machine:
         without: Collection[str] = (),
         extensions: Extensions | None = None,
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+        drives: Mapping[str, DriveSource] | Iterable[Drive] = (),
     ) -> None:
-        settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        settings = Settings(memory_mb, mode, engine, clock, start_time, without, drives)
         check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
@@ -125,6 +129,8 @@ class Machine:
         self.segments = Segments(self.processor)
         #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
         self.checkpoints = Checkpoints(self)
+        #: Floppy, disk and CD-ROM drives, and what is in them (`monitor.embedding.storage`).
+        self.storage = Storage(self.board, drives_of(settings.drives))
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
         self.devices.add_all(devices)
@@ -139,7 +145,7 @@ class Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions, devices,
+            settings.start_time, settings.without, extensions, devices, settings.drives,
         )  # fmt: skip
 
     @property
@@ -470,16 +476,20 @@ class Machine:
         without: Collection[str] = (),
         extensions: Extensions | None = None,
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+        drives: Mapping[str, DriveSource] | Iterable[Drive] = (),
     ) -> Machine:
         """A new machine from a snapshot or a checkpoint's file, which goes on as if nothing had
         been.
 
         Its memory and start time are those of the file, and so are mode and clock unless others
         are given. What was the embedder's (breakpoints, hooks, listeners, functions) it gives
-        again; `devices` of its own, under the names they had, get their state back. UserError for
+        again; `devices` of its own, under the names they had, get their state back. So do
+        `drives`: give the images that lay in them, and what the guest wrote is there. UserError for
         a file that is broken, or of a version that this program does not read.
         """
-        return snapshots.machine_of(source, mode, engine, clock, without, extensions, devices)
+        return snapshots.machine_of(
+            source, mode, engine, clock, without, extensions, devices, drives
+        )
 
     def statistics(self) -> dict[str, Any]:
         """What happened so far: a new dictionary that JSON can hold.

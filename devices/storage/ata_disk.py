@@ -77,7 +77,7 @@ class AtaDisk(IdeDevice):
     )
     signature = (0x00, 0x00)
     ready_after_reset = DRDY | DSC
-    medium: Medium
+    medium: Medium  # there always is one
 
     def __init__(self, bus: Bus, medium: Medium) -> None:
         self.lba = self.left = self.block = 0

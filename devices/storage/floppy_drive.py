@@ -42,8 +42,13 @@ class FloppyDrive(Chip):
         format_ = None if medium is None else format_of(medium.size)
         if medium is not None and (format_ is None or not self.type.takes(format_)):
             raise ValueError(f"a {self.type.name} drive takes no disk of {medium.size} bytes")
-        self.medium, self.format = medium, format_
+        self.put(medium)
         self.changed = True
+
+    def put(self, medium: Medium | None) -> None:
+        """This disk is in it, and always was."""
+        self.medium = medium
+        self.format = None if medium is None else format_of(medium.size)
 
     # The controller's side
 

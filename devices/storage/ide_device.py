@@ -77,6 +77,10 @@ class IdeDevice(Chip):
         """What the timer may end; `step` is an index. The first is always the reset's."""
         raise NotImplementedError
 
+    def put(self, medium: Medium | None) -> None:
+        """This is in it, and always was."""
+        self.medium = medium
+
     def reset(self) -> None:
         """RESET, by the bus."""
         self.mode = 0

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from devices.shapes import WrongField, check_names
+from monitor.checkpoint import media
 from monitor.checkpoint.format import (
     DATA,
+    DISK,
     HEAD,
     MOST_DATA,
     PAGE,
@@ -67,7 +69,10 @@ def read(file: BinaryIO, make: Make) -> Machine:
     filler = Filler(machine.physical_map.all_memory())
     contents = _Contents()
     for kind, payload in sections:
-        _take(kind, payload, contents, filler)
+        if kind == DISK:
+            media.put(machine, payload)
+        else:
+            _take(kind, payload, contents, filler)
     if contents.state is None:
         raise BadCheckpoint("it has no state")
     apply(machine, contents.state)

@@ -29,6 +29,7 @@ from devices.shapes import (
     some,
 )
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
+from monitor.checkpoint.media import MEDIA, media
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
 from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
@@ -57,6 +58,7 @@ SETTINGS = Record(
         "mode": Among(frozenset(MODES)),
         "clock": Among(frozenset(CLOCKS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
+        "drives": MEDIA,
     }
 )
 GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it
@@ -93,6 +95,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "mode": machine.mode,
         "clock": machine.settings.clock,
         "start_time": machine.settings.start_time,
+        "drives": media(machine),
     }
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from monitor.settings.config import KINDS
 from monitor.settings.did_you_mean import choose
+from monitor.settings.drives import EMPTY, PLUGS
 from monitor.settings.serial_config import SERIAL_PATHS
 from monitor.vmm.errors import UserError
 
@@ -137,6 +138,8 @@ def _converted(value: Any, action: argparse.Action, path: Path, where: str) -> A
 def _beside(text: str, action: argparse.Action, path: Path) -> str:
     """A path of the file is relative to the file."""
     if action.type is Path or action.dest == "flat":
+        return str(path.parent / text)
+    if action.dest in PLUGS and text != EMPTY:
         return str(path.parent / text)
     if action.dest == "serial":
         kind, colon, name = text.partition(":")

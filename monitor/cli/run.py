@@ -25,6 +25,7 @@ from monitor.cli.checkpoints import (
     add_checkpoint,
     checkpoint_of,
 )
+from monitor.cli.drives import add_drives
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
@@ -97,6 +98,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a VMware machine, by its configuration file; options beat the file")
     config_file.add_config(parser)
     _add_machine(parser.add_argument_group("the machine"))
+    add_drives(parser.add_argument_group(
+        "its drives", "What the guest writes is forgotten, unless FILE,persistent is said."
+    ))  # fmt: skip
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     add_image(parser.add_argument_group("the guest, one of"))
     add_console(parser.add_argument_group("the console"))

@@ -6,8 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.drives import asked_drives
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
+from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.settings.serial_config import SerialConfig, parse_serial
 from monitor.vmm.errors import UserError
@@ -53,8 +55,23 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
         if vmx is not None:
             vmx.override("--memory", "memsize")
     return Settings(
-        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
+        drives_for(args, vmx),
     )
+
+
+def drives_for(args: Namespace, vmx: VmxMachine | None) -> tuple[Drive, ...]:
+    """The drives: those of options, and of the file at other plugs."""
+    asked = asked_drives(args)
+    if vmx is None:
+        return asked
+    plugs = {drive.plug for drive in asked}
+    if {CDROM, CDROM_PLACE} & plugs:
+        plugs |= {CDROM, CDROM_PLACE}
+    for drive in vmx.settings.drives:
+        if drive.plug in plugs:
+            vmx.override(f"--{drive.plug}", *vmx.settings.drive_settings[drive.plug])
+    return asked + tuple(drive for drive in vmx.settings.drives if drive.plug not in plugs)
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

@@ -8,10 +8,11 @@ Nothing heavy is imported, since `vp --help` needs the choices too.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from monitor.settings.did_you_mean import choose
+from monitor.settings.drives import Drive, Source, drives_of
 from monitor.vmm.ablations import ABLATIONS
 from monitor.vmm.errors import UserError
 
@@ -33,6 +34,8 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
+    * `drives`: floppy, disk and CD-ROM drives by plug ("fda", "hda", "cdrom"), and what is in each:
+      an image's name, perhaps with ",persistent" behind it, bytes, or None (`settings.drives`).
     """
 
     memory_mb: int = MEMORY_MB
@@ -41,6 +44,7 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    drives: Mapping[str, Source] | Iterable[Drive] = ()
 
     def __post_init__(self) -> None:
         check_memory(self.memory_mb)
@@ -53,6 +57,7 @@ class Settings:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")
         check_ablations(self.mode, self.without)
         object.__setattr__(self, "without", tuple(sorted(set(self.without))))
+        object.__setattr__(self, "drives", drives_of(self.drives))
         if self.engine == "auto":
             object.__setattr__(self, "engine", ENGINES[0])
 

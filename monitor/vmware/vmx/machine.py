@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.settings.drives import Drive
 from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx.account import Account
 from monitor.vmware.vmx.config_file import VmxFile, shown
+from monitor.vmware.vmx.drives import drives_of
 from monitor.vmware.vmx.serial import serial_of
 
 DEFAULT_MEMORY_MB = 32  # what VMware gives a machine whose file does not say
@@ -49,6 +51,8 @@ class VmxSettings:
     guest_os: str | None = None
     memory_mb: int = DEFAULT_MEMORY_MB
     serial: SerialConfig | None = None
+    drives: tuple[Drive, ...] = ()
+    drive_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: names, by plug
     start_time: int | None = None  #: seconds since 1970
     uuid: bytes | None = None
     hardware_version: int | None = None
@@ -75,11 +79,14 @@ class VmxMachine:
 
     def __init__(self, file: VmxFile) -> None:
         self.account = account = Account(file)
+        drives = drives_of(account)
         self.settings = VmxSettings(
             display_name=account.text("displayName"),
             guest_os=_guest_os(account),
             memory_mb=_memory(account),
             serial=serial_of(account),
+            drives=tuple(drive for drive, _ in drives.values()),
+            drive_settings={plug: names for plug, (_, names) in drives.items()},
             start_time=_start_time(account),
             uuid=_uuid(account),
             hardware_version=account.number(
