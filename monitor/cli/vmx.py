@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.firmware import chipset_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.machine import MEMORY_MB, Settings
@@ -36,13 +37,6 @@ def open_vmx(path: Path | None) -> VmxMachine | None:
     return VmxMachine(read_vmx(path))
 
 
-def nothing_to_run(path: Path | None) -> str:
-    """What to say when no image was given: a file's machine cannot boot by itself yet."""
-    if path is None:
-        return "nothing to run"
-    return f"{path}: nothing to boot, for this version has no disks and no firmware"
-
-
 def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
     """The machine: options beat the file, the file beats defaults."""
     memory_mb, start_time = MEMORY_MB, 0
@@ -53,8 +47,9 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
         if vmx is not None:
             vmx.override("--memory", "memsize")
     return Settings(
-        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
-    )
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
+        chipset_of(args, vmx),
+    )  # fmt: skip
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

@@ -1,10 +1,10 @@
 """RESET: of the whole board, or of the processor alone.
 
-A guest asks for the second by the keyboard controller, port 92h or CF9h: a program in protected mode
-comes back to real mode so, as the 80286 could not otherwise, and RAM and chips stay as they are.
-The firmware looks what was meant (CMOS byte 0Fh), and asks for a reset of the board, by CF9h, if it
-was that. So a machine whose firmware is there goes on after either. One whose guest was put in by a
-loader has nobody to begin anew: its run ends.
+A guest asks for the second by the keyboard controller, port 92h or CF9h: a program in protected
+mode comes back to real mode so, as the 80286 could not otherwise, and RAM and chips stay as they
+are. The firmware looks what was meant (CMOS byte 0Fh), and asks for a reset of the board, by CF9h,
+if it was that. So a machine whose firmware is there goes on after either. One whose guest was put
+in by a loader has nobody to begin anew: its run ends.
 """
 
 from __future__ import annotations
