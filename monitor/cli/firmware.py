@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from monitor.settings.boot import BootConfig, parse_boot
-from monitor.settings.config import BIOS, KINDS, ImageConfig, parse_option_rom
+from monitor.settings.config import BIOS, KINDS, ImageConfig, parse_number, parse_option_rom
 from monitor.settings.machine import CHIPSETS
 from monitor.vmm.errors import UserError
 
@@ -81,7 +81,9 @@ def firmware_image(args: argparse.Namespace, vmx: VmxMachine | None = None) -> I
     parse_boot(boot or "")
     roms = tuple(parse_option_rom(text) for text in args.option_rom)
     return ImageConfig(
-        BIOS, bios or default_bios(), firmware_state=None, vgabios=args.vgabios,
+        BIOS, bios or default_bios(), args.append, args.initrd, tuple(args.module),
+        entry=None if args.entry is None else parse_number(args.entry, "--entry"),
+        firmware_state=args.firmware_state, vgabios=args.vgabios,
         option_roms=roms, boot=boot or f"order={BootConfig.order}",
     )  # fmt: skip
 

@@ -54,6 +54,7 @@ class ImageConfig:
     def __post_init__(self) -> None:
         if self.firmware_state is not None:
             check_firmware_state(self.firmware_state)
+        self._belongs("--firmware-state", self.firmware_state is not None, *KINDS)
         self._belongs("--initrd", self.initrd is not None, "kernel")
         self._belongs("--append", bool(self.cmdline), "kernel", "multiboot")
         self._belongs("--module", bool(self.modules), "multiboot")
