@@ -31,6 +31,7 @@ from typing import Any
 from devices.bus import Bus
 from devices.device import Chip, PortHandlers
 from devices.fields import DWORD, FLAG, WORD, Field, fields
+from devices.shapes import Hex, Some, Text, WrongField, exactly, shown
 
 PORT, DMA_PORT = 0x510, 0x514
 SIGNATURE, ID, RAM_SIZE, CPUS, BOOT_MENU, MAX_CPUS, DIRECTORY = (
@@ -49,32 +50,31 @@ NAME_BYTES = 56
 MOST_BYTES = 1 << 20  # of all files together
 ERROR, READ, SKIP, SELECT, WRITE = 0x01, 0x02, 0x04, 0x08, 0x10
 ORDER_BYTES = 16
+TEXT = Text(2 * MOST_BYTES)
 DMA_SIGNATURE = b"QEMU CFG"
 
 
-def _are_files(saved: Any) -> bool:
-    """Pairs of a name and bytes in hexadecimal, few enough, no name twice."""
-    if not isinstance(saved, list) or len(saved) > MOST_FILES:
-        return False
-    total, names = 0, set()
-    for pair in saved:
-        if not isinstance(pair, list) or len(pair) != 2 or not all(type(p) is str for p in pair):
-            return False
-        name, data = pair
-        if not (name.isascii() and name.isprintable() and 0 < len(name) < NAME_BYTES):
-            return False
-        if len(data) % 2 or not set(data) <= set("0123456789abcdef"):
-            return False
-        total += len(data) // 2
-        names.add(name)
-    return total <= MOST_BYTES and len(names) == len(saved)
+class _Contents:
+    """Pairs of a name and bytes in hexadecimal: few enough, no name twice, not too long."""
+
+    def check(self, value: Any) -> Any:
+        pairs = Some(exactly(TEXT, 2), 0, MOST_FILES).check(value)
+        for name, data in pairs:
+            if not (name.isascii() and name.isprintable() and 0 < len(name) < NAME_BYTES):
+                raise WrongField(f"{shown(name)} is no name of a file")
+            Hex(MOST_BYTES).check(data)
+        if len(dict(map(tuple, pairs))) < len(pairs):
+            raise WrongField("two files have the same name")
+        if sum(len(data) for _, data in pairs) > 2 * MOST_BYTES:
+            raise WrongField(f"files are longer than {MOST_BYTES} bytes together")
+        return value
 
 
 class _Files(Field):
     """Names and contents, in the order of their items; saved as a list of pairs."""
 
     def __init__(self) -> None:
-        super().__init__("names and contents of files", _are_files)
+        super().__init__(_Contents())
 
     def save(self, value: dict[str, bytes]) -> Any:
         return [[name, data.hex()] for name, data in value.items()]
@@ -83,11 +83,14 @@ class _Files(Field):
         return {name: bytes.fromhex(data) for name, data in saved}
 
 
+FILES = _Files()
+
+
 class FwCfg(Chip):
     """``memory_bytes`` is how much RAM there is."""
 
     name = "fw-cfg"
-    state = fields(files=_Files(), boot_menu=FLAG, selector=WORD, offset=DWORD, dma_high=DWORD)
+    state = fields(files=FILES, boot_menu=FLAG, selector=WORD, offset=DWORD, dma_high=DWORD)
     wiring = ("_bus", "_items")
 
     def __init__(self, bus: Bus, memory_bytes: int = 0) -> None:
@@ -111,8 +114,9 @@ class FwCfg(Chip):
 
     def set_files(self, files: Mapping[str, bytes], boot_menu: bool = False) -> None:
         """These are the files, and no others. ValueError: too long, or too many."""
-        if not _are_files([[name, data.hex()] for name, data in files.items()]):
-            raise ValueError(f"{len(files)} files of {sum(map(len, files.values()))} bytes")
+        problem = FILES.problem(FILES.save(dict(files)))
+        if problem is not None:
+            raise ValueError(f"{len(files)} files: {problem}")
         self.files = dict(files)
         self.boot_menu = boot_menu
         self._index()

@@ -332,9 +332,9 @@ def test_dma(board: Board) -> None:
 def test_what_is_no_file(board: Board) -> None:
     config = board.chipset.fw_cfg
     for name, data in (("", b""), ("x" * 56, b""), ("é", b""), ("x", bytes((1 << 20) + 1))):
-        with pytest.raises(ValueError, match="files of"):
+        with pytest.raises(ValueError, match="1 files: "):
             config.add_file(name, data)
-    with pytest.raises(ValueError, match="65 files"):
+    with pytest.raises(ValueError, match="no list of at most 64"):
         config.set_files({str(each): b"" for each in range(65)})
 
 
