@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from devices.bus import Bus
+from devices.device import Chip
 from devices.pc import Pc
+from devices.pci.piix3_ide import Piix3Ide
 from devices.storage.ata_disk import AtaDisk
 from devices.storage.floppy_82077aa import Floppy82077aa
 from devices.storage.floppy_drive import FloppyDrive
@@ -31,16 +33,27 @@ NO_PRECOMPENSATION, MANY_HEADS = 0xFFFF, 0xC8
 
 
 def fit(
-    bus: Bus, pc: Pc, floppies: Sequence[FloppyDrive | None], disks: Sequence[IdeDevice | None]
-) -> dict[str, Floppy82077aa | IdeChannel]:
-    """Controllers for two floppy plugs and four of IDE, by name; none for those all free."""
-    made: dict[str, Floppy82077aa | IdeChannel] = {}
+    bus: Bus,
+    pc: Pc,
+    floppies: Sequence[FloppyDrive | None],
+    disks: Sequence[IdeDevice | None],
+    pci: bool = False,
+) -> dict[str, Chip]:
+    """Controllers for two floppy plugs and four of IDE, by name; none for those all free.
+
+    With `pci` both channels are one function's, which has their bus masters.
+    """
+    made: dict[str, Chip] = {}
     if any(floppies):
         made["fdc"] = Floppy82077aa(bus, pc.dma, floppies)
+    channels = []
     for i, (name, base, irq) in enumerate(CHANNELS):
         cable = disks[2 * i : 2 * i + 2]
-        if any(cable):
-            made[name] = IdeChannel(bus, cable, base, irq)
+        if any(disks if pci else cable):
+            made[name] = channel = IdeChannel(bus, cable, base, irq)
+            channels.append(channel)
+    if pci and channels:
+        made["ide"] = Piix3Ide(bus, *channels)
     if made:
         old = pc.rtc.cmos[EQUIPMENT] & ~FLOPPY_BITS
         pc.rtc.configure(cmos_bytes(floppies, disks, old))

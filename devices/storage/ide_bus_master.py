@@ -44,11 +44,13 @@ class BusMaster(Chip):
         left=number(0, SEGMENT),
         last=FLAG,
     )
-    wiring = ("_memory", "on_start")
+    wiring = ("_memory", "allowed", "on_start")
 
     def __init__(self, bus: Bus) -> None:
         self._memory = bus.memory
         self.on_start: Callable[[], None] = _nobody
+        #: May it reach memory? A PCI function's command register says so.
+        self.allowed: Callable[[], bool] = _always
         self.reset()
 
     def reset(self) -> None:
@@ -118,7 +120,7 @@ class BusMaster(Chip):
         """Addresses and sizes for the next bytes, and the table has been gone through so far."""
         found = []
         for _ in range(MOST_ENTRIES):
-            if not most or not self.active:
+            if not most or not self.active or not self.allowed():
                 break
             if not self.left:
                 self._next_entry()
@@ -159,6 +161,11 @@ class BusMasterPorts:
     def write_port(self, offset: int, size: int, value: int) -> None:
         """OUT."""
         self._masters[offset >> 3].write(offset & 7, size, value)
+
+
+def _always() -> bool:
+    """On a board without PCI."""
+    return True
 
 
 def _nobody() -> None:

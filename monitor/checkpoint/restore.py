@@ -30,6 +30,7 @@ from monitor.checkpoint.format import (
 )
 from monitor.checkpoint.ram import Filler
 from monitor.checkpoint.state import GUEST, SETTINGS, apply, apply_consoles
+from monitor.settings.machine import CHIPSETS
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,13 +111,18 @@ def head_of(payload: bytes) -> Head:
         )
     try:
         check_names(head, dict.fromkeys(HEAD_NAMES))
-        settings = SETTINGS.check(head["settings"])
+        settings = SETTINGS.check(_with_chipset(head["settings"]))
         guest = GUEST.check(head["guest"])
     except WrongField as error:
         raise BadCheckpoint(f"its head is wrong: {error}") from None
     if not isinstance(program, str):
         raise BadCheckpoint("its head is wrong")
     return Head(program, settings, guest)
+
+
+def _with_chipset(settings: Any) -> Any:
+    """Before there was a choice, all machines had the first."""
+    return {"chipset": CHIPSETS[0], **settings} if isinstance(settings, dict) else settings
 
 
 @contextmanager

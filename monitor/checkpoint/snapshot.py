@@ -81,6 +81,7 @@ def machine_of(
             without=without,
             extensions=extensions,
             devices=devices,
+            chipset=settings["chipset"],
             drives=given,
         )
         check_sizes(settings["drives"], machine)

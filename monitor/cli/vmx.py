@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.drives import asked_drives
+from monitor.cli.firmware import chipset_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
@@ -38,13 +39,6 @@ def open_vmx(path: Path | None) -> VmxMachine | None:
     return VmxMachine(read_vmx(path))
 
 
-def nothing_to_run(path: Path | None) -> str:
-    """What to say when no image was given: a file's machine cannot boot by itself yet."""
-    if path is None:
-        return "nothing to run"
-    return f"{path}: nothing to boot, for this version has no disks and no firmware"
-
-
 def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
     """The machine: options beat the file, the file beats defaults."""
     memory_mb, start_time = MEMORY_MB, 0
@@ -56,8 +50,8 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
             vmx.override("--memory", "memsize")
     return Settings(
         memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
-        drives_for(args, vmx),
-    )
+        chipset_of(args, vmx), drives_for(args, vmx),
+    )  # fmt: skip
 
 
 def drives_for(args: Namespace, vmx: VmxMachine | None) -> tuple[Drive, ...]:

@@ -105,13 +105,14 @@ class StorageDrive:
 class Storage(Mapping[str, StorageDrive]):
     """All drives by plug: fda, fdb, hda to hdd, cdrom."""
 
-    def __init__(self, board: Board, drives: tuple[Drive, ...]) -> None:
+    def __init__(self, board: Board, drives: tuple[Drive, ...], pci: bool = False) -> None:
         self._drives = {drive.plug: StorageDrive(board, drive) for drive in drives}
         units: dict[str, Any] = {plug: drive.unit for plug, drive in self._drives.items()}
         places: list[IdeDevice | None] = [
             units.get(plug) or (units.get(CDROM) if plug == CDROM_PLACE else None) for plug in DISKS
         ]
-        for name, chip in fit(board.bus, board.pc, list(map(units.get, FLOPPIES)), places).items():
+        floppies = [units.get(plug) for plug in FLOPPIES]
+        for name, chip in fit(board.bus, board.pc, floppies, places, pci).items():
             board.devices.add(name, chip)
 
     def __getitem__(self, plug: str) -> StorageDrive:
