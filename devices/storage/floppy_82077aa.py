@@ -94,6 +94,7 @@ from devices.storage.floppy_commands import (
     VERSION,
 )
 from devices.storage.floppy_drive import FloppyDrive
+from devices.storage.floppy_formats import QUICK
 from devices.storage.floppy_seek import Heads
 from devices.storage.floppy_transfer import IDLE, IN, OUT, Transfer
 
@@ -360,7 +361,7 @@ class Floppy82077aa(Chip):
     # --- heads --------------------------------------------------------------------------
 
     def _step_ns(self) -> int:
-        return (16 - (self.step_rate >> 4)) * STEP_AT_1K // RATES[self.rate]
+        return (16 - (self.step_rate >> 4)) * STEP_AT_1K // RATES[self.rate] // QUICK
 
     def _seek(self) -> None:
         unit, target = self.parameters[1] & 7, self.parameters[2]

@@ -51,10 +51,10 @@ from devices.storage.floppy_commands import (
     WRONG_CYLINDER,
 )
 from devices.storage.floppy_drive import FloppyDrive
-from devices.storage.floppy_formats import FloppyFormat
+from devices.storage.floppy_formats import QUICK, FloppyFormat
 from devices.storage.medium import SECTOR, MediumError
 
-NOTHING_FOUND_NS = 400_000_000  # two turns without an address mark
+NOTHING_FOUND_NS = 400_000_000 // QUICK  # two turns without an address mark
 
 IDLE, SEARCH, OUT, IN = "idle", "search", "out", "in"
 
