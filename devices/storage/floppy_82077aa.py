@@ -16,7 +16,7 @@ Left out: SCAN, which is answered as an invalid command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from devices.bus import Bus
 from devices.device import Chip, PortHandlers
@@ -184,6 +184,11 @@ class Floppy82077aa(Chip):
         self.heads.reset()
         self.interrupt = False
         self._update()
+
+    def coming_irqs(self, input_open: bool) -> Iterator[int]:
+        """Its interrupt, while a reset, a seek or a sector takes its time."""
+        if self.timer.live or self.transfer.timer.live or self.heads.moving():
+            yield self.line.number
 
     # --- registers ----------------------------------------------------------------------
 

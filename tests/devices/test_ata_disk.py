@@ -261,6 +261,16 @@ def test_a_snapshot_in_the_middle(make_board: Any, write: bool) -> None:
                 assert rest == sectors(6)[4 * 512 :]
 
 
+def test_a_halted_guest_waits_for_it(lab: IdeLab) -> None:
+    lab.board.outb(0xA1, 0xBF)
+    lab.board.outb(0x21, 0xFB)
+    assert not lab.board.can_interrupt(False)
+    lab.outb(COMMAND, 0xE7)
+    assert lab.board.can_interrupt(False)
+    lab.wait()
+    assert not lab.board.can_interrupt(False)
+
+
 def test_tiny_disks(board: Any) -> None:
     lab = IdeLab(board, 1)
     lab.command(0xEC)

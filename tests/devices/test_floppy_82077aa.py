@@ -390,6 +390,22 @@ def test_a_channel_that_opens_late(lab: Lab) -> None:
     assert lab.got() == bytes(image()[:512])
 
 
+def test_a_halted_guest_waits_for_it(lab: Lab) -> None:
+    """A sector, a head and a reset are what can still interrupt; nothing else here does."""
+    lab.board.outb(0x21, 0xBF)
+    assert not lab.board.can_interrupt(False)
+    lab.dma(0x44, 512)
+    for command in ((0x0F, 0, 5), (0x07, 0), (READ, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF)):
+        lab.send(*command)
+        assert lab.board.can_interrupt(False), command
+        lab.board.advance(SECOND)
+        lab.result() or lab.call(0x08)
+        lab.interrupts()
+        assert not lab.board.can_interrupt(False)
+    lab.board.outb(0x3F4, 0x80)
+    assert lab.board.can_interrupt(False)
+
+
 def test_a_snapshot_in_the_middle(make_board: Any) -> None:
     """At every sector of a transfer, onto a board of another past; then both end alike."""
     lab = Lab(make_board())
