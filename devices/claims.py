@@ -1,4 +1,4 @@
-"""What a device holds of the bus's addresses: a range of ports, or of physical memory.
+"""What a device holds of the bus's addresses: a range of ports, of physical memory, a PCI slot.
 
 A claim is given back by `release`, and goes elsewhere by `move`: a guest that writes a base address
 register moves a PCI device's.
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol
 
 from devices.errors import BusError, NotClaimed
+from devices.pci.slots import name_of_place
 
 
 class Addresses(Protocol):
@@ -26,6 +27,12 @@ class Addresses(Protocol):
 
     def leave_memory(self, claim: MemoryClaim) -> None:
         """Give them back."""
+
+    def enter_pci(self, claim: PciClaim) -> None:
+        """Take its place. BusError: somebody is there."""
+
+    def leave_pci(self, claim: PciClaim) -> None:
+        """Give it back."""
 
 
 class Claim(ABC):
@@ -104,6 +111,22 @@ class MemoryClaim(Claim):
 
     def _leave(self) -> None:
         self._bus.leave_memory(self)
+
+
+class PciClaim(Claim):
+    """A place in PCI's configuration space: its device number times 8, and the function's."""
+
+    __slots__ = ()
+    what = "PCI function"
+
+    def __str__(self) -> str:
+        return f"{self.what} {name_of_place(self.first)}"
+
+    def _enter(self) -> None:
+        self._bus.enter_pci(self)
+
+    def _leave(self) -> None:
+        self._bus.leave_pci(self)
 
 
 def name_of(device: Any) -> str:

@@ -85,9 +85,7 @@ class Mc146818(Chip):
         self.cmos[REG_D] = D_VALID
         self._set_time(start_time)
         self._set_memory_size(memory_bytes)
-        for register, value in (cmos or {}).items():
-            self.cmos[register] = value
-        self._set_checksum()
+        self.configure(cmos or {})
         self.reset()
         bus.claim_ports(0x70, 2, self)
 
@@ -113,6 +111,12 @@ class Mc146818(Chip):
         self._set_word(0x17, min(0xFFFF, extended // KIB))
         self._set_word(0x30, min(0xFFFF, extended // KIB))
         self._set_word(0x34, min(0xFFFF, max(0, memory_bytes - 16 * MIB) // KIB_64))
+
+    def configure(self, cmos: Mapping[int, int]) -> None:
+        """What a setup program writes: these bytes, by register, and the checksum."""
+        for register, value in cmos.items():
+            self.cmos[register] = value
+        self._set_checksum()
 
     def _set_word(self, register: int, value: int) -> None:
         self.cmos[register] = value & 0xFF

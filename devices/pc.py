@@ -20,6 +20,7 @@ from devices.a20 import A20
 from devices.bus import Bus
 from devices.debug import DebugConsole, DebugExit, PostPort
 from devices.i8042 import I8042
+from devices.i8237 import I8237Pair
 from devices.i8254 import I8254
 from devices.i8259 import I8259Pair
 from devices.irq import IrqWires
@@ -36,6 +37,7 @@ class Pc:
 
     pic: I8259Pair
     wires: IrqWires
+    dma: I8237Pair
     pit: I8254
     port61: Port61
     uart: Uart16550
@@ -74,6 +76,7 @@ def build_pc(
     return Pc(
         pic=pic,
         wires=bus.wires,
+        dma=I8237Pair(bus),
         pit=pit,
         port61=Port61(bus, pit),
         uart=Uart16550(bus, base=0x3F8, irq=4, on_transmit=on_serial),

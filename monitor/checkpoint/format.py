@@ -8,6 +8,7 @@
     HEAD   JSON: the file's version, who wrote it, the machine's settings
     STAT   JSON: the state of processor, board and all else, by names
     DATA   a name and compressed bytes of it: what is long and no RAM (the console's tail)
+    DISK   what the guest wrote to a drive (media.py)
     PAGE   256 frames of RAM: which of them are not zero, and these, compressed (ram.py)
 
 Numbers are little-endian. A file may come from anybody. Nothing in it is executed, no length in it
@@ -29,8 +30,10 @@ MAGIC = b"VPcheck\x1a"
 VERSION = 1
 READABLE = (1,)  # versions that this program reads
 
-HEAD, STAT, DATA, PAGE, END = b"HEAD", b"STAT", b"DATA", b"PAGE", b"END "
-MOST = {HEAD: 1 << 16, STAT: 16 << 20, DATA: 2 << 20, PAGE: 2 << 20, END: 12}  # bytes of payload
+HEAD, STAT, DATA, DISK, PAGE, END = b"HEAD", b"STAT", b"DATA", b"DISK", b"PAGE", b"END "
+MOST = {  # bytes of payload
+    HEAD: 1 << 16, STAT: 16 << 20, DATA: 2 << 20, DISK: 2 << 20, PAGE: 2 << 20, END: 12
+}  # fmt: skip
 PIECE = 1 << 16  # what is read at once: a length alone allocates nothing
 MOST_INFLATED = 1 << 20  # bytes of one DATA section
 MOST_DATA = 8 << 20  # of all of one name

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from devices.shapes import WrongField, check_names
+from monitor.checkpoint import media
 from monitor.checkpoint.format import (
     DATA,
+    DISK,
     HEAD,
     MOST_DATA,
     PAGE,
@@ -28,6 +30,7 @@ from monitor.checkpoint.format import (
 )
 from monitor.checkpoint.ram import Filler
 from monitor.checkpoint.state import GUEST, SETTINGS, apply, apply_consoles
+from monitor.settings.machine import CHIPSETS
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,7 +70,10 @@ def read(file: BinaryIO, make: Make) -> Machine:
     filler = Filler(machine.physical_map.all_memory())
     contents = _Contents()
     for kind, payload in sections:
-        _take(kind, payload, contents, filler)
+        if kind == DISK:
+            media.put(machine, payload)
+        else:
+            _take(kind, payload, contents, filler)
     if contents.state is None:
         raise BadCheckpoint("it has no state")
     apply(machine, contents.state)
@@ -105,13 +111,18 @@ def head_of(payload: bytes) -> Head:
         )
     try:
         check_names(head, dict.fromkeys(HEAD_NAMES))
-        settings = SETTINGS.check(head["settings"])
+        settings = SETTINGS.check(_with_chipset(head["settings"]))
         guest = GUEST.check(head["guest"])
     except WrongField as error:
         raise BadCheckpoint(f"its head is wrong: {error}") from None
     if not isinstance(program, str):
         raise BadCheckpoint("its head is wrong")
     return Head(program, settings, guest)
+
+
+def _with_chipset(settings: Any) -> Any:
+    """Before there was a choice, all machines had the first."""
+    return {"chipset": CHIPSETS[0], **settings} if isinstance(settings, dict) else settings
 
 
 @contextmanager

@@ -60,6 +60,7 @@ class Moment:
     when: When
     state: dict[str, Any]
     consoles: tuple[ConsoleState, ConsoleState]
+    storage: dict[str, Any]  # what is in the drives
     exact: bool  # nothing else happened at its count of instructions before it
 
     @property
@@ -74,6 +75,8 @@ class Rewind:
     def __init__(self, machine: Machine, memory_mb: int = MEMORY_MB) -> None:
         if isinstance(machine.clock, HostClock):
             raise UserError("going back needs a run that repeats: --clock icount")
+        if any(drive.config.persistent for drive in machine.storage.values()):
+            raise UserError("going back needs disks that forget: leave ,persistent out")
         self._machine = machine
         self._most = memory_mb << 20
         memory = machine.physical_map.all_memory()
@@ -139,7 +142,8 @@ class Rewind:
         machine = self._machine
         self._ram.take()
         consoles = machine.serial.output.state(KEPT), machine.debug_port.output.state(KEPT)
-        self._moments.append(Moment(self.when(), gather(machine), consoles, exact))
+        disks = machine.storage.remember()
+        self._moments.append(Moment(self.when(), gather(machine), consoles, disks, exact))
         self._make_room()
         self._taken = time.monotonic()
         self._cost = self._taken - begun
@@ -223,6 +227,7 @@ class Rewind:
         """The machine is as it was at a moment."""
         moment, machine = self._moments[at], self._machine
         self._ram.go(at)
+        machine.storage.recall(moment.storage)
         revert(machine, moment.state)
         lines = machine.serial, machine.debug_port
         for line, console in zip(lines, moment.consoles, strict=True):

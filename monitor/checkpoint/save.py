@@ -6,7 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from monitor.checkpoint.format import HEAD, PAGE, STAT, VERSION, Writer
+from monitor.checkpoint import media
+from monitor.checkpoint.format import DISK, HEAD, PAGE, STAT, VERSION, Writer
 from monitor.checkpoint.ram import chunks, touched
 from monitor.checkpoint.state import check_quiet, console_data, gather, settings
 from monitor.vmm.errors import UserError
@@ -29,6 +30,8 @@ def write(machine: Machine, file: BinaryIO) -> int:
     writer.document(STAT, gather(machine))
     for name, data in console_data(machine).items():
         writer.data(name, data)
+    for parts in media.sections(machine):
+        writer.section(DISK, *parts)
     memory = machine.physical_map.all_memory()
     for chunk in chunks(memory, touched(machine.memory, len(memory))):
         writer.section(PAGE, *chunk)

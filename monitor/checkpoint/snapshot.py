@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.checkpoint import restore, save
+from monitor.checkpoint.media import check_media, check_sizes
 from monitor.checkpoint.restore import Head
+from monitor.settings.drives import Drive, Source, drives_of
 from monitor.vmm.errors import UserError
 from monitor.writing.whole_file import write_whole
 
@@ -60,12 +62,16 @@ def machine_of(
     without: Collection[str] = (),
     extensions: Extensions | None = None,
     devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+    drives: Mapping[str, Source] | Iterable[Drive] = (),
 ) -> Machine:
     """A new machine from a snapshot or a file. UserError."""
     from monitor.machine import Machine
 
+    given = drives_of(drives)
+
     def make(head: Head) -> Machine:
         settings = head.settings
+        check_media(settings["drives"], given)
         machine = Machine(
             memory_mb=settings["memory_mb"],
             mode=mode or settings["mode"],
@@ -75,7 +81,10 @@ def machine_of(
             without=without,
             extensions=extensions,
             devices=devices,
+            chipset=settings["chipset"],
+            drives=given,
         )
+        check_sizes(settings["drives"], machine)
         machine.guest = head.guest
         return machine
 

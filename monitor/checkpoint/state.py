@@ -29,9 +29,10 @@ from devices.shapes import (
     some,
 )
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
+from monitor.checkpoint.media import MEDIA, media
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
+from monitor.settings.machine import CHIPSETS, CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -56,7 +57,9 @@ SETTINGS = Record(
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
         "mode": Among(frozenset(MODES)),
         "clock": Among(frozenset(CLOCKS)),
+        "chipset": Among(frozenset(CHIPSETS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
+        "drives": MEDIA,
     }
 )
 GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it
@@ -92,7 +95,9 @@ def settings(machine: Machine) -> dict[str, Any]:
         "memory_mb": machine.memory.size >> 20,
         "mode": machine.mode,
         "clock": machine.settings.clock,
+        "chipset": machine.settings.chipset,
         "start_time": machine.settings.start_time,
+        "drives": media(machine),
     }
 
 

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from monitor.cli import run as vp_run
+from monitor.cli.drives import add_drives, asked_drives
 from monitor.settings.config import KINDS, ImageConfig, parse_names
 from monitor.settings.machine import CLOCKS, ENGINES, MODES, check_ablations
 from monitor.settings.serial_config import parse_serial
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="techniques to leave out, as for vp run")
     group.add_argument("--guest", type=Path, metavar="FILE",
                        help="the image that was loaded, for names in the progress and in gdb")
+    add_drives(parser.add_argument_group("its drives", "The images that lay in them."))
     vp_run.add_console(parser.add_argument_group("the console"))
     vp_run.add_ending(parser.add_argument_group("the end"))
     vp_run.add_debugger(parser.add_argument_group("a debugger"))
@@ -48,13 +50,15 @@ def run(args: argparse.Namespace) -> int:
     """`vp resume`."""
     without = parse_names(args.without)
     check_ablations(args.mode or "translate", without)
+    drives = asked_drives(args)
     asked = vp_run.asked_of(args, parse_serial(args.serial or DEFAULT_SERIAL))
 
     def make() -> vp_run.Ready:
         from monitor import Machine
 
         machine = Machine.restore(
-            args.file, mode=args.mode, engine=args.engine, clock=args.clock, without=without
+            args.file, mode=args.mode, engine=args.engine, clock=args.clock, without=without,
+            drives=drives,
         )
         begun = f"resuming {args.file} at {machine.instructions:,} instructions"
         image = image_of(machine.guest, args.guest)

@@ -6,8 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.drives import asked_drives
+from monitor.cli.firmware import chipset_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
+from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
 from monitor.settings.machine import MEMORY_MB, Settings
 from monitor.settings.serial_config import SerialConfig, parse_serial
 from monitor.vmm.errors import UserError
@@ -36,13 +39,6 @@ def open_vmx(path: Path | None) -> VmxMachine | None:
     return VmxMachine(read_vmx(path))
 
 
-def nothing_to_run(path: Path | None) -> str:
-    """What to say when no image was given: a file's machine cannot boot by itself yet."""
-    if path is None:
-        return "nothing to run"
-    return f"{path}: nothing to boot, for this version has no disks and no firmware"
-
-
 def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
     """The machine: options beat the file, the file beats defaults."""
     memory_mb, start_time = MEMORY_MB, 0
@@ -53,8 +49,23 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
         if vmx is not None:
             vmx.override("--memory", "memsize")
     return Settings(
-        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
-    )
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
+        chipset_of(args, vmx), drives_for(args, vmx),
+    )  # fmt: skip
+
+
+def drives_for(args: Namespace, vmx: VmxMachine | None) -> tuple[Drive, ...]:
+    """The drives: those of options, and of the file at other plugs."""
+    asked = asked_drives(args)
+    if vmx is None:
+        return asked
+    plugs = {drive.plug for drive in asked}
+    if {CDROM, CDROM_PLACE} & plugs:
+        plugs |= {CDROM, CDROM_PLACE}
+    for drive in vmx.settings.drives:
+        if drive.plug in plugs:
+            vmx.override(f"--{drive.plug}", *vmx.settings.drive_settings[drive.plug])
+    return asked + tuple(drive for drive in vmx.settings.drives if drive.plug not in plugs)
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

@@ -3,6 +3,7 @@
 Manual: IBM PC/AT Technical Reference, "System BIOS"; the chips' own datasheets.
 
     8259A     vectors 08h and 70h, cascade on line 2; lines 0, 1, 2, 6 and 8 are open
+    8237A     channel 4 is the way in for channels 0 to 3
     8254      counter 0: mode 3, 65536, so 18.2 Hz; counter 1: refresh; counter 2: the speaker, off
     8042      keyboard on, translated, interrupting; its buffer empty
     MC146818  equipment byte, and the checksum over it; interrupts off
@@ -34,6 +35,8 @@ B_BINARY, B_24H, B_INTERRUPTS = 0x04, 0x02, 0x70
 PM = 0x80
 EQUIPMENT_BYTE = 0x14
 CHECKSUMMED, CHECKSUM = range(0x10, 0x2E), 0x2E  # the high byte first
+DMA1_CLEAR, DMA2_CLEAR, DMA2_MODE, DMA2_MASK = 0x0D, 0xDA, 0xD6, 0xD4
+CASCADE_MODE = 0xC0
 SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
 IER, IIR = 1, 2
 THR_EMPTY = 0x02  # in both
@@ -52,6 +55,7 @@ def power_on(bus: Ports) -> Found:
     found = Found(_serial_ports(bus), _ticks(bus))
     _keyboard(bus)
     _clock_chip(bus, found.equipment & 0xFF)
+    _dma(bus)
     _timer(bus)
     _controllers(bus)  # last: it forgets the edges that the others made
     return found
@@ -100,6 +104,13 @@ def _clock_chip(bus: Ports, equipment: int) -> None:
     _write_cmos(bus, CHECKSUM, total >> 8 & 0xFF)
     _write_cmos(bus, CHECKSUM + 1, total & 0xFF)
     bus.write_port(CMOS_INDEX, 1, REG_D)
+
+
+def _dma(bus: Ports) -> None:
+    bus.write_port(DMA1_CLEAR, 1, 0)
+    bus.write_port(DMA2_CLEAR, 1, 0)
+    bus.write_port(DMA2_MODE, 1, CASCADE_MODE)
+    bus.write_port(DMA2_MASK, 1, 0)
 
 
 def _timer(bus: Ports) -> None:

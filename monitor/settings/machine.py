@@ -8,16 +8,18 @@ Nothing heavy is imported, since `vp --help` needs the choices too.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from monitor.settings.did_you_mean import choose
+from monitor.settings.drives import Drive, Source, drives_of
 from monitor.vmm.ablations import ABLATIONS
 from monitor.vmm.errors import UserError
 
 MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
+CHIPSETS = ("isa", "i440fx")
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -33,6 +35,10 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
+    * `chipset`: "isa", the chips of a PC/AT; or "i440fx", with PCI, shadow RAM, power management
+      and what firmware asks of a virtual machine (`monitor.vmm.chipset`).
+    * `drives`: floppy, disk and CD-ROM drives by plug ("fda", "hda", "cdrom"), and what is in each:
+      an image's name, perhaps with ",persistent" behind it, bytes, or None (`settings.drives`).
     """
 
     memory_mb: int = MEMORY_MB
@@ -41,6 +47,8 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    chipset: str = "isa"
+    drives: Mapping[str, Source] | Iterable[Drive] = ()
 
     def __post_init__(self) -> None:
         check_memory(self.memory_mb)
@@ -48,11 +56,13 @@ class Settings:
             ("mode", self.mode, MODES),
             ("engine", self.engine, ENGINES),
             ("clock", self.clock, CLOCKS),
+            ("chipset", self.chipset, CHIPSETS),
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")
         check_ablations(self.mode, self.without)
         object.__setattr__(self, "without", tuple(sorted(set(self.without))))
+        object.__setattr__(self, "drives", drives_of(self.drives))
         if self.engine == "auto":
             object.__setattr__(self, "engine", ENGINES[0])
 

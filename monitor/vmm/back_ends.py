@@ -24,3 +24,20 @@ class CharacterBackEnd(Protocol):
     @property
     def waiting(self) -> int:
         """Bytes that take() would give. Asked often, and from any thread."""
+
+
+class BlockBackEnd(Protocol):
+    """What lies in a drive. Who asks has looked that it lies within `size`."""
+
+    size: int
+    """In bytes."""
+    read_only: bool
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly so many bytes. OSError."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        """They are there for who reads next. OSError."""
+
+    def flush(self) -> None:
+        """What was written survives the host, where that was asked for. OSError."""

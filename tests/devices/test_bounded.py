@@ -22,12 +22,13 @@ from devices.clock import ManualClock
 from devices.mc146818 import Mc146818
 
 MOST = 800  # lines; all timers due at once need 570, an access less than 300
-MOST_STATE = 6000  # characters of a snapshot
+MOST_STATE = 8500  # characters of a snapshot
 STEPS = 1200
 SEEDS = range(6)
 RTC = {"seconds alarm": 1, "minutes alarm": 3, "hours alarm": 5, "A": 0x0A, "B": 0x0B}
 DAY = 86_400 * 10**9
-PORTS = (*range(0x20, 0x22), *range(0x40, 0x44), 0x60, 0x61, 0x64, 0x70, 0x71, 0x80, 0x92,
+PORTS = (*range(16), *range(0x81, 0x90), *range(0xC0, 0xE0, 2), *range(0x20, 0x22),
+         *range(0x40, 0x44), 0x60, 0x61, 0x64, 0x70, 0x71, 0x80, 0x92,
          0xA0, 0xA1, 0xE9, *range(0xF4, 0xF8), *range(0x3F8, 0x400), 0x4D0, 0x4D1)  # fmt: skip
 VALUES = (0, 1, 2, 0x7F, 0x80, 0xC0, 0xFF)
 PASSING = (0, 1, 100, 900, 60_000, 10**6, 10**9, 3600 * 10**9, DAY, 30 * DAY)

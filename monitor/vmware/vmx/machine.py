@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from monitor.settings.drives import Drive
 from monitor.settings.machine import MAX_MEMORY_MB
 from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx.account import Account
 from monitor.vmware.vmx.config_file import VmxFile, shown
+from monitor.vmware.vmx.drives import drives_of
 from monitor.vmware.vmx.serial import serial_of
 
 DEFAULT_MEMORY_MB = 32  # what VMware gives a machine whose file does not say
@@ -28,6 +31,7 @@ MAX_SIZE_LIMIT = 1 << 30
 MAX_HARDWARE_VERSION = 0xFF
 MAX_SECONDS = 0xFFFFFFFF
 GUESTINFO = "guestinfo."
+DRIVE_LETTERS = {"floppy": "a", "hdd": "c", "cdrom": "d", "ethernet0": "n"}
 TOOLS_OPTIONS = {  # settings, and what the tools call them
     "tools.syncTime": "synctime",
     "toolScripts.afterPowerOn": "toolScripts.afterPowerOn",
@@ -49,15 +53,23 @@ class VmxSettings:
     guest_os: str | None = None
     memory_mb: int = DEFAULT_MEMORY_MB
     serial: SerialConfig | None = None
+    drives: tuple[Drive, ...] = ()
+    drive_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: names, by plug
     start_time: int | None = None  #: seconds since 1970
     uuid: bytes | None = None
     hardware_version: int | None = None
     machine_id: str | None = None
     boot_order: tuple[str, ...] = ()
+    bios: Path | None = None
     hypervisor_leaf: bool = True  #: CPUID leaf 0x40000000 tells of VMware
     restrictions: Restrictions = field(default_factory=Restrictions)
     tools_options: Mapping[str, bool] = field(default_factory=dict)
     guestinfo: Mapping[str, str] = field(default_factory=dict)  #: names without "guestinfo."
+
+    def firmware_order(self) -> str | None:
+        """The drives in letters of `monitor.settings.boot`; None: the file does not say."""
+        letters = [DRIVE_LETTERS[name] for name in self.boot_order if name in DRIVE_LETTERS]
+        return f"order={''.join(dict.fromkeys(letters))[:3]}" if letters else None
 
     def backdoor_options(self) -> dict[str, Any]:
         """What Machine.enable is told: fields of monitor.vmware.host.Host."""
@@ -75,11 +87,14 @@ class VmxMachine:
 
     def __init__(self, file: VmxFile) -> None:
         self.account = account = Account(file)
+        drives = drives_of(account)
         self.settings = VmxSettings(
             display_name=account.text("displayName"),
             guest_os=_guest_os(account),
             memory_mb=_memory(account),
             serial=serial_of(account),
+            drives=tuple(drive for drive, _ in drives.values()),
+            drive_settings={plug: names for plug, (_, names) in drives.items()},
             start_time=_start_time(account),
             uuid=_uuid(account),
             hardware_version=account.number(
@@ -87,6 +102,7 @@ class VmxMachine:
             ),
             machine_id=account.text("machine.id"),
             boot_order=_boot_order(account),
+            bios=_bios(account),
             hypervisor_leaf=account.flag(
                 "hypervisor.cpuid.v0", True, "whether CPUID tells of VMware"
             ),
@@ -170,8 +186,28 @@ def _uuid(account: Account) -> bytes | None:
 
 
 def _boot_order(account: Account) -> tuple[str, ...]:
-    text = account.text("bios.bootOrder", "{}, for the firmware, which is not here yet") or ""
-    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    text = account.text("bios.bootOrder", "the firmware boots {}, in this order") or ""
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    entry = account.entry("bios.bootOrder")
+    for name in names:
+        if entry is not None and name not in DRIVE_LETTERS:
+            known = ", ".join(DRIVE_LETTERS)
+            account.warn(entry, f"{shown(name)} is no drive: choose from {known}")
+    return names
+
+
+def _bios(account: Account) -> Path | None:
+    """The firmware's file, below the folder of the .vmx file, which may come from anywhere."""
+    entry = account.entry("bios440.filename")
+    if entry is None or not entry.value:
+        return None
+    folder = Path(account.file.name).resolve().parent
+    path = folder / entry.value
+    if "\\" in entry.value or folder not in path.resolve().parents:
+        problem = "is not a file below the folder of the .vmx file; --bios names any"
+        raise account.file.error(entry, f"{shown(entry.value)} {problem}")
+    account.use(entry, f"the firmware is {path}")
+    return path
 
 
 def _restrictions(account: Account) -> Restrictions:

@@ -1,0 +1,1 @@
+"""Drives and their controllers: floppy, ATA disks, ATAPI CD-ROM."""

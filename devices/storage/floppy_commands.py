@@ -1,0 +1,52 @@
+"""The 82077AA's registers, commands and status bits by name.
+
+Manual: 82077AA datasheet, 2.1 "Registers", 5.0 "Command set", 6.0 "Status register encoding".
+"""
+
+from __future__ import annotations
+
+BASE = 0x3F0
+DOR, TDR, MSR, FIFO, DIR_CCR = 2, 3, 4, 5, 7
+DOR_SELECT, DOR_RESET, DOR_GATED = 0x03, 0x04, 0x0C  # reset off, and DMAGATE
+MSR_RQM, MSR_DIO, MSR_NON_DMA, MSR_BUSY = 0x80, 0x40, 0x20, 0x10
+DSR_RESET, DSR_RATE = 0x80, 0x03
+DIR_CHANGED, DIR_FLOATING, TDR_FLOATING, OPEN_BUS = 0x80, 0x7F, 0xFC, 0xFF
+RATES = (500, 300, 250, 1000)  # kbit/s, by DSR's and CCR's bits
+
+READ_TRACK, WRITE, READ, WRITE_DELETED = 0x02, 0x05, 0x06, 0x09
+READ_ID, READ_DELETED, FORMAT, VERIFY = 0x0A, 0x0C, 0x0D, 0x16
+DATA_COMMANDS = {  # and the bytes that they take, with the first
+    READ_TRACK: 9, WRITE: 9, READ: 9, WRITE_DELETED: 9, READ_ID: 2, READ_DELETED: 9, FORMAT: 6,
+    VERIFY: 9,
+}  # fmt: skip
+WRITES = (WRITE, WRITE_DELETED, FORMAT)
+MULTI_TRACK, SKIP, ENABLE_COUNT, HEAD_SELECT = 0x80, 0x20, 0x80, 0x04
+
+ABNORMAL = 0x40  # ST0
+END_OF_CYLINDER, DATA_ERROR, NO_DATA, NOT_WRITABLE, MISSING_MARK = 0x80, 0x20, 0x04, 0x02, 0x01
+CONTROL_MARK, WRONG_CYLINDER, BAD_CYLINDER = 0x40, 0x10, 0x02  # ST2
+SIZE_CODE = 2  # 512 bytes
+ID_BYTES = 4  # that FORMAT wants for each sector
+
+SPECIFY, SENSE_DRIVE, RECALIBRATE, SENSE_INTERRUPT = 0x03, 0x04, 0x07, 0x08
+DUMPREG, SEEK, VERSION, PERPENDICULAR, CONFIGURE, LOCK = 0x0E, 0x0F, 0x10, 0x12, 0x13, 0x14
+COMMANDS = {  # and the bytes that they take, with the first
+    **DATA_COMMANDS, SPECIFY: 3, SENSE_DRIVE: 2, RECALIBRATE: 2, SENSE_INTERRUPT: 1, DUMPREG: 1,
+    SEEK: 3, VERSION: 1, PERPENDICULAR: 2, CONFIGURE: 4, LOCK: 1,
+}  # fmt: skip
+NUMBER, FLAGS = 0x1F, 0xE0  # of a command's first byte; the flags are MT, MFM, SK, or its own
+MFM = 0x40
+PLAIN = (SPECIFY, SENSE_DRIVE, RECALIBRATE, SENSE_INTERRUPT, DUMPREG, VERSION, PERPENDICULAR,
+         CONFIGURE)  # fmt: skip  # these have none
+LOCK_FLAG, RELATIVE, RELATIVE_UP, PERPENDICULAR_OW = 0x80, 0x80, 0x40, 0x80
+
+ST0_INVALID, ST0_POLLED, ST0_SEEK_END, ST0_NO_TRACK_0 = 0x80, 0xC0, 0x20, 0x70
+ST3_ALWAYS, ST3_PROTECTED, ST3_TRACK_0 = 0x28, 0x40, 0x10
+THE_VERSION = 0x90
+NON_DMA = 0x01  # in SPECIFY's last byte
+IMPLIED_SEEK, EFIFO, POLL_OFF = 0x40, 0x20, 0x10  # CONFIGURE's second
+RESET_NS = LEAST_NS = 100_000
+RECALIBRATE_STEPS = 79
+STEP_AT_1K = 500_000_000  # of step rate time, in ns times kbit/s: 1 ms a unit at 500 kbit/s
+UNITS = 4
+COMMAND, EXECUTE, RESULT = "command", "execute", "result"
