@@ -39,13 +39,31 @@ class Instruction:
 
     @property
     def two_byte(self) -> bool:
-        """Does its opcode begin with 0F?"""
-        return self.opcode.startswith("0F ")
+        """Does its opcode begin with 0F, but for a mandatory prefix?"""
+        return self.opcode.startswith("0F ") or self.mandatory != 0
+
+    @property
+    def mandatory(self) -> int:
+        """The prefix that is part of its opcode, or 0 (bt/table_simd.py)."""
+        prefix, _, behind = self.opcode.partition(" 0F ")
+        return int(prefix, 16) if behind else 0
+
+    @property
+    def code(self) -> int:
+        """Its place in tables: 0x1xx behind 0F; with 66, F3 and F2 0x2xx, 0x3xx and 0x4xx."""
+        if not self.two_byte:
+            return self.byte
+        return {0: 0x100, 0x66: 0x200, 0xF3: 0x300, 0xF2: 0x400}[self.mandatory] + self.byte
+
+    @property
+    def lead(self) -> bytes:
+        """What stands before the opcode byte: mandatory prefix and 0F."""
+        return bytes([self.mandatory] if self.mandatory else []) + b"\x0f" * self.two_byte
 
     @property
     def byte(self) -> int:
         """The opcode byte (the second one of a two-byte opcode)."""
-        text = self.opcode.removeprefix("0F ") if self.two_byte else self.opcode
+        text = self.opcode.partition("0F ")[2] if self.two_byte else self.opcode
         return int(text[:2], 16)
 
     @property

@@ -43,6 +43,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
     CACHED: ("link_op", "cur"),
     SCRATCH: (
         *("fx", "z_se", "z_sig", "y_se", "y_sig", "a_se", "a_sig", "b_se", "b_sig"),
+        *("v_low", "v_high", "v_place", "v_place_2", "v_head", "v_flags"),
         *("z_sign", "z_exp", "z_low", "y_sign", "y_exp", "y_low"),
         *("dr_hits", "singlestep", "rmw_host", "rmw_linear", "call_answered"),
         *("fetch_host", "fetch_avail", "fetch_short", "fetch_buf"),

@@ -19,7 +19,7 @@ from bt.interp import decode as d
 from bt.interp.state import H_FIRST
 from bt.table import TABLE
 
-OPCODES = 512
+OPCODES = 0x500  # Instruction.code
 
 IMMEDIATES = {
     "Ib": d.IMM_B,
@@ -84,7 +84,7 @@ def row_size(row: Instruction) -> str:
 
 
 def has_modrm(row: Instruction) -> bool:
-    return row.extension is not None or any(o[0] in "EGMR" for o in operand_list(row))
+    return row.extension is not None or any(o[0] in "EGMRQNVWU" for o in operand_list(row))
 
 
 def row_shape(row: Instruction) -> int:
@@ -132,7 +132,7 @@ def memory_forms(row: Instruction) -> tuple[int, ...]:
     operands = operand_list(row)
     if any(o[0] == "M" for o in operands) or any(o[0] == "O" for o in operands):
         return (1,)
-    if any(o[0] == "E" for o in operands):
+    if any(o[0] in "EQW" for o in operands):
         return (0, 1)
     return (0,)
 
@@ -143,13 +143,17 @@ def build_tables(parameters: Mapping[str, tuple[str, ...]]) -> Tables:
     numbers: dict[Handler, int] = {}
     for row in TABLE:
         _enter_row(tables, numbers, row, parameters[row.body])
+    for row in TABLE:
+        if row.mandatory:  # also where there is no such row without a prefix
+            for extension in range(8):
+                tables.shape[(0x100 + row.byte) * 8 + extension] |= d.SH_PREFIXED
     return tables
 
 
 def _enter_row(
     tables: Tables, numbers: dict[Handler, int], row: Instruction, names: tuple[str, ...]
 ) -> None:
-    code = (0x100 if row.two_byte else 0) + row.byte
+    code = row.code
     codes = range(code, code + 8) if row.in_opcode else (code,)
     extensions = range(8) if row.extension is None else (row.extension,)
     letter = row_size(row)

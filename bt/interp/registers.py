@@ -16,6 +16,7 @@ from bt.interp.dialect import (
     u64,
 )
 from bt.interp.flags import get_eflags, set_eflags
+from bt.interp.fxsave import sse_reset
 from bt.interp.loop import icount_now
 from bt.interp.msr import msr_reset
 from bt.interp.paging import (
@@ -84,6 +85,7 @@ class Registers(Cpu):
         self.nmi_blocked = 0
         self.halted = 0
         fpu_reset(self)
+        sse_reset(self)
         msr_reset(self)
         set_eflags(self, 2)
         for i in range(6):
@@ -174,6 +176,15 @@ class Registers(Cpu):
     def init_x87(self) -> None:
         """FNINIT: what firmware has done to the x87 unit before it starts anything."""
         fpu_init(self)
+
+    def vector(self, i: int) -> int:
+        """XMM register i, 128 bits."""
+        low: u64 = self.xmm[2 * i]
+        return int(self.xmm[2 * i + 1]) << 64 | int(low)
+
+    def set_vector(self, i: int, value: int) -> None:
+        self.xmm[2 * i] = value & M64
+        self.xmm[2 * i + 1] = value >> 64
 
     def set_privilege(self, cpl: int) -> None:
         """CPL, which also chooses the TLB in use."""

@@ -32,6 +32,7 @@ from bt.interp.marks import (
     GENERAL,
     MISC_MSRS,
     MTRR_MSRS,
+    XMM_HALVES,
     Guest,
     Ring3,
     numbered,
@@ -103,6 +104,8 @@ CR4_PAE = 0x20
 CR4_MCE = 0x40
 CR4_PGE = 0x80
 CR4_PCE = 0x100
+CR4_OSFXSR = 0x200  # XMM registers may be used, FXSAVE saves them
+CR4_OSXMMEXCPT = 0x400  # #XM is known
 CR4_VALID = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
 
 # Exception vectors
@@ -122,6 +125,12 @@ VEC_GP = 13
 VEC_PF = 14
 VEC_MF = 16
 VEC_AC = 17
+VEC_XM = 19
+
+# MXCSR, the control and status register of SSE: six flags, six masks (7 bits above), rounding
+MXCSR_DAZ = 0x40  # denormal operands are zeros; of SSE2
+MXCSR_FTZ = 0x8000  # masked underflow gives zeros
+MXCSR_DEFAULT = 0x1F80
 
 # What an instruction handler returns (its *status*)
 ST_NEXT = 0  # uncompiled only: c.cur is the next op
@@ -434,6 +443,15 @@ class Cpu:
     fpu_ds: Annotated[u32, Ring3(0xFFFF)]
     fpu_op: Annotated[u32, Ring3(0x7FF)]  # 11 bits
     ferr: Annotated[u32, Ring3(1)]  # 1: FERR# asserted (unmasked error with CR0.NE = 0)
+    # --- SSE (vector_memory.py): low and high half of each register ----------------------
+    xmm: Annotated[list[u64], 16, Ring3(names=XMM_HALVES)]
+    mxcsr: Annotated[u32, Ring3(0xFFFF)]
+    v_low: u64  # scratch: an operand of 16 bytes,
+    v_high: u64
+    v_place: u64  # where its bytes are, of which v_head are in the first page,
+    v_place_2: u64
+    v_head: u32
+    v_flags: u32  # and what its elements have to report
     fx: u32  # scratch (softfloat.py): what the operation in progress has to report,
     z_se: u32  # its result,
     z_sig: u64

@@ -150,6 +150,8 @@ def blank(form: Form, cases: Array, results: Array) -> Array:
     out["error"] &= np.where(results["vector"] == 14, ~np.uint32(FETCH_ERROR_BIT), ~np.uint32(0))
     _blank_results(form, cases, out)
     _blank_unit(form, out)
+    for name in ("xmm", "mxcsr"):
+        out[name][cases["vectors"] == 0] = 0
     if form.mnemonic in ("FNSTENV", "FNSAVE"):
         _blank_image(form, cases, out)
     return out
