@@ -2,7 +2,8 @@
 
 Names say from what to what: PS and PD are packed singles and doubles, SS and SD one of them, PI and
 DQ packed integers in an MMX and an XMM register, SI a general register. CVTT rounds toward zero
-whatever MXCSR says. What has an MMX register is an MMX instruction, too, for the x87 unit.
+whatever MXCSR says. What has an MMX register is an MMX instruction, too, for the x87 unit, and stays
+one if #XM follows.
 """
 
 from __future__ import annotations
@@ -78,13 +79,11 @@ def to_single(c: Cpu, a: u64) -> u64:
 
 @inline
 def from_mmx(c: Cpu, op: Op, wide: u32, mem: u32) -> i32:
-    """CVTPI2PS, which leaves the high half, and CVTPI2PD."""
-    if sse_not_now(c):
+    """CVTPI2PS, which leaves the high half, and CVTPI2PD. From memory they are no MMX instructions."""
+    if sse_not_now(c) or (mem == 0 and mmx_not_now(c)) or mmx_source(c, op, mem) < 0:
         return fault(c, op)
-    if (mem == 0 or wide == 0) and mmx_not_now(c):
-        return fault(c, op)
-    if mmx_source(c, op, mem) < 0:
-        return fault(c, op)
+    if mem == 0:
+        mmx_begins(c)
     value: u64 = c.z_sig
     c.v_flags = 0
     low: u64 = 0
@@ -96,8 +95,6 @@ def from_mmx(c: Cpu, op: Op, wide: u32, mem: u32) -> i32:
         low = to_singles(c, value)
     if sse_settle(c):
         return fault(c, op)
-    if mem == 0 or wide == 0:
-        mmx_begins(c)
     set_xmm(c, op.reg, low, high)
     return NEXT(c, op)
 
@@ -114,9 +111,9 @@ def to_mmx(c: Cpu, op: Op, wide: u32, chops: u32, mem: u32) -> i32:
         result |= to_int(c, 1, c.v_high, chops) << 32
     else:
         result = to_ints(c, c.v_low, chops)
+    mmx_begins(c)
     if sse_settle(c):
         return fault(c, op)
-    mmx_begins(c)
     set_mmx(c, op.reg, result)
     return NEXT(c, op)
 

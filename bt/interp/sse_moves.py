@@ -54,15 +54,15 @@ def xmm_store(c: Cpu, op: Op, aligned: u32, mem: u32) -> i32:
 
 
 @inline
-def scalar_load(c: Cpu, op: Op, size: u32, mem: u32) -> i32:
+def scalar_load(c: Cpu, op: Op, width: u32, mem: u32) -> i32:
     """MOVSS and MOVSD to a register."""
     if sse_not_now(c):
         return fault(c, op)
     if mem:
-        if load_low(c, op, size) < 0:
+        if load_low(c, op, width) < 0:
             return fault(c, op)
         set_xmm(c, op.reg, c.v_low, 0)
-    elif size == 8:
+    elif width == 8:
         c.xmm[2 * op.reg] = c.xmm[2 * op.rm]
     else:
         kept: u64 = c.xmm[2 * op.reg] >> 32
@@ -71,18 +71,18 @@ def scalar_load(c: Cpu, op: Op, size: u32, mem: u32) -> i32:
 
 
 @inline
-def scalar_store(c: Cpu, op: Op, size: u32, mem: u32) -> i32:
+def scalar_store(c: Cpu, op: Op, width: u32, mem: u32) -> i32:
     """MOVSS and MOVSD from a register."""
     if sse_not_now(c):
         return fault(c, op)
     low: u64 = c.xmm[2 * op.reg]
     if mem:
-        if size == 8:
+        if width == 8:
             if put64(c, op.seg, ea(c, op), low) < 0:
                 return fault(c, op)
         elif store(c, op.seg, ea(c, op), 4, low & M32) < 0:
             return fault(c, op)
-    elif size == 8:
+    elif width == 8:
         c.xmm[2 * op.rm] = low
     else:
         kept: u64 = c.xmm[2 * op.rm] >> 32

@@ -118,7 +118,7 @@ def encoding(row: Instruction) -> str:
 def memory_size(row: Instruction) -> int:
     """Bytes of the memory operand, 0 if there is none."""
     for text in row.operands.split(","):
-        if text[0] in "MQWE":
+        if text and text[0] in "MQWE":
             return WIDTHS.get(text[1:], 1)
     return 0
 
