@@ -76,6 +76,7 @@ from bt.interp.state import (
 
 if TYPE_CHECKING:
     from bt.interp.interp import Interp
+    from bt.models import Model
 
 __all__ = [
     "ACC_FETCH",
@@ -383,6 +384,12 @@ class Engine(Protocol[Space]):
 
         By its number (0 ES, CS, SS, DS, FS, GS); rights as Interp.segment() has them. For who
         looks.
+        """
+
+    def set_model(self, model: Model) -> None:
+        """Be a processor of this model, as the ideal one is: what it lacks raises #UD, CPUID tells.
+
+        Before anything runs.
         """
 
     def set_vmware(

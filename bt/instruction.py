@@ -16,9 +16,7 @@ class Class(enum.Enum):
 
 # Critical groups that show a guest's *user* code the monitor's state; the others show ring 3 what
 # the guest's own ring 3 has, or trap (bt/user_pages.py).
-WRONG_IN_RING3 = frozenset(
-    ("SLDT", "STR", "SGDT", "SIDT", "SMSW", "LAR", "LSL", "VERR", "VERW")
-)
+WRONG_IN_RING3 = frozenset(("SLDT", "STR", "SGDT", "SIDT", "SMSW", "LAR", "LSL", "VERR", "VERW"))
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Instruction:
     ends: bool = False  #: never falls through: the end of a block
     writes: str = ""  #: arithmetic flags it defines, of "oszapc"
     undefined: str = ""  #: arithmetic flags it leaves undefined
+    feature: str = ""  #: a processor without it raises #UD (bt/interp/features.py); "": all have it
 
     @property
     def two_byte(self) -> bool:
@@ -82,3 +81,30 @@ class Instruction:
     def in_opcode(self) -> bool:
         """Is a register in the low three bits of its opcode?"""
         return self.opcode.endswith("+r")
+
+
+class Rows(list[Instruction]):
+    """Rows in the order in which they are written: a call adds one (bt/table.py)."""
+
+    def __call__(
+        self,
+        opcode: str,
+        mnemonic: str,
+        operands: str,
+        body: str,
+        *args: int,
+        cls: Class = Class.INNOCUOUS,
+        group: str = "",
+        lock: bool = False,
+        ends: bool = False,
+        writes: str = "",
+        undefined: str = "",
+        feature: str = "",
+    ) -> None:
+        """Add a row."""
+        self.append(
+            Instruction(
+                opcode, mnemonic, operands, body, args,
+                cls, group, lock, ends, writes, undefined, feature,
+            )
+        )  # fmt: skip

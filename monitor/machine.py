@@ -39,7 +39,7 @@ from monitor.host.console import Console
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
-from monitor.settings.machine import MEMORY_MB, Settings
+from monitor.settings.machine import CPU, MEMORY_MB, Settings
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.outcome import Outcome
@@ -75,8 +75,9 @@ class Machine:
         without: Collection[str] = (),
         extensions: Extensions | None = None,
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+        cpu: str = CPU,
     ) -> None:
-        settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        settings = Settings(memory_mb, mode, engine, clock, start_time, without, cpu)
         check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
@@ -139,7 +140,7 @@ class Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions, devices,
+            settings.start_time, settings.without, extensions, devices, settings.cpu,
         )  # fmt: skip
 
     @property
@@ -493,6 +494,7 @@ class Machine:
             "build": BUILD,
             "without": list(self.settings.without),
             "clock": self.settings.clock,
+            "cpu": self.settings.cpu,
             "memory_mb": self.memory.size >> 20,
             "instructions": count,
             "seconds": round(seconds, 6),

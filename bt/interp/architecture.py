@@ -31,6 +31,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("ram", "bus", "mem", "user_space", "sup_space", "external", "ring_compression"),
         *("count_base", "count_size", "count_marks", "counts_entries", "entry_counts"),
         *("owner", "user", "sup", "audit_all"),
+        *("signature", "absent", "cr4_valid", "cpuid_last", "cpuid_last_extended", "cpuid_leaves"),
     ),
     DEBUGGED: (
         *("stops", "stop_count", "wp_first", "wp_last", "wp_kinds", "wp_total"),

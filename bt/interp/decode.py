@@ -7,6 +7,7 @@ behind a mandatory prefix 66, F3 or F2):
     SHAPE   bit set: has ModRM, which operand is a byte, ...
     IMM     kind of immediate
     SELECT  handler number, by operand size and by register or memory operand
+    FEATURE of a handler, what a processor without it makes #UD of
 
 Worked example: `66 01 43 08` in 32-bit code: prefix 66 makes the operand size 2; opcode 01 has a
 ModRM byte 43 = mod 1, reg 0 (AX), rm 3 (EBX), then disp8; the handler is alu_eg(ADD) stamped for
@@ -18,6 +19,7 @@ from __future__ import annotations
 from bt.interp.dialect import (
     M16,
     M32,
+    feature_table,
     func,
     i32,
     imm_table,
@@ -292,6 +294,8 @@ def decode(c: Cpu, op: Op, eip: u32) -> i32:
     if shape & SH_SIZE_D:
         op.size = 4
     number = select_table(entry * 4 + (2 if opsize == 4 else 0) + memory)
+    if c.absent >> feature_table(number) & 1:
+        number = H_UNDEFINED
     if lock and (memory == 0 or shape & SH_LOCK == 0):
         number = H_UNDEFINED
     if i > 15 or prefixed:

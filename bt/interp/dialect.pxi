@@ -1,7 +1,7 @@
 # The compiled twin of dialect.py and pure.py: C types, and the primitives that touch raw memory.
 #
 # The amalgamation (build.py) includes it before the joined sources. In front of it stand the
-# constants and a forward declaration of every struct; the arrays SHAPE, IMM, SELECT and HANDLERS
+# constants and a forward declaration of every struct; the arrays SHAPE, IMM, SELECT, FEATURE and HANDLERS
 # follow.
 
 cimport cython
@@ -132,6 +132,8 @@ cdef inline u32 imm_table(u32 i) noexcept nogil:
     return IMM[i]
 cdef inline u32 select_table(u32 i) noexcept nogil:
     return SELECT[i]
+cdef inline u32 feature_table(u32 number) noexcept nogil:
+    return FEATURE[number]
 cdef inline void set_handler(Op op, u32 number) noexcept nogil:
     op.handler = number
     op.fn = HANDLERS[number]

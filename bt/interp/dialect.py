@@ -401,6 +401,11 @@ def select_table(i: int) -> int:
     return TABLES[2][i]
 
 
+def feature_table(number: int) -> int:
+    """FEAT_* of the handler of that number."""
+    return TABLES[3][number]
+
+
 TABLES: list[Any] = []
 
 nogil = contextlib.nullcontext()  # compiled: the GIL is released inside

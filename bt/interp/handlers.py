@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from bt.instruction import WRONG_IN_RING3, Class, Instruction
 from bt.interp import decode as d
+from bt.interp import features
 from bt.interp.state import H_FIRST
 from bt.table import TABLE
 
@@ -41,6 +42,7 @@ class Handler:
 
     body: str
     args: tuple[int, ...]
+    feature: int = features.FEAT_NONE  # a processor without it has no such instruction
 
 
 @dataclass
@@ -51,6 +53,11 @@ class Tables:
     imm: array[int] = field(default_factory=lambda: array("B", bytes(OPCODES * 8)))
     select: array[int] = field(default_factory=lambda: array("H", bytes(2 * OPCODES * 8 * 4)))
     handlers: list[Handler] = field(default_factory=list)
+
+    @property
+    def feature(self) -> array[int]:
+        """FEAT_* of each handler."""
+        return array("B", [handler.feature for handler in self.handlers])
 
 
 SPECIAL = (  # H_UNDEFINED ... in the order of state.py
@@ -127,6 +134,11 @@ def row_imm(row: Instruction) -> int:
     return d.IMM_NONE
 
 
+def row_feature(row: Instruction) -> int:
+    """FEAT_* of a row; AttributeError for a name that features.py does not know."""
+    return int(getattr(features, f"FEAT_{(row.feature or 'none').upper()}"))
+
+
 def memory_forms(row: Instruction) -> tuple[int, ...]:
     """Which of register (0) and memory (1) forms exist."""
     operands = operand_list(row)
@@ -161,7 +173,7 @@ def _enter_row(
         size = {"b": 1, "w": 2, "d": 4}.get(letter, 4 if wide else 2)
         for mem in memory_forms(row):
             stamp = tuple({"size": size, "mem": mem}[n] for n in names if n in ("size", "mem"))
-            handler = Handler(row.body, row.args + stamp)
+            handler = Handler(row.body, row.args + stamp, row_feature(row))
             number = numbers.setdefault(handler, len(tables.handlers))
             if number == len(tables.handlers):
                 tables.handlers.append(handler)
@@ -185,6 +197,4 @@ def bind(tables: Tables, bodies: Mapping[str, Callable[..., int]]) -> list[Calla
     def close(body: Callable[..., int], args: tuple[int, ...]) -> Callable[..., int]:
         return lambda c, op: body(c, op, *args)
 
-    return [
-        close(bodies[h.body], h.args) if h.args else bodies[h.body] for h in tables.handlers
-    ]
+    return [close(bodies[h.body], h.args) if h.args else bodies[h.body] for h in tables.handlers]

@@ -2,8 +2,8 @@
 
 Names say from what to what: PS and PD are packed singles and doubles, SS and SD one of them, PI and
 DQ packed integers in an MMX and an XMM register, SI a general register. CVTT rounds toward zero
-whatever MXCSR says. What has an MMX register is an MMX instruction, too, for the x87 unit, and stays
-one if #XM follows.
+whatever MXCSR says. What has an MMX register is an MMX instruction, too, for the x87 unit, and
+stays one if #XM follows.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def to_single(c: Cpu, a: u64) -> u64:
 
 @inline
 def from_mmx(c: Cpu, op: Op, wide: u32, mem: u32) -> i32:
-    """CVTPI2PS, which leaves the high half, and CVTPI2PD. From memory they are no MMX instructions."""
+    """CVTPI2PS, which leaves the high half, and CVTPI2PD. With memory they leave MMX alone."""
     if sse_not_now(c) or (mem == 0 and mmx_not_now(c)) or mmx_source(c, op, mem) < 0:
         return fault(c, op)
     if mem == 0:

@@ -1,7 +1,7 @@
 """Singles and doubles in integers, as SSE rounds them (SDM vol. 1, 4.8, 4.9, 11.5).
 
-A number is its bits in a u64; `wide` says whether those are 64 of a double or 32 of a single. Inside
-the arithmetic it is a sign, an exponent biased as the format's own but of any size, and a
+A number is its bits in a u64; `wide` says whether those are 64 of a double or 32 of a single.
+Inside the arithmetic it is a sign, an exponent biased as the format's own but of any size, and a
 significand of 64 bits with the top one set, with `low` below it, as in softfloat.py. An operation
 gives the bits of its result; what it has to report stands in c.fx, in the places of MXCSR's flags,
 which are those of the x87's status word.

@@ -106,7 +106,11 @@ CR4_PGE = 0x80
 CR4_PCE = 0x100
 CR4_OSFXSR = 0x200  # XMM registers may be used, FXSAVE saves them
 CR4_OSXMMEXCPT = 0x400  # #XM is known
-CR4_VALID = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
+# All that some model has; Cpu.cr4_valid are its own.
+CR4_VALID = (
+    CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR
+    | CR4_OSXMMEXCPT
+)  # fmt: skip
 
 # Exception vectors
 VEC_DE = 0
@@ -497,6 +501,14 @@ class Cpu:
     # what CPUID's timing leaf says: frequencies of the TSC
     tsc_khz: Annotated[u32, Guest(set_up=True)]
     bus_khz: Annotated[u32, Guest(set_up=True)]  # and of the (local APIC's) bus
+    # what the model (bt/models.py) is and has: CPUID's signature, and what it lacks
+    signature: u32
+    absent: u64  # bit n: no feature n (features.py)
+    cr4_valid: u32  # the others are reserved
+    cpuid_last: u32  # the last basic leaf, below 8
+    cpuid_last_extended: u32  # the last one from 80000000h on, below 80000008h; 0: none
+    # four registers for each basic leaf, from 32 on for the extended ones
+    cpuid_leaves: Annotated[list[u32], 64]
     call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
     deliveries: u32  # exceptions delivered since run() began

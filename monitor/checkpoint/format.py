@@ -26,8 +26,8 @@ from typing import Any, BinaryIO
 from monitor.vmm.errors import UserError
 
 MAGIC = b"VPcheck\x1a"
-VERSION = 1
-READABLE = (1,)  # versions that this program reads
+VERSION = 2
+READABLE = (2,)  # versions that this program reads
 
 HEAD, STAT, DATA, PAGE, END = b"HEAD", b"STAT", b"DATA", b"PAGE", b"END "
 MOST = {HEAD: 1 << 16, STAT: 16 << 20, DATA: 2 << 20, PAGE: 2 << 20, END: 12}  # bytes of payload

@@ -75,6 +75,7 @@ def machine_of(
             without=without,
             extensions=extensions,
             devices=devices,
+            cpu=settings["cpu"],
         )
         machine.guest = head.guest
         return machine

@@ -30,7 +30,7 @@ from devices.shapes import (
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
+from monitor.settings.machine import CLOCKS, CPUS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -55,6 +55,7 @@ SETTINGS = Record(
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
         "mode": Text(20, frozenset(MODES)),
         "clock": Text(20, frozenset(CLOCKS)),
+        "cpu": Text(20, frozenset(CPUS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
     }
 )
@@ -91,6 +92,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "memory_mb": machine.memory.size >> 20,
         "mode": machine.mode,
         "clock": machine.settings.clock,
+        "cpu": machine.settings.cpu,
         "start_time": machine.settings.start_time,
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
-from monitor.settings.machine import MEMORY_MB, Settings
+from monitor.settings.machine import CPU, MEMORY_MB, Settings
 from monitor.settings.serial_config import SerialConfig, parse_serial
 from monitor.vmm.errors import UserError
 
@@ -53,8 +53,18 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
         if vmx is not None:
             vmx.override("--memory", "memsize")
     return Settings(
-        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
-    )
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
+        cpu_of(args.cpu, vmx),
+    )  # fmt: skip
+
+
+def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
+    """The processor's model: --cpu, or what the file says."""
+    if option is not None:
+        if vmx is not None:
+            vmx.override("--cpu", "vp.cpu")
+        return option
+    return (vmx and vmx.settings.cpu) or CPU
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

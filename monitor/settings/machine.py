@@ -18,6 +18,8 @@ from monitor.vmm.errors import UserError
 MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
+CPUS = ("486", "pentium", "pentiumpro", "pentium2", "pentium3", "pentium4")  # bt/models.py has rows
+CPU = "pentiumpro"
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -33,6 +35,7 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
+    * `cpu`: the model of the processor, by name (`bt.models`; `vp cpus` shows them).
     """
 
     memory_mb: int = MEMORY_MB
@@ -41,6 +44,7 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    cpu: str = CPU
 
     def __post_init__(self) -> None:
         check_memory(self.memory_mb)
@@ -48,6 +52,7 @@ class Settings:
             ("mode", self.mode, MODES),
             ("engine", self.engine, ENGINES),
             ("clock", self.clock, CLOCKS),
+            ("cpu", self.cpu, CPUS),
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")

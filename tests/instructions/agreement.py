@@ -142,7 +142,9 @@ def _differences(case: Any, host: Any, guest: Any) -> Iterator[str]:
         elif name == "xmm":
             for number in sorted({int(half) // 2 for half in np.flatnonzero(one != other)}):
                 values = (case[name], one, other)
-                words = [f"{value[2 * number + 1]:016x}{value[2 * number]:016x}" for value in values]
+                words = [
+                    f"{value[2 * number + 1]:016x}{value[2 * number]:016x}" for value in values
+                ]
                 yield f"xmm{number}: before {words[0]} host {words[1]} guest {words[2]}"
         elif name == "regs":
             for number in np.flatnonzero(one != other):

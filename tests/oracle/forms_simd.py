@@ -1,7 +1,7 @@
 """MMX, SSE and SSE2 (SDM volume 1, chapters 9 to 11), as table rows made from bt/table_simd.py.
 
-Every case starts from a random MXCSR (all rounding modes, exceptions masked and not, DAZ, FTZ, flags
-that stand already), random XMM registers of what the instruction takes (integers, singles, doubles
+Every case starts from a random MXCSR (all rounding modes, exceptions masked and not, DAZ, FTZ,
+flags that stand already), random XMM registers of what the instruction takes (integers, singles, doubles
 with all special values), and for what has MMX registers a random x87 unit as well, with integers in
 its significands. Of memory operands most are aligned.
 
@@ -56,7 +56,9 @@ def random_mxcsr(batch: Batch) -> None:
     rng, count = batch.rng, batch.count
     masks = np.where(rng.random(count) < 0.7, ALL_MASKED, rng.integers(0, 64, count) << 7)
     flags = np.where(rng.random(count) < 0.3, rng.integers(0, 64, count), 0)
-    special = np.where(rng.random(count) < 0.25, DAZ, 0) | np.where(rng.random(count) < 0.25, FTZ, 0)
+    special = np.where(rng.random(count) < 0.25, DAZ, 0) | np.where(
+        rng.random(count) < 0.25, FTZ, 0
+    )
     batch.cases["mxcsr"] = masks | flags | special | rng.integers(0, 4, count) << 13
 
 
@@ -124,7 +126,9 @@ def memory_size(row: Instruction) -> int:
 
 
 def uses_mmx(row: Instruction) -> bool:
-    return bool({"P", "Q", "N"} & {text[:1] for text in row.operands.split(",")}) or not row.operands
+    return (
+        bool({"P", "Q", "N"} & {text[:1] for text in row.operands.split(",")}) or not row.operands
+    )
 
 
 def has_forms(row: Instruction, kind: str) -> bool:

@@ -36,8 +36,9 @@ from system_lab import (
     gate,
 )
 
+from bt.instruction import Instruction
 from bt.interp.state import MAP_DEVICE
-from bt.table import TABLE, Instruction
+from bt.table import TABLE
 from monitor.vmm.x87_image import x87_unit
 
 PAGE = 4096
