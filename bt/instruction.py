@@ -19,6 +19,10 @@ class Class(enum.Enum):
 WRONG_IN_RING3 = frozenset(("SLDT", "STR", "SGDT", "SIDT", "SMSW", "LAR", "LSL", "VERR", "VERW"))
 
 
+#: Features whose instructions have opcodes with mandatory prefixes (bt/table_simd.py).
+PAGED = frozenset(("mmx", "fxsr", "sse", "sse2", "clfsh"))
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One row of the table; the module's words explain opcode, operands and body."""
@@ -53,6 +57,11 @@ class Instruction:
         if not self.two_byte:
             return self.byte
         return {0: 0x100, 0x66: 0x200, 0xF3: 0x300, 0xF2: 0x400}[self.mandatory] + self.byte
+
+    @property
+    def paged(self) -> bool:
+        """Do 66, F2 and F3 before its opcode always say another instruction, or none?"""
+        return self.mandatory != 0 or self.feature in PAGED
 
     @property
     def lead(self) -> bytes:

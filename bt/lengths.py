@@ -67,7 +67,7 @@ def tail_of(row: Instruction, operand: int, address: int) -> Tail:
 
 
 BY_MODRM = {(row.code, row.modrm): row for row in TABLE if row.modrm is not None}
-BY_PREFIX = {row.code & 0xFF for row in TABLE if row.mandatory}  # opcodes with more than one page
+BY_PREFIX = {row.byte for row in TABLE if row.paged}  # two-byte opcodes
 
 Tails = list[list[Tail | None]]  # by opcode (Instruction.code), then by ModRM.reg: of memory and,
 REGISTER = 8  # from here on, of registers

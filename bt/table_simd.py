@@ -1,8 +1,9 @@
 """The rows of MMX, SSE and SSE2, which bt/table.py takes in (SDM vol. 2, appendix A; vol. 1, B).
 
 One opcode stands for up to four instructions here, told apart by a *mandatory prefix*: 66, F3, F2
-or none of them, which the column `opcode` has in front of 0F. Of F2 and F3 the last one counts, and 66
-only where there is neither. Operands, in the notation of the opcode map but for the letter P:
+or none of them, which the column `opcode` has in front of 0F. Of F2 and F3 the last one counts,
+and 66 only where there is neither. Operands, in the notation of the opcode map but for the letter
+P:
 
     Pq  MMX register by ModRM.reg           Vx  XMM register by ModRM.reg
     Qq  MMX register or memory by ModRM.rm  Wx  XMM register or memory by ModRM.rm

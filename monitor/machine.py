@@ -385,7 +385,8 @@ class Machine:
         return read_registers(self.processor.ideal)
 
     def set_register(self, name: str, value: int) -> None:
-        """Set eax to edi, eip, eflags, a selector, a control register, or gdtr_base and its like.
+        """Set eax to edi, eip, eflags, a selector, a control register, gdtr_base and its like, xmm0
+        to xmm7 (of 128 bits) or mxcsr.
 
         A selector loads its descriptor, as the guest's mode has it. UserError for a name that
         there is not, and for a selector whose descriptor cannot be loaded.
@@ -399,7 +400,8 @@ class Machine:
         """All of the processor's state beside `registers` and `x87`, by name.
 
         Descriptor tables, LDTR and TR, bases, limits and rights of segments, debug registers, CPL,
-        model-specific registers, pins, and what holds between two instructions only.
+        model-specific registers, SSE's registers in halves (`xmm0_low`), pins, and what holds
+        between two instructions only.
         """
         self.processor.sync()
         return system_registers(self.processor.ideal)

@@ -156,7 +156,7 @@ def build_tables(parameters: Mapping[str, tuple[str, ...]]) -> Tables:
     for row in TABLE:
         _enter_row(tables, numbers, row, parameters[row.body])
     for row in TABLE:
-        if row.mandatory:  # also where there is no such row without a prefix
+        if row.paged:  # also where there is no such row without a prefix
             for extension in range(8):
                 tables.shape[(0x100 + row.byte) * 8 + extension] |= d.SH_PREFIXED
     return tables

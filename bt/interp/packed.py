@@ -1,7 +1,7 @@
 """Packed integers: the same operation on all bytes, words or doublewords of 64 bits at once.
 
-SDM vol. 1, 9.4 and 10.4.4; vol. 2 for each instruction. MMX does 64 bits, SSE2 twice as many.
-An operation is named by its opcode's byte, which is the same in both: `packed(0xFD, a, b)` is PADDW.
+SDM vol. 1, 9.4, 10.4.4; vol. 2 for each instruction. MMX does 64 bits, SSE2 twice as many. An
+operation is named by its opcode's byte, which is the same in both: `packed(0xFD, a, b)` is PADDW.
 
 >>> f"{packed(0xFD, 0x0001_7FFF_FFFF_8000, 0x0001_0001_0001_8000):x}"  # 1+1, wraps, wraps, wraps
 '2800000000000'

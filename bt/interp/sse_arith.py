@@ -7,7 +7,19 @@ c.fx is 0 when an operation begins.
 
 from __future__ import annotations
 
-from bt.interp.dialect import M64, clz64, func, i32, inline, mulhi64, u32, u64
+from bt.interp.dialect import (
+    M32,
+    M64,
+    clz64,
+    func,
+    host_double,
+    host_single,
+    i32,
+    inline,
+    mulhi64,
+    u32,
+    u64,
+)
 from bt.interp.softfloat import (
     FX_IE,
     FX_ZE,
@@ -274,10 +286,8 @@ def sse_order(c: Cpu, wide: u32, a: u64, b: u64, quiet: u32) -> u32:
 @func
 def sse_least(c: Cpu, wide: u32, a: u64, b: u64, most: u32) -> u64:
     """MIN, and MAX with `most`: b unless a is less; b if one is a NaN, or both are zeros."""
-    order = sse_order(c, wide, a, b, 0)
-    if order == (ORDER_GREATER if most else ORDER_LESS):
-        return operand_daz(c, wide, a)
-    return b if order == ORDER_NONE else operand_daz(c, wide, b)
+    wanted: u32 = ORDER_GREATER if most else ORDER_LESS
+    return operand_daz(c, wide, a if sse_order(c, wide, a, b, 0) == wanted else b)
 
 
 @inline
@@ -303,6 +313,25 @@ def loud_predicate(predicate: u32) -> u32:
 
 # --- all of them ------------------------------------------------------------------------
 
+FAST_BITS = 0x7020  # of MXCSR: rounding to nearest, and PE masked and
+FAST_WHEN = 0x1020  # set already: so nobody asks whether a result is exact
+
+
+@inline
+def sse_fast(c: Cpu, kind: u32, wide: u32, a: u64, b: u64) -> u64:
+    """What the host makes of two normal numbers; 0: it is not for the host to say.
+
+    It rounds as the manual wants, IEEE 754 leaves no choice, and a normal result of normal numbers
+    has no exception but PE. The smallest ones are left out, which may have been tiny before.
+    """
+    result: u64 = 0
+    if wide:
+        result = host_double(kind, a, b)
+    else:
+        result = host_single(kind, a & M32, b & M32)
+    exponent = exponent_of(wide, result)
+    return result if exponent > 1 and exponent != exponent_top(wide) else 0
+
 
 @inline
 def sse_compute(c: Cpu, kind: u32, wide: u32, a: u64, b: u64) -> u64:
@@ -315,6 +344,10 @@ def sse_compute(c: Cpu, kind: u32, wide: u32, a: u64, b: u64) -> u64:
     if kind == SSE_MAX:
         return sse_least(c, wide, a, b, 1)
     plain: u32 = is_plain(wide, a) & is_plain(wide, b)
+    if plain and c.mxcsr & FAST_BITS == FAST_WHEN:
+        result: u64 = sse_fast(c, kind, wide, a, b)
+        if result:
+            return result
     if kind == SSE_ADD or kind == SSE_SUB:
         flip: u32 = 1 if kind == SSE_SUB else 0
         if plain:

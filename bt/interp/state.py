@@ -447,15 +447,6 @@ class Cpu:
     fpu_ds: Annotated[u32, Ring3(0xFFFF)]
     fpu_op: Annotated[u32, Ring3(0x7FF)]  # 11 bits
     ferr: Annotated[u32, Ring3(1)]  # 1: FERR# asserted (unmasked error with CR0.NE = 0)
-    # --- SSE (vector_memory.py): low and high half of each register ----------------------
-    xmm: Annotated[list[u64], 16, Ring3(names=XMM_HALVES)]
-    mxcsr: Annotated[u32, Ring3(0xFFFF)]
-    v_low: u64  # scratch: an operand of 16 bytes,
-    v_high: u64
-    v_place: u64  # where its bytes are, of which v_head are in the first page,
-    v_place_2: u64
-    v_head: u32
-    v_flags: u32  # and what its elements have to report
     fx: u32  # scratch (softfloat.py): what the operation in progress has to report,
     z_se: u32  # its result,
     z_sig: u64
@@ -471,6 +462,16 @@ class Cpu:
     y_sign: u32  # its second result: y_sign, y_exp, y_sig, y_low
     y_exp: i32
     y_low: u64
+
+    # --- SSE (vector_memory.py): low and high half of each register ----------------------
+    xmm: Annotated[list[u64], 16, Ring3(names=XMM_HALVES)]
+    mxcsr: Annotated[u32, Ring3(0xFFFF)]
+    v_low: u64  # scratch: an operand of 16 bytes,
+    v_high: u64
+    v_place: u64  # where its bytes are, of which v_head are in the first page,
+    v_place_2: u64
+    v_head: u32
+    v_flags: u32  # and what its elements have to report
 
     # --- derived from the above, kept up to date by whoever changes it ------------------
     seg_rend: Annotated[list[u64], 8]  # first offset that may not be read; 0: take the slow path

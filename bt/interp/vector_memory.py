@@ -33,6 +33,7 @@ from bt.interp.state import (
     CR0_NE,
     CR0_TS,
     CR4_OSFXSR,
+    EDI,
     VEC_GP,
     VEC_MF,
     VEC_NM,
@@ -40,7 +41,7 @@ from bt.interp.state import (
     Cpu,
     Op,
 )
-from bt.interp.x87_memory import load64
+from bt.interp.x87_memory import can_write, load64
 
 MMX_EXPONENT = 0xFFFF
 
@@ -118,14 +119,12 @@ def mmx_source(c: Cpu, op: Op, mem: u32) -> i64:
 
 @func
 def vector_allowed(c: Cpu, seg: u32, offset: u32, write: u32, aligned: u32) -> i64:
-    """Segment and alignment of an access to 16 bytes: 0, or -1 with the fault noted."""
+    """Alignment and segment of an access to 16 bytes: 0, or -1 with the fault noted."""
+    la: u32 = (offset + c.seg_base[seg]) & M32
+    if aligned and la & 15:
+        return raise_error(c, VEC_GP, 0)
     if segment_allows(c, seg, offset, 16, write) < 0:
         return -1
-    la: u32 = (offset + c.seg_base[seg]) & M32
-    if aligned:
-        if la & 15:
-            return raise_error(c, VEC_GP, 0)
-        return 0
     return -1 if misaligned(c, la, 16) else 0
 
 
@@ -283,21 +282,13 @@ def set_xmm(c: Cpu, i: u32, low: u64, high: u64) -> i32:
 @func
 def store_masked(c: Cpu, op: Op, count: u32, mask_low: u64, mask_high: u64) -> i64:
     """MASKMOVQ, MASKMOVDQU: of c.v_low and c.v_high the bytes whose mask has its top bit set, to
-    DS:EDI or where an override says. Where no byte is stored, nothing is looked at.
+    DS:EDI or where an override says. All of them have to be writable.
     """
-    at: u32 = c.regs[7] & op.amask
+    at: u32 = c.regs[EDI] & op.amask
+    if can_write(c, op.seg, at, count, 1) < 0:
+        return -1
     for i in range(count):
         mask: u64 = (mask_low if i < 8 else mask_high) >> (8 * (i & 7))
-        if mask & 0x80:
-            offset: u32 = (at + i) & M32
-            if segment_allows(c, op.seg, offset, 1, 1) < 0:
-                return -1
-            la: u32 = (offset + c.seg_base[op.seg]) & M32
-            place = translate(c, la, user_access(c) | ACC_WRITE, 1)
-            if place < 0 or refuse_traced(c, place, 1) < 0:
-                return -1
-    for i in range(count):
-        mask = (mask_low if i < 8 else mask_high) >> (8 * (i & 7))
         if mask & 0x80:
             byte: u64 = (c.v_low if i < 8 else c.v_high) >> (8 * (i & 7))
             if store(c, op.seg, (at + i) & M32, 1, byte & 0xFF) < 0:

@@ -6,7 +6,7 @@ it is a memory operand and ModRM.reg selects; from C0 on the whole byte names th
 
 Undocumented encodings that every processor since the 80387 executes are here too: DC D0 (FCOM),
 DC D8 and DE D0 (FCOMP), DD C8 and DF C8 (FXCH), D9 D8 (FSTP), DF D0 and DF D8 (FSTP), DF C0
-(FFREEP). The rest raises #UD, the MMX instructions and SSE3's FISTTP included.
+(FFREEP). The rest raises #UD, SSE3's FISTTP included.
 
 Where manuals leave room or disagree, this is an AMD unit, checked bit by bit: comparisons report
 their result even if an unmasked exception follows; FLD of a denormal m32 or m64 is done even if DE

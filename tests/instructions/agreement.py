@@ -43,6 +43,7 @@ def differ(form: Form, cases: Array, host: Array, guest: Array) -> Array:
 
 #: SDM volume 2, RCPPS and RSQRTPS: |relative error| <= 1.5 * 2^-12, of either processor.
 ESTIMATE = 2 * 1.5 * 2.0**-12
+SMALLEST = 2.0**-126 * (1 + ESTIMATE)  # below, one of them may have made it a zero
 
 
 def estimates_alike(one: Array, other: Array) -> Array:
@@ -50,8 +51,10 @@ def estimates_alike(one: Array, other: Array) -> Array:
     mine, yours = (np.ascontiguousarray(half).view("<u4") for half in (one, other))
     with np.errstate(all="ignore"):
         first, second = mine.view("<f4").astype("f8"), yours.view("<f4").astype("f8")
-        near_ = np.abs(first - second) <= ESTIMATE * np.abs(first)
-    return np.asarray(((mine == yours) | near_).all(axis=1))
+        close = np.abs(first - second) <= ESTIMATE * np.abs(first)
+        close |= (np.abs(first) <= SMALLEST) & (np.abs(second) <= SMALLEST)
+    close &= mine >> 31 == yours >> 31
+    return np.asarray(((mine == yours) | close).all(axis=1))
 
 
 def _forget_lost_pointers(host: Array, guest: Array) -> None:

@@ -1,9 +1,9 @@
 """MMX, SSE and SSE2 (SDM volume 1, chapters 9 to 11), as table rows made from bt/table_simd.py.
 
 Every case starts from a random MXCSR (all rounding modes, exceptions masked and not, DAZ, FTZ,
-flags that stand already), random XMM registers of what the instruction takes (integers, singles, doubles
-with all special values), and for what has MMX registers a random x87 unit as well, with integers in
-its significands. Of memory operands most are aligned.
+flags that stand already), random XMM registers of what the instruction takes (integers, singles,
+doubles with all special values), and for what has MMX registers a random x87 unit as well, with
+integers in its significands. Of memory operands most are aligned.
 
 GS is flat in all of them: the oracle stores the XMM registers through it (bt/hostcpu/driver.py).
 """

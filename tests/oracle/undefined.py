@@ -19,8 +19,7 @@ Host facts that are not in the manual, with the reason each is ignored:
   again.
 * An ENTER that faults half way, whose display lies where its frame goes: AMD keeps what it wrote,
   and its restart reads that. Ours asks for every access first.
-* A MASKMOVQ that faults has begun to be an MMX instruction: AMD has set TOP and tags. CR2 is the
-  operand's first byte there, ours the first one that is to be stored.
+* A MASKMOVQ that faults has begun to be an MMX instruction: AMD has set TOP and tags.
 * RCPPS and RSQRTPS are estimates (tests/instructions/agreement.py).
 """
 
@@ -163,8 +162,7 @@ def blank(form: Form, cases: Array, results: Array) -> Array:
 def _blank_results(form: Form, cases: Array, out: Array) -> None:
     if form.mnemonic == "POPA":
         out["regs"][np.isin(out["vector"], MEMORY_FAULTS)] = 0
-    if form.mnemonic in ("MASKMOVQ", "MASKMOVDQU"):
-        out["cr2"] = 0
+    if form.mnemonic == "MASKMOVQ":
         out["fpu"][np.isin(out["vector"], (*MEMORY_FAULTS, VEC_AC))] = 0
     if form.mnemonic == "ENTER":
         faulted = np.isin(out["vector"], (*MEMORY_FAULTS, VEC_AC))
