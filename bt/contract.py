@@ -76,6 +76,7 @@ from bt.interp.state import (
 
 if TYPE_CHECKING:
     from bt.interp.interp import Interp
+    from bt.models import Model
 
 __all__ = [
     "ACC_FETCH",
@@ -163,8 +164,9 @@ class Traits:
     its reach, and user code is translated."""
 
     traps_x87: bool
-    """CR0.TS and CR0.EM of the guest make its x87 instructions exceptions. Without, the ideal
-    processor runs whatever has one of them set."""
+    """CR0.TS and CR0.EM of the guest make its x87, MMX and SSE instructions exceptions, and so do
+    CR4.OSFXSR and CR4.OSXMMEXCPT where they are clear. Without, the ideal processor runs whatever
+    has CR0.TS or CR0.EM set."""
 
     traces_bytes: bool
     """It leaves at traced and watched bytes, and not elsewhere in their pages."""
@@ -334,12 +336,13 @@ class Engine(Protocol[Space]):
         before a stop, and EIP is still there, that stop is passed.
 
         Loaded from `source`: general registers, EIP, the flags that ring 3 holds (arithmetic, DF,
-        NT, AC, ID), the x87 unit, the bits of CR0 that concern ring 3 (MP, EM, TS, NE, AM), and
-        the descriptor caches, *truncated*: no offset reaches linear addresses from `ceiling` on,
-        directly or by wrapping. A segment that has no part below is as good as null, an
-        expand-down one has no valid offset. The same registers, EIP and flags go back into
-        `source` whatever happens; its other flags and its descriptor caches stay as they were.
-        Instructions are counted from `count`. All ports are closed.
+        NT, AC, ID), the x87 unit, XMM registers and MXCSR, the bits of CR0 and CR4 that concern
+        ring 3 (MP, EM, TS, NE, AM; OSFXSR, OSXMMEXCPT), and the descriptor caches, *truncated*: no
+        offset reaches linear addresses from `ceiling` on, directly or by wrapping. A segment that
+        has no part below is as good as null, an expand-down one has no valid offset. The same
+        registers, EIP and flags go back into `source` whatever happens; its other flags and its
+        descriptor caches stay as they were. Instructions are counted from `count`. All ports are
+        closed.
         """
 
     def run_translated(
@@ -383,6 +386,12 @@ class Engine(Protocol[Space]):
 
         By its number (0 ES, CS, SS, DS, FS, GS); rights as Interp.segment() has them. For who
         looks.
+        """
+
+    def set_model(self, model: Model) -> None:
+        """Be a processor of this model, as the ideal one is: what it lacks raises #UD, CPUID tells.
+
+        Before anything runs.
         """
 
     def set_vmware(

@@ -1,7 +1,7 @@
 """Where does an instruction end, and which row of the table is it? (SDM vol. 2, ch. 2)
 
 For the code scanner: no operands, only length and identity, for 16 and 32-bit code, out of the
-one instruction table.
+one instruction table. Of prefixes, F2 and F3 say more than 66, and the last of them says it.
 
 Worked example: `66 81 7C 24 08 34 12` in 32-bit code. 66 makes the operand 16 bits; 81 has a
 ModRM byte 7C = mod 1, reg 7, rm 4, so the row is "81 /7" CMP Ev,Iv; rm 4 adds a SIB byte, mod 1 a
@@ -20,7 +20,9 @@ OPERAND_SIZE = 0x66
 ADDRESS_SIZE = 0x67
 LONGEST = 15  # a longer instruction is a general protection fault
 
-MODRM_OPERANDS = frozenset("EGMRSCD")
+MODRM_OPERANDS = frozenset("EGMRSCDQNVWU")
+REGISTER_FORMS = frozenset("NU")  # operands that are none where ModRM says memory
+PAGES = {OPERAND_SIZE: 0x100, 0xF3: 0x200, 0xF2: 0x300}  # of mandatory prefixes: Instruction.code
 
 
 class Located(NamedTuple):
@@ -36,7 +38,6 @@ class Tail(NamedTuple):
     row: Instruction
     modrm: bool
     register_only: bool  # ModRM always names registers, whatever its mod bits say
-    memory_only: bool
     immediate: int
 
 
@@ -49,7 +50,7 @@ def immediate_size(row: Instruction, operand: int, address: int) -> int:
             total += {"b": 1, "s": 1, "w": 2, "v": operand}[size]
         elif letter == "O":
             total += address
-        elif letter == "P":
+        elif text == "Pv":
             total += operand + 2
     return total
 
@@ -61,27 +62,31 @@ def tail_of(row: Instruction, operand: int, address: int) -> Tail:
         row,
         bool(letters & MODRM_OPERANDS) or row.extension is not None,
         "R" in letters,
-        "M" in letters,
         immediate_size(row, operand, address),
     )
 
 
-BY_MODRM = {(0x100 + row.byte, row.modrm): row for row in TABLE if row.modrm is not None}
+BY_MODRM = {(row.code, row.modrm): row for row in TABLE if row.modrm is not None}
+BY_PREFIX = {row.byte for row in TABLE if row.paged}  # two-byte opcodes
 
-Tails = list[list[Tail | None]]  # by opcode (0x1xx: two bytes), then by ModRM.reg
+Tails = list[list[Tail | None]]  # by opcode (Instruction.code), then by ModRM.reg: of memory and,
+REGISTER = 8  # from here on, of registers
 
 
 def build_tails(operand: int, address: int) -> Tails:
     """The tails of all opcodes for these sizes."""
-    tails: Tails = [[None] * 8 for _ in range(0x200)]
+    tails: Tails = [[None] * 16 for _ in range(0x500)]
     for row in TABLE:
         if row.modrm is not None:
             continue
         tail = tail_of(row, operand, address)
-        first = row.byte + (0x100 if row.two_byte else 0)
-        for opcode in range(first, first + (8 if row.in_opcode else 1)):
+        letters = {text[:1] for text in row.operands.split(",")}
+        for opcode in range(row.code, row.code + (8 if row.in_opcode else 1)):
             for reg in range(8) if row.extension is None else (row.extension,):
-                tails[opcode][reg] = tail
+                if not letters & REGISTER_FORMS:
+                    tails[opcode][reg] = tail
+                if "M" not in letters:
+                    tails[opcode][REGISTER + reg] = tail
     return tails
 
 
@@ -120,11 +125,15 @@ def locate(code: bytes, offset: int = 0, bits: int = 32) -> Located | None:
     operand = address = bits >> 3
     end = len(code)
     at = offset
+    page = 0
     while at < end and code[at] in PREFIXES:
         if code[at] == OPERAND_SIZE:
             operand = 6 - (bits >> 3)
+            page = page or PAGES[OPERAND_SIZE]
         elif code[at] == ADDRESS_SIZE:
             address = 6 - (bits >> 3)
+        else:
+            page = PAGES.get(code[at], page)
         at += 1
         if at - offset >= LONGEST:
             return Located(None, LONGEST)
@@ -135,7 +144,7 @@ def locate(code: bytes, offset: int = 0, bits: int = 32) -> Located | None:
     if opcode == 0x0F:
         if at >= end:
             return None
-        opcode = 0x100 + code[at]
+        opcode = 0x100 + code[at] + (page if code[at] in BY_PREFIX else 0)
         at += 1
     rows = TAILS[operand, address][opcode]
     return _finish(code, offset, at, rows, address, opcode)
@@ -148,11 +157,12 @@ def _finish(
     needs_modrm = any(tail is not None and tail.modrm for tail in rows)
     if needs_modrm and at >= len(code):
         return None
-    tail = rows[code[at] >> 3 & 7 if needs_modrm else 0]
+    place = code[at] >> 3 & 7 if needs_modrm else 0
+    if needs_modrm and code[at] >= 0xC0:
+        place += REGISTER
+    tail = rows[place]
     if tail is None:
-        return Located(None, at - offset)
-    if tail.memory_only and code[at] >= 0xC0:
-        row = BY_MODRM.get((opcode, code[at]))
+        row = BY_MODRM.get((opcode, code[at])) if place >= REGISTER else None
         return Located(row, at - offset + (row is not None))
     if tail.modrm:
         at += 1 if tail.register_only else modrm_size(code, at, address)

@@ -17,7 +17,10 @@ from bt.table import TABLE
 
 # FNSTENV and FNSAVE store the address of the last x87 instruction: the guest's, not ours. FLDENV
 # and FRSTOR load one, which must not be taken for ours afterwards.
-X87_ENVIRONMENT = (0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4)
+X87_ENVIRONMENT = (
+    *(0xD9 * 8 + 6, 0xDD * 8 + 6, 0xD9 * 8 + 4, 0xDD * 8 + 4),
+    *(0x1AE * 8 + 0, 0x1AE * 8 + 1),  # FXSAVE, FXRSTOR
+)
 
 FLAG_BODIES = ("pushf", "popf")
 BRANCHES = ("jcc", "loop", "jmp_near", "call_near", "ret_near", "jmp_e", "call_e")
@@ -73,8 +76,7 @@ def policies(user: bool) -> dict[int, tuple[str, Instruction]]:
     for row in TABLE:
         if row.modrm is not None:
             continue  # as its group's other members: left to the monitor
-        code = (0x100 if row.two_byte else 0) + row.byte
-        for c in range(code, code + 8) if row.in_opcode else (code,):
+        for c in range(row.code, row.code + 8) if row.in_opcode else (row.code,):
             for reg in range(8) if row.extension is None else (row.extension,):
                 found[c * 8 + reg] = (policy_of(row, user), row)
     return found

@@ -25,8 +25,8 @@ region or to a missing page) is rolled back, and the ideal processor does the in
 
 What is not worth a stub is left to the monitor at once (`take_apart` gives None): string
 instructions, XLAT, 16-bit addressing with registers, BT and its like with a register (they reach
-beyond their operand), the x87 unit (it remembers the address of its operand), POP to an address
-that depends on ESP.
+beyond their operand), the x87 unit (it remembers the address of its operand), MMX and SSE, POP to
+an address that depends on ESP.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ NAMES = {ECX: "ecx", EAX: "eax", ESI: "esi"}  # the registers that have a place 
 KEPT_PREFIXES = (OPERAND_SIZE, 0xF0, 0xF2, 0xF3)
 CS = 1
 TOP = 0x80000000
-IMPLICIT = ("movs", "cmps", "lods", "outs", "xlat")  # bodies with an operand that no ModRM names
+# Bodies with an operand that no ModRM names
+IMPLICIT = ("movs", "cmps", "lods", "outs", "xlat", "mmx_masked_store", "xmm_masked_store")
 NO_ACCESS = ("lea_g", "nop")  # bodies that have a memory operand and leave it alone
 
 READ = ("alu_ge", "mov_ge", "movx_ge", "cmov_ge", "imul_ge", "imul_gei", "test_eg", "test_ei",
@@ -116,7 +117,7 @@ def touches_memory(item: Surveyed, row: Instruction) -> bool:
         return True
     if row.body in NO_ACCESS:
         return False
-    return "O" in _letters(row) or (bool(_letters(row) & set("EM")) and item[3] < 0xC0)
+    return "O" in _letters(row) or (bool(_letters(row) & set("EMQW")) and item[3] < 0xC0)
 
 
 def take_apart(raw: bytes, item: Surveyed, row: Instruction, reserved: str) -> Access | None:

@@ -23,32 +23,11 @@ find it). SENSITIVE_IO instructions trap by IOPL and the I/O bitmap, which a mon
 
 from __future__ import annotations
 
-from bt.instruction import Class, Instruction
+from bt.instruction import Class, Rows
+from bt.table_simd import SIMD
 
-#: Every row, in the order of the opcode map.
-TABLE: list[Instruction] = []
-
-
-def I(  # noqa: E743
-    opcode: str,
-    mnemonic: str,
-    operands: str,
-    body: str,
-    *args: int,
-    cls: Class = Class.INNOCUOUS,
-    group: str = "",
-    lock: bool = False,
-    ends: bool = False,
-    writes: str = "",
-    undefined: str = "",
-) -> None:
-    """Add a row."""
-    TABLE.append(
-        Instruction(
-            opcode, mnemonic, operands, body, args, cls, group, lock, ends, writes, undefined
-        )
-    )
-
+#: Every row, in the order of the opcode map; behind them those of families with files of their own.
+TABLE = I = Rows()  # noqa: E741
 
 PRIV = Class.PRIVILEGED
 CRIT = Class.CRITICAL
@@ -116,7 +95,7 @@ for cc, name in enumerate(CONDITIONS):
     I(f"{0x70 + cc:02X}", f"J{name}", "v,Js", "jcc", cc)
     I(f"0F {0x80 + cc:02X}", f"J{name}", "Jv", "jcc", cc)
     I(f"0F {0x90 + cc:02X}", f"SET{name}", "Eb", "set_e", cc)
-    I(f"0F {0x40 + cc:02X}", f"CMOV{name}", "Gv,Ev", "cmov_ge", cc)
+    I(f"0F {0x40 + cc:02X}", f"CMOV{name}", "Gv,Ev", "cmov_ge", cc, feature="cmov")
 
 # --- moves and tests --------------------------------------------------------------------
 I("84", "TEST", "Eb,Gb", "test_eg", writes="oszapc", undefined="a")
@@ -137,7 +116,7 @@ for reg in range(1, 8):
 I("98", "CBW", "v", "convert_acc")
 I("99", "CWD", "v", "convert_double")
 I("9A", "CALL far", "Pv", "call_far", cls=CRIT, group="CALL-far", ends=True)
-I("9B", "FWAIT", "", "fwait")
+I("9B", "FWAIT", "", "fwait", feature="fpu")
 I("9C", "PUSHF", "v", "pushf", cls=CRIT, group="PUSHF")
 I("9D", "POPF", "v", "popf", cls=CRIT, group="POPF")
 I("9E", "SAHF", "", "sahf", writes="szapc")
@@ -253,28 +232,28 @@ I("0F 01 /2", "LGDT", "v,M", "lgdt", cls=PRIV)
 I("0F 01 /3", "LIDT", "v,M", "lidt", cls=PRIV)
 I("0F 01 /4", "SMSW", "Ev", "smsw", cls=CRIT, group="SMSW")
 I("0F 01 /6", "LMSW", "Ew", "lmsw", cls=PRIV)
-I("0F 01 /7", "INVLPG", "M", "invlpg", cls=PRIV)
+I("0F 01 /7", "INVLPG", "M", "invlpg", cls=PRIV, feature="486")
 I("0F 01=C1", "VMCALL", "", "hypercall", 0xC1)  # of later processors; without a hypervisor, #UD
 I("0F 01=D9", "VMMCALL", "", "hypercall", 0xD9)
 I("0F 02", "LAR", "Gv,Ew", "lar", cls=CRIT, group="LAR", writes="z")
 I("0F 03", "LSL", "Gv,Ew", "lsl", cls=CRIT, group="LSL", writes="z")
 I("0F 06", "CLTS", "", "clts", cls=PRIV)
-I("0F 08", "INVD", "", "wbinvd", cls=PRIV)
-I("0F 09", "WBINVD", "", "wbinvd", cls=PRIV)
+I("0F 08", "INVD", "", "wbinvd", cls=PRIV, feature="486")
+I("0F 09", "WBINVD", "", "wbinvd", cls=PRIV, feature="486")
 I("0F 0B", "UD2", "", "ud2", ends=True)
 for hint in range(0x18, 0x20):  # hint NOPs: every P6 runs them (prefetches and ENDBR32 came later)
-    I(f"0F {hint:02X}", "NOP", "Ev", "nop")
+    I(f"0F {hint:02X}", "NOP", "Ev", "nop", feature="p6")
 I("0F 20", "MOV", "Rd,C", "mov_rc", cls=PRIV)
 I("0F 21", "MOV", "Rd,D", "mov_rd", cls=PRIV)
 I("0F 22", "MOV", "C,Rd", "mov_cr", cls=PRIV)
 I("0F 23", "MOV", "D,Rd", "mov_dr", cls=PRIV)
-I("0F 30", "WRMSR", "", "wrmsr", cls=PRIV)
-I("0F 31", "RDTSC", "", "rdtsc")
-I("0F 32", "RDMSR", "", "rdmsr", cls=PRIV)
-I("0F 33", "RDPMC", "", "rdpmc")
+I("0F 30", "WRMSR", "", "wrmsr", cls=PRIV, feature="msr")
+I("0F 31", "RDTSC", "", "rdtsc", feature="tsc")
+I("0F 32", "RDMSR", "", "rdmsr", cls=PRIV, feature="msr")
+I("0F 33", "RDPMC", "", "rdpmc", feature="pmc")
 
 # --- 0F: the rest -----------------------------------------------------------------------
-I("0F A2", "CPUID", "", "cpuid")
+I("0F A2", "CPUID", "", "cpuid", feature="cpuid")
 for code, name, kind in (("A3", "BT", 0), ("AB", "BTS", 1), ("B3", "BTR", 2), ("BB", "BTC", 3)):
     k = kind != 0
     I(f"0F {code}", name, "Ev,Gv", "bt_eg", kind, lock=k, writes="c", undefined="osap")
@@ -284,8 +263,8 @@ I("0F A5", "SHLD", "Ev,Gv", "shld", 1, writes="oszpc", undefined="a")
 I("0F AC", "SHRD", "Ev,Gv,Ib", "shrd", 0, writes="oszpc", undefined="a")
 I("0F AD", "SHRD", "Ev,Gv", "shrd", 1, writes="oszpc", undefined="a")
 I("0F AF", "IMUL", "Gv,Ev", "imul_ge", writes="oc", undefined="szap")
-I("0F B0", "CMPXCHG", "Eb,Gb", "cmpxchg", lock=True, writes="oszapc")
-I("0F B1", "CMPXCHG", "Ev,Gv", "cmpxchg", lock=True, writes="oszapc")
+I("0F B0", "CMPXCHG", "Eb,Gb", "cmpxchg", lock=True, writes="oszapc", feature="486")
+I("0F B1", "CMPXCHG", "Ev,Gv", "cmpxchg", lock=True, writes="oszapc", feature="486")
 I("0F B2", "LSS", "Gv,Mp", "load_far_pointer", 2, cls=CRIT, group="MOV-seg")
 I("0F B4", "LFS", "Gv,Mp", "load_far_pointer", 4, cls=CRIT, group="MOV-seg")
 I("0F B5", "LGS", "Gv,Mp", "load_far_pointer", 5, cls=CRIT, group="MOV-seg")
@@ -295,11 +274,13 @@ I("0F BC", "BSF", "Gv,Ev", "bsf", writes="z", undefined="osapc")
 I("0F BD", "BSR", "Gv,Ev", "bsr", writes="z", undefined="osapc")
 I("0F BE", "MOVSX", "Gv,Eb", "movx_ge", 1, 1)
 I("0F BF", "MOVSX", "Gv,Ew", "movx_ge", 1, 2)
-I("0F C0", "XADD", "Eb,Gb", "xadd", lock=True, writes="oszapc")
-I("0F C1", "XADD", "Ev,Gv", "xadd", lock=True, writes="oszapc")
-I("0F C7 /1", "CMPXCHG8B", "M", "cmpxchg8b", lock=True, writes="z")
-I("0F C8+r", "BSWAP", "Zv", "bswap")
+I("0F C0", "XADD", "Eb,Gb", "xadd", lock=True, writes="oszapc", feature="486")
+I("0F C1", "XADD", "Ev,Gv", "xadd", lock=True, writes="oszapc", feature="486")
+I("0F C7 /1", "CMPXCHG8B", "M", "cmpxchg8b", lock=True, writes="z", feature="cx8")
+I("0F C8+r", "BSWAP", "Zv", "bswap", feature="486")
 
 # --- x87: D8 to DF, memory and register forms (bt/interp/x87.py tells them apart by ModRM) ---
 for escape in range(0xD8, 0xE0):
-    I(f"{escape:02X}", "x87", "E", "x87", escape & 7)
+    I(f"{escape:02X}", "x87", "E", "x87", escape & 7, feature="fpu")
+
+TABLE.extend(SIMD)  # MMX, SSE and SSE2

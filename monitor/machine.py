@@ -45,7 +45,7 @@ from monitor.loaders.start import StartState
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.drives import Drive, drives_of
 from monitor.settings.drives import Source as DriveSource
-from monitor.settings.machine import MEMORY_MB, Settings
+from monitor.settings.machine import CPU, MEMORY_MB, Settings
 from monitor.vmm.chipset import add_chipset
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
@@ -82,10 +82,13 @@ class Machine:
         without: Collection[str] = (),
         extensions: Extensions | None = None,
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+        cpu: str = CPU,
         chipset: str = "isa",
         drives: Mapping[str, DriveSource] | Iterable[Drive] = (),
     ) -> None:
-        settings = Settings(memory_mb, mode, engine, clock, start_time, without, chipset, drives)
+        settings = Settings(
+            memory_mb, mode, engine, clock, start_time, without, cpu, chipset, drives
+        )
         check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
@@ -157,8 +160,8 @@ class Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions, devices, settings.chipset,
-            settings.drives,
+            settings.start_time, settings.without, extensions, devices, settings.cpu,
+            settings.chipset, settings.drives,
         )  # fmt: skip
 
     def _chipset(self) -> Chipset | None:
@@ -425,7 +428,8 @@ class Machine:
         return read_registers(self.processor.ideal)
 
     def set_register(self, name: str, value: int) -> None:
-        """Set eax to edi, eip, eflags, a selector, a control register, or gdtr_base and its like.
+        """Set eax to edi, eip, eflags, a selector, a control register, gdtr_base and its like, xmm0
+        to xmm7 (of 128 bits) or mxcsr.
 
         A selector loads its descriptor, as the guest's mode has it. UserError for a name that
         there is not, and for a selector whose descriptor cannot be loaded.
@@ -439,7 +443,8 @@ class Machine:
         """All of the processor's state beside `registers` and `x87`, by name.
 
         Descriptor tables, LDTR and TR, bases, limits and rights of segments, debug registers, CPL,
-        model-specific registers, pins, and what holds between two instructions only.
+        model-specific registers, SSE's registers in halves (`xmm0_low`), pins, and what holds
+        between two instructions only.
         """
         self.processor.sync()
         return system_registers(self.processor.ideal)
@@ -538,6 +543,7 @@ class Machine:
             "build": BUILD,
             "without": list(self.settings.without),
             "clock": self.settings.clock,
+            "cpu": self.settings.cpu,
             "memory_mb": self.memory.size >> 20,
             "instructions": count,
             "seconds": round(seconds, 6),

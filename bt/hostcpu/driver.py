@@ -11,7 +11,8 @@ Three routines share the driver page:
   and CR2; it stores them with the registers, restores the x87 state and goes back to the driver.
 
 Nothing may be assumed where the code under test ends: SS:ESP, DS and the flags are its own. `save`
-parks EAX and DS in XMM registers, and reads the flat selector through CS.
+parks EAX and DS in XMM registers, and reads the flat selector through CS. Cases on XMM registers
+have a flat GS, and end with `save_vectors`, which stores those through it before.
 
 The trap flag: POPFD arms it, the trap comes after the next instruction. That is MOV SS, whose
 shadow puts it off by one more: it arrives at `enter`, with everything loaded. The handler then
@@ -101,6 +102,8 @@ def _load() -> str:
         if name != "esp"
     )
     return f"""
+        {_vectors("movups xmm{n}, [{at}]", _current("xmm"))}
+        ldmxcsr [{_current("mxcsr")}]
         frstor [{_current("fpu")}]
         mov es, word ptr [{_current("es")}]
         mov fs, word ptr [{_current("fs")}]
@@ -117,6 +120,18 @@ def _load() -> str:
 def _enter() -> bytes:
     """JMP m16:32 through CS, EIP and CS of the case."""
     return b"\x2e\xff\x2d" + _current("eip").to_bytes(4, "little")
+
+
+def _vectors(each: str, first: int) -> str:
+    """A line for each XMM register."""
+    return "\n".join(each.format(n=n, at=first + 16 * n) for n in range(8))
+
+
+def _save_vectors() -> str:
+    return f"""
+        {_vectors("movups gs:[{at}], xmm{n}", _out("xmm"))}
+        stmxcsr gs:[{_out("mxcsr")}]
+    """
 
 
 def _save() -> str:
@@ -172,6 +187,8 @@ def _after_fault(tail: int) -> str:
         mov esp, {at.SCRATCH_STACK}
         push 2
         popfd
+        {_vectors("movups [{at}], xmm{n}", _out("xmm"))}
+        stmxcsr [{_out("mxcsr")}]
         jmp {tail}
     """
 
@@ -285,7 +302,7 @@ def _start() -> str:
 
 def _far_jump64(pointer: int) -> bytes:
     """JMP m16:32 at [R9 + displacement]."""
-    return b"\x41\xff\xa9" + (pointer - at.OUT).to_bytes(4, "little")
+    return b"\x41\xff\xa9" + (pointer - at.OUT).to_bytes(4, "little", signed=True)
 
 
 @dataclass(frozen=True)
@@ -296,6 +313,7 @@ class Driver:
     start: int
     driver: int
     save: int
+    save_vectors: int
     after_fault: int
     handler: int
     syscalls32: tuple[int, ...]  # EIP after each INT 80h
@@ -337,6 +355,7 @@ def _assemble(old: dict[str, int]) -> tuple[bytes, dict[str, int]]:
     new["next"] = asm.add(_next(old["done"], old["load"]))
     new["load"] = asm.add(_load())
     new["enter"] = asm.raw(_enter())
+    new["save_vectors"] = asm.add(_save_vectors())
     new["save"] = asm.add(_save())
     new["tail"] = asm.add(_tail(old["next"]))
     new["after fault"] = asm.add(_after_fault(old["tail"]))
@@ -370,6 +389,7 @@ def build() -> Driver:
         start=labels["start"],
         driver=labels["wait"],
         save=labels["save"],
+        save_vectors=labels["save_vectors"],
         after_fault=labels["after fault"],
         handler=labels["handler"],
         syscalls32=tuple(at.DRIVER + offset for offset in int80),

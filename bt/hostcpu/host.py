@@ -54,6 +54,9 @@ FPU_INIT = (
 )
 
 
+MXCSR_INIT = 0x1F80  # all exceptions masked, none pending
+
+
 class OracleError(Exception):
     """The oracle itself could not do what was asked."""
 
@@ -130,6 +133,7 @@ def new_cases(count: int) -> Array:
     for name in ("es", "ss", "ds", "fs", "gs"):
         cases[name] = at.SEL_FLAT
     cases["fpu"] = np.frombuffer(FPU_INIT, np.uint8)
+    cases["mxcsr"] = MXCSR_INIT
     return cases
 
 
@@ -142,23 +146,29 @@ def set_code(cases: Array, code: bytes) -> None:
     cases["length"] = len(code)
 
 
-def finish_code(cases: Array, save: int) -> None:
+def finish_code(cases: Array, save: int, save_vectors: int) -> None:
     """Append the jump back to every case's code and fill the slot with INT3."""
     cases["eip"] = entry_eip(cases["cs"])
-    code = cases["code"]
-    for length in np.unique(cases["length"]):
+    for vectors, end in ((0, save), (1, save_vectors)):
         for bits16 in (False, True):
-            rows = (cases["length"] == length) & ((cases["cs"] == at.SEG_CODE16.selector) == bits16)
-            if not rows.any():
-                continue
-            if bits16:  # JMP ptr16:32 with an operand size prefix
-                jump = b"\x66\xea" + save.to_bytes(4, "little")
-                jump += at.SEL_CODE32.to_bytes(2, "little")
-            else:
-                distance = (save - (at.CODE_ADDR + int(length) + 5)) & 0xFFFF_FFFF
-                jump = b"\xe9" + distance.to_bytes(4, "little")
-            tail = jump + b"\xcc" * (at.SLOT - int(length) - len(jump))
-            code[rows, length:] = np.frombuffer(tail, np.uint8)
+            rows = cases["vectors"] == vectors
+            rows &= (cases["cs"] == at.SEG_CODE16.selector) == bits16
+            _finish(cases, rows, bits16, end)
+
+
+def _finish(cases: Array, chosen: Array, bits16: bool, save: int) -> None:
+    """finish_code() of cases that end alike."""
+    code = cases["code"]
+    for length in np.unique(cases["length"][chosen]):
+        rows = chosen & (cases["length"] == length)
+        if bits16:  # JMP ptr16:32 with an operand size prefix
+            jump = b"\x66\xea" + save.to_bytes(4, "little")
+            jump += at.SEL_CODE32.to_bytes(2, "little")
+        else:
+            distance = (save - (at.CODE_ADDR + int(length) + 5)) & 0xFFFF_FFFF
+            jump = b"\xe9" + distance.to_bytes(4, "little")
+        tail = jump + b"\xcc" * (at.SLOT - int(length) - len(jump))
+        code[rows, length:] = np.frombuffer(tail, np.uint8)
 
 
 class HostCpu:
@@ -213,7 +223,7 @@ class HostCpu:
         results = np.zeros(len(cases), at.RESULT)
         for start in range(0, len(cases), at.CAPACITY):
             part = cases[start : start + at.CAPACITY].copy()
-            finish_code(part, self._driver.save)
+            finish_code(part, self._driver.save, self._driver.save_vectors)
             results[start : start + at.CAPACITY] = self._run(part, start)
         return results
 
@@ -261,7 +271,8 @@ class HostCpu:
         if escaped.any():
             raise EscapeError(f"case {first + int(np.argmax(escaped))} tried a system call")
         page = (results["eip"] & 0xFFFF_F000) == at.DRIVER
-        lost = (results["signal"] != 0) & page & (results["eip"] != self._driver.save)
+        ends = (self._driver.save, self._driver.save_vectors)
+        lost = (results["signal"] != 0) & page & ~np.isin(results["eip"], ends)
         if lost.any():
             index = int(np.argmax(lost))
             raise OracleError(

@@ -49,7 +49,7 @@ CAPACITY = 8192  # cases per batch
 
 # The control page. The current case's head is copied here, the result's head is built here.
 CURRENT = CONTROL
-OUT = CONTROL + 0x100
+OUT = CONTROL + 0x800
 INDEX = CONTROL + 0x200
 COUNT = CONTROL + 0x204
 FLAT_SELECTOR = CONTROL + 0x208
@@ -65,6 +65,8 @@ STATE: list[tuple[str, str] | tuple[str, str, int]] = [
     ("regs", "<u4", 8),  # EAX ECX EDX EBX ESP EBP ESI EDI
     *((name, "<u4") for name in ("eflags", "eip", "cs", "es", "ss", "ds", "fs", "gs")),
     ("fpu", "u1", 108),  # 32-bit protected mode FNSAVE image
+    ("xmm", "<u8", 16),  # XMM0 low and high, XMM1, ...
+    ("mxcsr", "<u4"),
 ]
 
 CASE = np.dtype(
@@ -74,7 +76,8 @@ CASE = np.dtype(
         ("code", "u1", SLOT),
         ("mem", "u1", MEM_SIZE),  # main window, then edge window
         ("target", "<u4"),  # linear address of the memory operand: a note, not used by the driver
-        ("note", "<u4", 3),
+        ("vectors", "<u4"),  # 1: xmm and mxcsr count; GS has to be flat then
+        ("note", "<u4", 2),
     ]
 )
 HEAD_SIZE = CASE.fields["code"][1]  # type: ignore[index]

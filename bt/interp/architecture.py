@@ -31,6 +31,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("ram", "bus", "mem", "user_space", "sup_space", "external", "ring_compression"),
         *("count_base", "count_size", "count_marks", "counts_entries", "entry_counts"),
         *("owner", "user", "sup", "audit_all"),
+        *("signature", "absent", "cr4_valid", "cpuid_last", "cpuid_last_extended", "cpuid_leaves"),
     ),
     DEBUGGED: (
         *("stops", "stop_count", "wp_first", "wp_last", "wp_kinds", "wp_total"),
@@ -43,6 +44,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
     CACHED: ("link_op", "cur"),
     SCRATCH: (
         *("fx", "z_se", "z_sig", "y_se", "y_sig", "a_se", "a_sig", "b_se", "b_sig"),
+        *("v_low", "v_high", "v_place", "v_place_2", "v_head", "v_flags"),
         *("z_sign", "z_exp", "z_low", "y_sign", "y_exp", "y_low"),
         *("dr_hits", "singlestep", "rmw_host", "rmw_linear", "call_answered"),
         *("fetch_host", "fetch_avail", "fetch_short", "fetch_buf"),

@@ -23,5 +23,5 @@ def bind_handlers() -> None:
     for name in sources.order():
         bodies.update(vars(importlib.import_module(f"bt.interp.{name}")))
     tables = build_tables(sources.parameters())
-    dialect.TABLES.extend((tables.shape, tables.imm, tables.select))
+    dialect.TABLES.extend((tables.shape, tables.imm, tables.select, tables.feature))
     dialect.HANDLERS.extend(bind(tables, bodies))

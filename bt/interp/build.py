@@ -74,6 +74,7 @@ class BuildError(Exception):
 
 def tables_of(sources: Sources) -> Tables:
     """The decoding tables and stamped handlers, each of which its body can take."""
+    from bt.interp import features
     from bt.interp.handlers import build_tables  # these read some of the sources
     from bt.table import TABLE
 
@@ -83,6 +84,11 @@ def tables_of(sources: Sources) -> Tables:
             raise Refused(
                 f"bt/table.py: {row.opcode} {row.mnemonic}: there is no function {row.body}() in "
                 "bt/interp; a row names the function that does its work"
+            )
+        if not hasattr(features, f"FEAT_{(row.feature or 'none').upper()}"):
+            raise Refused(
+                f"bt/table.py: {row.opcode} {row.mnemonic}: bt/interp/features.py does not know "
+                f"the feature {row.feature!r}; give it a number there"
             )
     tables = build_tables(parameters)
     for handler in tables.handlers:
@@ -100,6 +106,7 @@ def arrays_text(tables: Tables) -> str:
         ("SHAPE", "u32", "unsigned int", tables.shape),
         ("IMM", "u8", "unsigned char", tables.imm),
         ("SELECT", "u16", "unsigned short", tables.select),
+        ("FEATURE", "u8", "unsigned char", tables.feature),
     )
     lines = ["cdef extern from *:", '    """']
     for name, _, kind, values in arrays:

@@ -31,7 +31,6 @@ from bt.interp.state import (
     CR4_DE,
     CR4_PGE,
     CR4_PSE,
-    CR4_VALID,
     VEC_GP,
     Cpu,
     Op,
@@ -66,8 +65,8 @@ def set_cr3(c: Cpu, value: u32) -> i32:
 
 @func
 def set_cr4(c: Cpu, value: u32) -> i64:
-    """Load CR4; -1: #GP(0) noted. Bits whose feature CPUID does not announce are reserved."""
-    if value & ~CR4_VALID & M32:
+    """Load CR4; -1: #GP(0) noted. Bits whose feature the model lacks are reserved."""
+    if value & ~c.cr4_valid & M32:
         return raise_error(c, VEC_GP, 0)
     changed: u32 = value ^ c.cr4
     c.cr4 = value

@@ -1,6 +1,4 @@
-"""CPUID: a Pentium Pro (SDM vol. 2, CPUID).
-
-Family 6, model 1, stepping 9. Announced is what is implemented: no PAE, APIC, SEP, MTRR, MMX.
+"""CPUID (SDM vol. 2, CPUID): what the model's row says (bt/models.py).
 
 With VMware's backdoor open the processor says that it is a guest's (bit 31 of leaf 1's ECX), and
 answers the leaves from 4000_0000h on: who the hypervisor is, and at 4000_0010h the frequencies and
@@ -12,39 +10,8 @@ from __future__ import annotations
 from bt.interp.dialect import NEXT, func, i32, u32
 from bt.interp.state import EAX, EBX, ECX, EDX, Cpu, Op
 
-CPUID_SIGNATURE = 0x619
-CPUID_LAST_LEAF = 2
-
-FEATURE_FPU = 0x1
-FEATURE_VME = 0x2
-FEATURE_DE = 0x4
-FEATURE_PSE = 0x8
-FEATURE_TSC = 0x10
-FEATURE_MSR = 0x20
-FEATURE_MCE = 0x80
-FEATURE_CX8 = 0x100
-FEATURE_PGE = 0x2000
-FEATURE_CMOV = 0x8000
-CPUID_FEATURES = (
-    FEATURE_FPU
-    | FEATURE_VME
-    | FEATURE_DE
-    | FEATURE_PSE
-    | FEATURE_TSC
-    | FEATURE_MSR
-    | FEATURE_MCE
-    | FEATURE_CX8
-    | FEATURE_PGE
-    | FEATURE_CMOV
-)
-
-# Leaf 0: "Genu" "ineI" "ntel" in EBX, EDX, ECX
-VENDOR_EBX = 0x756E6547
-VENDOR_EDX = 0x49656E69
-VENDOR_ECX = 0x6C65746E
-# Leaf 2: TLBs of 32+2 and 64+8 entries, 8 KiB caches, 256 KiB second level
-CACHES_EAX = 0x03020101
-CACHES_EDX = 0x06040A42
+EXTENDED_LEAF = 0x80000000
+EXTENDED_LEAVES = 8  # from here on in Cpu.cpuid_leaves
 
 FEATURE_HYPERVISOR = 0x80000000  # leaf 1, ECX
 VMWARE_LEAF = 0x40000000
@@ -82,26 +49,25 @@ def vmware_leaf(c: Cpu, op: Op, leaf: u32) -> i32:
 
 
 @func
+def cpuid_leaf(c: Cpu, leaf: u32) -> u32:
+    """Where a leaf is kept. Those that there are not answer like the last basic one."""
+    if c.cpuid_last_extended and leaf >= EXTENDED_LEAF:
+        if leaf - EXTENDED_LEAF <= c.cpuid_last_extended - EXTENDED_LEAF:
+            return EXTENDED_LEAVES + leaf - EXTENDED_LEAF
+    return leaf if leaf < c.cpuid_last else c.cpuid_last
+
+
+@func
 def cpuid(c: Cpu, op: Op) -> i32:
-    """Leaves above the last one answer like the last one."""
+    """CPUID: leaf EAX into EAX, EBX, ECX, EDX."""
     leaf = c.regs[EAX]
     if leaf >= VMWARE_LEAF and leaf <= VMWARE_TIMING_LEAF and shows_vmware(c):
         return vmware_leaf(c, op, leaf)
-    a: u32 = CACHES_EAX
-    b: u32 = 0
-    cx: u32 = 0
-    d: u32 = CACHES_EDX
-    if leaf == 0:
-        a = CPUID_LAST_LEAF
-        b = VENDOR_EBX
-        cx = VENDOR_ECX
-        d = VENDOR_EDX
-    elif leaf == 1:
-        a = CPUID_SIGNATURE
-        cx = FEATURE_HYPERVISOR if shows_vmware(c) else 0
-        d = CPUID_FEATURES
-    c.regs[EAX] = a
-    c.regs[EBX] = b
-    c.regs[ECX] = cx
-    c.regs[EDX] = d
+    at: u32 = cpuid_leaf(c, leaf) * 4
+    c.regs[EAX] = c.cpuid_leaves[at]
+    c.regs[EBX] = c.cpuid_leaves[at + 1]
+    c.regs[ECX] = c.cpuid_leaves[at + 2]
+    c.regs[EDX] = c.cpuid_leaves[at + 3]
+    if leaf == 1 and shows_vmware(c):
+        c.regs[ECX] |= FEATURE_HYPERVISOR
     return NEXT(c, op)

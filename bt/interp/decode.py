@@ -1,11 +1,13 @@
 """The decoder: bytes to `Op` (SDM vol. 2, ch. 2 and appendix A).
 
 Everything about an instruction's shape comes from bt/table.py, flattened by handlers.py into
-three tables indexed by `opcode * 8 + ModRM.reg` (opcode 0x1xx for 0F xx):
+three tables indexed by `opcode * 8 + ModRM.reg` (opcode 0x1xx for 0F xx, 0x2xx to 0x4xx for that
+behind a mandatory prefix 66, F3 or F2):
 
     SHAPE   bit set: has ModRM, which operand is a byte, ...
     IMM     kind of immediate
     SELECT  handler number, by operand size and by register or memory operand
+    FEATURE of a handler, what a processor without it makes #UD of
 
 Worked example: `66 01 43 08` in 32-bit code: prefix 66 makes the operand size 2; opcode 01 has a
 ModRM byte 43 = mod 1, reg 0 (AX), rm 3 (EBX), then disp8; the handler is alu_eg(ADD) stamped for
@@ -17,6 +19,7 @@ from __future__ import annotations
 from bt.interp.dialect import (
     M16,
     M32,
+    feature_table,
     func,
     i32,
     imm_table,
@@ -48,6 +51,7 @@ SH_SIZE_B = 0x2000
 SH_SIZE_W = 0x4000
 SH_SIZE_D = 0x8000
 SH_CRITICAL = 0x10000  # sensitive, and ring 3 does not trap it
+SH_PREFIXED = 0x40000  # of two-byte opcodes: 66, F2 and F3 before it make other instructions of it
 SH_WRONG = 0x20000  # critical, and wrong in ring 3 even when the guest itself is in ring 3
 
 # Immediate kinds
@@ -224,6 +228,7 @@ def decode(c: Cpu, op: Op, eip: u32) -> i32:
     op.amask = M32 if c.mode & 1 else M16
     override: u32 = NOREG
     lock: u32 = 0
+    page: u32 = 0
     i: u32 = 0
     byte: u32 = 0
     prefixed: u32 = 1
@@ -232,6 +237,7 @@ def decode(c: Cpu, op: Op, eip: u32) -> i32:
         i += 1
         if byte == 0x66:
             opsize = 2 if c.mode & 1 else 4
+            page = 0x100
         elif byte == 0x67:
             op.amask = M16 if c.mode & 1 else M32
         elif byte & 0xE7 == 0x26:
@@ -247,6 +253,10 @@ def decode(c: Cpu, op: Op, eip: u32) -> i32:
     if byte == 0x0F:
         byte = 0x100 | fetch8(c, i)
         i += 1
+        if shape_table(byte * 8) & SH_PREFIXED:
+            if op.rep:
+                page = 0x300 if op.rep == 0xF2 else 0x200
+            byte += page
     op.opcode = byte
     entry: u32 = byte * 8
     shape = shape_table(entry)
@@ -284,6 +294,8 @@ def decode(c: Cpu, op: Op, eip: u32) -> i32:
     if shape & SH_SIZE_D:
         op.size = 4
     number = select_table(entry * 4 + (2 if opsize == 4 else 0) + memory)
+    if c.absent >> feature_table(number) & 1:
+        number = H_UNDEFINED
     if lock and (memory == 0 or shape & SH_LOCK == 0):
         number = H_UNDEFINED
     if i > 15 or prefixed:

@@ -1,7 +1,7 @@
 # The compiled twin of dialect.py and pure.py: C types, and the primitives that touch raw memory.
 #
 # The amalgamation (build.py) includes it before the joined sources. In front of it stand the
-# constants and a forward declaration of every struct; the arrays SHAPE, IMM, SELECT and HANDLERS
+# constants and a forward declaration of every struct; the arrays SHAPE, IMM, SELECT, FEATURE and HANDLERS
 # follow.
 
 cimport cython
@@ -32,6 +32,18 @@ cdef extern from *:
     #define vp_clz64(a) ((a) ? (unsigned)__builtin_clzll(a) : 64U)
     #define vp_ctz32(a) ((unsigned)__builtin_ctz(a))
     #include <stdlib.h>
+    #include <string.h>
+    #define VP_ARITHMETIC(name, number, bits)                                            \\
+    static inline bits name(unsigned kind, bits a, bits b) {                              \\
+        number x, y;                                                                     \\
+        memcpy(&x, &a, sizeof x);                                                        \\
+        memcpy(&y, &b, sizeof y);                                                        \\
+        x = kind == 0x58 ? x + y : kind == 0x59 ? x * y : kind == 0x5C ? x - y : x / y;  \\
+        memcpy(&a, &x, sizeof a);                                                        \\
+        return a;                                                                        \\
+    }
+    VP_ARITHMETIC(vp_host_double, double, unsigned long long)
+    VP_ARITHMETIC(vp_host_single, float, unsigned)
     #ifdef __GLIBC__
     #include <malloc.h>
     /* Big tables stay apart from the heap, also after one was freed: memory by mmap is zero
@@ -49,6 +61,8 @@ cdef extern from *:
     const u64 M64 "VP_M64"
     u64 mulhi64 "vp_mulhi64"(u64 a, u64 b) nogil
     u32 clz64 "vp_clz64"(u64 a) nogil
+    u64 host_double "vp_host_double"(u32 kind, u64 a, u64 b) nogil
+    u32 host_single "vp_host_single"(u32 kind, u32 a, u32 b) nogil
     u32 ctz32 "vp_ctz32"(u32 a) nogil
 
 cdef class Cpu
@@ -132,6 +146,8 @@ cdef inline u32 imm_table(u32 i) noexcept nogil:
     return IMM[i]
 cdef inline u32 select_table(u32 i) noexcept nogil:
     return SELECT[i]
+cdef inline u32 feature_table(u32 number) noexcept nogil:
+    return FEATURE[number]
 cdef inline void set_handler(Op op, u32 number) noexcept nogil:
     op.handler = number
     op.fn = HANDLERS[number]

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import struct as _struct
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -45,6 +46,8 @@ PureOnly = Any  # a field that only exists uncompiled
 U8Ptr = Any  # memory the interpreter allocates for itself: a memoryview here, `u8*` compiled
 U32Ptr = Any
 U64Ptr = Any
+
+struct_pack, struct_unpack = _struct.pack, _struct.unpack  # `struct` is a decorator here
 
 M8 = 0xFF
 M16 = 0xFFFF
@@ -323,6 +326,34 @@ def mulhi64(a: int, b: int) -> int:
     return (a * b) >> 64
 
 
+# --- the host's floating point ---------------------------------------------------------
+# Numbers come and go as their bits. Nothing is said of exceptions, and results that are no normal
+# numbers may differ between hosts (here they may come out as 0): sse_fast() takes neither.
+
+
+def host_double(kind: int, a: int, b: int) -> int:
+    """a + b, a * b, a - b or a / b of doubles, rounded to nearest; kind: 58, 59, 5C, 5E."""
+    x, y = struct_unpack("<dd", struct_pack("<QQ", a, b))
+    return int(struct_unpack("<Q", struct_pack("<d", _host_result(kind, x, y)))[0])
+
+
+def host_single(kind: int, a: int, b: int) -> int:
+    """The same of singles: through a double, which has bits enough to be rounded twice."""
+    x, y = struct_unpack("<ff", struct_pack("<II", a, b))
+    try:
+        return int(struct_unpack("<I", struct_pack("<f", _host_result(kind, x, y)))[0])
+    except OverflowError:
+        return 0
+
+
+def _host_result(kind: int, x: float, y: float) -> float:
+    if kind == 0x58:
+        return x + y
+    if kind == 0x59:
+        return x * y
+    return x - y if kind == 0x5C else x / y
+
+
 def clz64(a: int) -> int:
     """Leading zeros of a u64; 64 for zero."""
     return 64 - a.bit_length()
@@ -399,6 +430,11 @@ def imm_table(i: int) -> int:
 
 def select_table(i: int) -> int:
     return TABLES[2][i]
+
+
+def feature_table(number: int) -> int:
+    """FEAT_* of the handler of that number."""
+    return TABLES[3][number]
 
 
 TABLES: list[Any] = []

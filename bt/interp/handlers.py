@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 from bt.instruction import WRONG_IN_RING3, Class, Instruction
 from bt.interp import decode as d
+from bt.interp import features
 from bt.interp.state import H_FIRST
 from bt.table import TABLE
 
-OPCODES = 512
+OPCODES = 0x500  # Instruction.code
 
 IMMEDIATES = {
     "Ib": d.IMM_B,
@@ -41,6 +42,7 @@ class Handler:
 
     body: str
     args: tuple[int, ...]
+    feature: int = features.FEAT_NONE  # a processor without it has no such instruction
 
 
 @dataclass
@@ -51,6 +53,11 @@ class Tables:
     imm: array[int] = field(default_factory=lambda: array("B", bytes(OPCODES * 8)))
     select: array[int] = field(default_factory=lambda: array("H", bytes(2 * OPCODES * 8 * 4)))
     handlers: list[Handler] = field(default_factory=list)
+
+    @property
+    def feature(self) -> array[int]:
+        """FEAT_* of each handler."""
+        return array("B", [handler.feature for handler in self.handlers])
 
 
 SPECIAL = (  # H_UNDEFINED ... in the order of state.py
@@ -84,7 +91,7 @@ def row_size(row: Instruction) -> str:
 
 
 def has_modrm(row: Instruction) -> bool:
-    return row.extension is not None or any(o[0] in "EGMR" for o in operand_list(row))
+    return row.extension is not None or any(o[0] in "EGMRQNVWU" for o in operand_list(row))
 
 
 def row_shape(row: Instruction) -> int:
@@ -127,12 +134,17 @@ def row_imm(row: Instruction) -> int:
     return d.IMM_NONE
 
 
+def row_feature(row: Instruction) -> int:
+    """FEAT_* of a row; AttributeError for a name that features.py does not know."""
+    return int(getattr(features, f"FEAT_{(row.feature or 'none').upper()}"))
+
+
 def memory_forms(row: Instruction) -> tuple[int, ...]:
     """Which of register (0) and memory (1) forms exist."""
     operands = operand_list(row)
     if any(o[0] == "M" for o in operands) or any(o[0] == "O" for o in operands):
         return (1,)
-    if any(o[0] == "E" for o in operands):
+    if any(o[0] in "EQW" for o in operands):
         return (0, 1)
     return (0,)
 
@@ -143,13 +155,17 @@ def build_tables(parameters: Mapping[str, tuple[str, ...]]) -> Tables:
     numbers: dict[Handler, int] = {}
     for row in TABLE:
         _enter_row(tables, numbers, row, parameters[row.body])
+    for row in TABLE:
+        if row.paged:  # also where there is no such row without a prefix
+            for extension in range(8):
+                tables.shape[(0x100 + row.byte) * 8 + extension] |= d.SH_PREFIXED
     return tables
 
 
 def _enter_row(
     tables: Tables, numbers: dict[Handler, int], row: Instruction, names: tuple[str, ...]
 ) -> None:
-    code = (0x100 if row.two_byte else 0) + row.byte
+    code = row.code
     codes = range(code, code + 8) if row.in_opcode else (code,)
     extensions = range(8) if row.extension is None else (row.extension,)
     letter = row_size(row)
@@ -157,7 +173,7 @@ def _enter_row(
         size = {"b": 1, "w": 2, "d": 4}.get(letter, 4 if wide else 2)
         for mem in memory_forms(row):
             stamp = tuple({"size": size, "mem": mem}[n] for n in names if n in ("size", "mem"))
-            handler = Handler(row.body, row.args + stamp)
+            handler = Handler(row.body, row.args + stamp, row_feature(row))
             number = numbers.setdefault(handler, len(tables.handlers))
             if number == len(tables.handlers):
                 tables.handlers.append(handler)
@@ -181,6 +197,4 @@ def bind(tables: Tables, bodies: Mapping[str, Callable[..., int]]) -> list[Calla
     def close(body: Callable[..., int], args: tuple[int, ...]) -> Callable[..., int]:
         return lambda c, op: body(c, op, *args)
 
-    return [
-        close(bodies[h.body], h.args) if h.args else bodies[h.body] for h in tables.handlers
-    ]
+    return [close(bodies[h.body], h.args) if h.args else bodies[h.body] for h in tables.handlers]

@@ -61,7 +61,7 @@ from bt.interp.transfer import (
 
 @state
 class Interp(Running):
-    """A Pentium Pro class processor over some Ram.
+    """A processor over some Ram; a Pentium Pro until set_model() says otherwise.
 
     `bus` answers read_port(port, size), write_port(port, size, value), read_memory(address, size)
     and write_memory(address, size, value). An `external` processor serves a monitor: it stays in
@@ -84,6 +84,7 @@ class Interp(Running):
         self.sup = AddressSpace(ram)
         self.user_space = space_of(self.user)
         self.sup_space = space_of(self.sup)
+        self.become_default()
         self.reset()
 
     # --- what the contract asks of an engine (bt/contract.py), from here on ------------

@@ -40,6 +40,9 @@ SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 DEBUG = ("dr0", "dr1", "dr2", "dr3", "", "", "dr6", "dr7")  # "": not a register
 
 
+XMM_HALVES = tuple(f"xmm{i}_{half}" for i in range(8) for half in ("low", "high"))
+
+
 def of_segments(part: str) -> tuple[str, ...]:
     """Names of a part of the eight segment registers."""
     return tuple(f"{segment}_{part}" for segment in SEGMENTS)

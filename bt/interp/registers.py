@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bt.interp.architecture import set_state_values, state_values
+from bt.interp.cpuid import EXTENDED_LEAVES
 from bt.interp.debug_regs import debug_changed
 from bt.interp.dialect import (
     M32,
@@ -16,6 +17,7 @@ from bt.interp.dialect import (
     u64,
 )
 from bt.interp.flags import get_eflags, set_eflags
+from bt.interp.fxsave import sse_reset
 from bt.interp.loop import icount_now
 from bt.interp.msr import msr_reset
 from bt.interp.paging import (
@@ -49,11 +51,35 @@ A20_CLOSED = 0xFFEFFFFF  # physical address bit 20 is always 0
 class Registers(Cpu):
     """What `Interp` knows of itself."""
 
+    def set_model(self, model: Any) -> None:
+        """Be a processor of this model (`bt.models.Model`), from the next reset() on.
+
+        Before anything runs: all processors over one Ram are of the same model.
+        """
+        self.signature = model.signature
+        self.absent = model.absent
+        self.cr4_valid = model.cr4_valid
+        basic, extended = model.leaves, model.extended_leaves
+        self.cpuid_last = len(basic) - 1
+        self.cpuid_last_extended = extended[0][0] if extended else 0
+        for i in range(64):
+            self.cpuid_leaves[i] = 0
+        for first, leaves in ((0, basic), (EXTENDED_LEAVES * 4, extended)):
+            for i in range(len(leaves)):
+                for k in range(4):
+                    self.cpuid_leaves[first + 4 * i + k] = leaves[i][k]
+
+    def become_default(self) -> None:
+        """The model that there is without a choice."""
+        from bt.models import DEFAULT
+
+        self.set_model(DEFAULT)
+
     def reset(self) -> None:
         """The state after RESET# (SDM vol. 3, table 9-1)."""
         for i in range(9):
             self.regs[i] = 0
-        self.regs[EDX] = 0x619
+        self.regs[EDX] = self.signature
         for i in range(8):
             self.seg_sel[i] = 0
             self.seg_base[i] = 0
@@ -84,6 +110,7 @@ class Registers(Cpu):
         self.nmi_blocked = 0
         self.halted = 0
         fpu_reset(self)
+        sse_reset(self)
         msr_reset(self)
         set_eflags(self, 2)
         for i in range(6):
@@ -174,6 +201,15 @@ class Registers(Cpu):
     def init_x87(self) -> None:
         """FNINIT: what firmware has done to the x87 unit before it starts anything."""
         fpu_init(self)
+
+    def vector(self, i: int) -> int:
+        """XMM register i, 128 bits."""
+        low: u64 = self.xmm[2 * i]
+        return int(self.xmm[2 * i + 1]) << 64 | int(low)
+
+    def set_vector(self, i: int, value: int) -> None:
+        self.xmm[2 * i] = value & M64
+        self.xmm[2 * i + 1] = value >> 64
 
     def set_privilege(self, cpl: int) -> None:
         """CPL, which also chooses the TLB in use."""

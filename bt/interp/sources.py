@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-TABLE = (HERE.parent / "instruction.py", HERE.parent / "table.py")
+TABLE = (HERE.parent / "instruction.py", *sorted(HERE.parent.glob("table*.py")))
 
 # In this folder, but nothing of them is in the compiled module.
 UNCOMPILED = {"__init__", "_compiled", "bind", "pure", "transcendental", "sources"}

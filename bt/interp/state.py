@@ -32,6 +32,7 @@ from bt.interp.marks import (
     GENERAL,
     MISC_MSRS,
     MTRR_MSRS,
+    XMM_HALVES,
     Guest,
     Ring3,
     numbered,
@@ -103,7 +104,13 @@ CR4_PAE = 0x20
 CR4_MCE = 0x40
 CR4_PGE = 0x80
 CR4_PCE = 0x100
-CR4_VALID = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE
+CR4_OSFXSR = 0x200  # XMM registers may be used, FXSAVE saves them
+CR4_OSXMMEXCPT = 0x400  # #XM is known
+# All that some model has; Cpu.cr4_valid are its own.
+CR4_VALID = (
+    CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR
+    | CR4_OSXMMEXCPT
+)  # fmt: skip
 
 # Exception vectors
 VEC_DE = 0
@@ -122,6 +129,12 @@ VEC_GP = 13
 VEC_PF = 14
 VEC_MF = 16
 VEC_AC = 17
+VEC_XM = 19
+
+# MXCSR, the control and status register of SSE: six flags, six masks (7 bits above), rounding
+MXCSR_DAZ = 0x40  # denormal operands are zeros; of SSE2
+MXCSR_FTZ = 0x8000  # masked underflow gives zeros
+MXCSR_DEFAULT = 0x1F80
 
 # What an instruction handler returns (its *status*)
 ST_NEXT = 0  # uncompiled only: c.cur is the next op
@@ -450,6 +463,16 @@ class Cpu:
     y_exp: i32
     y_low: u64
 
+    # --- SSE (vector_memory.py): low and high half of each register ----------------------
+    xmm: Annotated[list[u64], 16, Ring3(names=XMM_HALVES)]
+    mxcsr: Annotated[u32, Ring3(0xFFFF)]
+    v_low: u64  # scratch: an operand of 16 bytes,
+    v_high: u64
+    v_place: u64  # where its bytes are, of which v_head are in the first page,
+    v_place_2: u64
+    v_head: u32
+    v_flags: u32  # and what its elements have to report
+
     # --- derived from the above, kept up to date by whoever changes it ------------------
     seg_rend: Annotated[list[u64], 8]  # first offset that may not be read; 0: take the slow path
     seg_wend: Annotated[list[u64], 8]  # the same for writes
@@ -479,6 +502,14 @@ class Cpu:
     # what CPUID's timing leaf says: frequencies of the TSC
     tsc_khz: Annotated[u32, Guest(set_up=True)]
     bus_khz: Annotated[u32, Guest(set_up=True)]  # and of the (local APIC's) bus
+    # what the model (bt/models.py) is and has: CPUID's signature, and what it lacks
+    signature: u32
+    absent: u64  # bit n: no feature n (features.py)
+    cr4_valid: u32  # the others are reserved
+    cpuid_last: u32  # the last basic leaf, below 8
+    cpuid_last_extended: u32  # the last one from 80000000h on, below 80000008h; 0: none
+    # four registers for each basic leaf, from 32 on for the extended ones
+    cpuid_leaves: Annotated[list[u32], 64]
     call_answered: u32  # 1: the instruction that left with EXIT_VMWARE only has to complete
     callbacks: u32  # device memory accesses since run() began
     deliveries: u32  # exceptions delivered since run() began

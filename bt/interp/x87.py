@@ -6,7 +6,7 @@ it is a memory operand and ModRM.reg selects; from C0 on the whole byte names th
 
 Undocumented encodings that every processor since the 80387 executes are here too: DC D0 (FCOM),
 DC D8 and DE D0 (FCOMP), DD C8 and DF C8 (FXCH), D9 D8 (FSTP), DF D0 and DF D8 (FSTP), DF C0
-(FFREEP). The rest raises #UD, the MMX instructions and SSE3's FISTTP included.
+(FFREEP). The rest raises #UD, SSE3's FISTTP included.
 
 Where manuals leave room or disagree, this is an AMD unit, checked bit by bit: comparisons report
 their result even if an unmasked exception follows; FLD of a denormal m32 or m64 is done even if DE
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from bt.interp.control import leave_block
 from bt.interp.dialect import NEXT, func, i32, inline, set16, u32
+from bt.interp.features import ABSENT_CMOV
 from bt.interp.memory import ea, fault, raise_plain
 from bt.interp.softfloat import FX_C1, FX_ES
 from bt.interp.softfloat_arith import SE_SIGN
@@ -219,6 +220,8 @@ def x87_d9_register(c: Cpu, which: u32) -> i32:
 @func
 def x87_fcmov(c: Cpu, which: u32, negate: u32) -> i32:
     """DA C0 to DF (B, E, BE, U) and DB C0 to DF (their opposites)."""
+    if c.absent & ABSENT_CMOV:
+        return x87_undefined(c)
     column = (which >> 3) & 3
     cc: u32 = CC_BELOW
     if column == 1:
@@ -228,6 +231,14 @@ def x87_fcmov(c: Cpu, which: u32, negate: u32) -> i32:
     elif column == 3:
         cc = CC_PARITY
     return fcmov(c, which & 7, cc | negate)
+
+
+@func
+def x87_fcomi(c: Cpu, i: u32, quiet: u32, pops: u32) -> i32:
+    """FCOMI and FUCOMI, FCOMIP and FUCOMIP: they came with FCMOV."""
+    if c.absent & ABSENT_CMOV:
+        return x87_undefined(c)
+    return compare_flags(c, i, quiet, pops)
 
 
 @func
@@ -267,9 +278,9 @@ def x87_db_register(c: Cpu, which: u32) -> i32:
     if which <= 0xE4:
         return X87_CONTROL  # FNENI, FNDISI, FNSETPM: of the 8087 and 80287
     if 0xE8 <= which < 0xF0:
-        return compare_flags(c, which & 7, 1, 0)
+        return x87_fcomi(c, which & 7, 1, 0)
     if 0xF0 <= which < 0xF8:
-        return compare_flags(c, which & 7, 0, 0)
+        return x87_fcomi(c, which & 7, 0, 0)
     return x87_undefined(c)
 
 
@@ -348,9 +359,9 @@ def x87_df_register(c: Cpu, which: u32) -> i32:
         set16(c, EAX, status_word(c))
         return X87_CONTROL
     if 0xE8 <= which < 0xF0:
-        return compare_flags(c, i, 1, 1)
+        return x87_fcomi(c, i, 1, 1)
     if 0xF0 <= which < 0xF8:
-        return compare_flags(c, i, 0, 1)
+        return x87_fcomi(c, i, 0, 1)
     return x87_undefined(c)
 
 
@@ -403,6 +414,15 @@ def x87_waits(escape: u32, modrm: u32) -> u32:
 
 
 @func
+def x87_came_later(escape: u32, modrm: u32) -> u32:
+    """1 for FCMOV, FCOMI and their kin: the feature CMOV."""
+    if escape == 2 or escape == 3:
+        if 0xC0 <= modrm < 0xE0:
+            return 1
+    return 1 if (escape == 3 or escape == 7) and 0xE8 <= modrm < 0xF8 else 0
+
+
+@func
 def x87_reserved(escape: u32, modrm: u32) -> u32:
     """1 for the encodings that are none: #UD comes before a pending exception."""
     kind: u32 = (modrm >> 3) & 7
@@ -431,6 +451,8 @@ def x87_not_now(c: Cpu, op: Op, escape: u32) -> u32:
     if c.cr0 & (CR0_EM | CR0_TS):
         raise_plain(c, VEC_NM)
         return 1
+    if c.absent & ABSENT_CMOV and x87_came_later(escape, op.modrm):
+        return 0
     if c.cr0 & CR0_NE and x87_waits(escape, op.modrm) and not x87_reserved(escape, op.modrm):
         raise_plain(c, VEC_MF)
         return 1

@@ -18,8 +18,10 @@ from functools import cache
 from typing import Any
 
 from bt.instruction import Instruction
+from bt.models import DEFAULT
 from bt.table import TABLE
 
+PROCESSOR = {"", *DEFAULT.features}  # of rows: the manual's list is of the Pentium's instructions
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 CONTROL_NUMBERS = (0, 2, 3, 4)
 DEBUG_NUMBERS = (0, 6, 7)
@@ -60,8 +62,8 @@ class Operands:
 
 
 def all_forms() -> list[Form]:
-    """Every form, in the table's order."""
-    return [form for row in TABLE for form in _forms(row)]
+    """Every form that a Pentium Pro has, in the table's order."""
+    return [form for row in TABLE if row.feature in PROCESSOR for form in _forms(row)]
 
 
 def _forms(row: Instruction) -> list[Form]:
@@ -136,7 +138,7 @@ def encode(form: Form, bits: int, operands: Operands) -> bytes:
     row, size = form.row, form.size or bits
     opcode = row.byte + (LOW_OPERAND if row.in_opcode else 0)
     code = b"\x66" if size != bits else b""
-    code += b"\x0f" if row.two_byte else b""
+    code += row.lead
     code += bytes((opcode,))
     code += _modrm(form, bits)
     return code + _immediates(row, size // 8, bits // 8, operands)
@@ -172,7 +174,7 @@ def _immediates(row: Instruction, size: int, address: int, operands: Operands) -
             code += _little(operands.displacement, 1 if width == "s" else size)
         elif letter == "O":
             code += _little(operands.offset, address)
-        elif letter == "P":
+        elif token == "Pv":
             code += _little(operands.offset, size) + _little(operands.selector, 2)
     return code
 

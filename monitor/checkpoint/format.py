@@ -27,8 +27,8 @@ from typing import Any, BinaryIO
 from monitor.vmm.errors import UserError
 
 MAGIC = b"VPcheck\x1a"
-VERSION = 1
-READABLE = (1,)  # versions that this program reads
+VERSION = 2
+READABLE = (2,)  # versions that this program reads
 
 HEAD, STAT, DATA, DISK, PAGE, END = b"HEAD", b"STAT", b"DATA", b"DISK", b"PAGE", b"END "
 MOST = {  # bytes of payload

@@ -83,6 +83,7 @@ def machine_of(
             devices=devices,
             chipset=settings["chipset"],
             drives=given,
+            cpu=settings["cpu"],
         )
         check_sizes(settings["drives"], machine)
         machine.guest = head.guest

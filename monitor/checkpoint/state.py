@@ -32,7 +32,14 @@ from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
 from monitor.checkpoint.media import MEDIA, media
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.machine import CHIPSETS, CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
+from monitor.settings.machine import (
+    CHIPSETS,
+    CLOCKS,
+    CPUS,
+    MAX_MEMORY_MB,
+    MIN_MEMORY_MB,
+    MODES,
+)
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -58,6 +65,7 @@ SETTINGS = Record(
         "mode": Among(frozenset(MODES)),
         "clock": Among(frozenset(CLOCKS)),
         "chipset": Among(frozenset(CHIPSETS)),
+        "cpu": Among(frozenset(CPUS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
         "drives": MEDIA,
     }
@@ -96,6 +104,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "mode": machine.mode,
         "clock": machine.settings.clock,
         "chipset": machine.settings.chipset,
+        "cpu": machine.settings.cpu,
         "start_time": machine.settings.start_time,
         "drives": media(machine),
     }

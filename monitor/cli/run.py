@@ -57,6 +57,8 @@ from monitor.settings.config import (
 )
 from monitor.settings.machine import (
     CLOCKS,
+    CPU,
+    CPUS,
     ENGINES,
     MAX_MEMORY_MB,
     MEMORY_MB,
@@ -125,6 +127,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-m", "--memory", type=memory_size, metavar="SIZE",
                        help=f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB, also as 64M or 1G "
                        f"(default {MEMORY_MB})")
+    group.add_argument("--cpu", choices=CPUS,
+                       help=f"the processor's model (default {CPU}; `vp cpus` describes them)")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
     add_chipset(group)

@@ -11,7 +11,7 @@ from monitor.cli.firmware import chipset_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
-from monitor.settings.machine import MEMORY_MB, Settings
+from monitor.settings.machine import CPU, MEMORY_MB, Settings
 from monitor.settings.serial_config import SerialConfig, parse_serial
 from monitor.vmm.errors import UserError
 
@@ -50,7 +50,7 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
             vmx.override("--memory", "memsize")
     return Settings(
         memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
-        chipset_of(args, vmx), drives_for(args, vmx),
+        cpu_of(args.cpu, vmx), chipset_of(args, vmx), drives_for(args, vmx),
     )  # fmt: skip
 
 
@@ -66,6 +66,15 @@ def drives_for(args: Namespace, vmx: VmxMachine | None) -> tuple[Drive, ...]:
         if drive.plug in plugs:
             vmx.override(f"--{drive.plug}", *vmx.settings.drive_settings[drive.plug])
     return asked + tuple(drive for drive in vmx.settings.drives if drive.plug not in plugs)
+
+
+def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
+    """The processor's model: --cpu, or what the file says."""
+    if option is not None:
+        if vmx is not None:
+            vmx.override("--cpu", "vp.cpu")
+        return option
+    return (vmx and vmx.settings.cpu) or CPU
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

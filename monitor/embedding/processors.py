@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bt.engine import Ram
+from bt.models import MODELS
 from monitor.extensions import Extensions
 from monitor.settings.machine import Settings
 from monitor.vmm.bare import BareProcessor
@@ -14,7 +15,15 @@ from monitor.vmm.processor import Processor
 def make_processor(
     settings: Settings, extensions: Extensions | None, ram: Ram, memory: GuestMemory, board: Board
 ) -> Processor:
-    """The one that the mode asks for, with an embedder's parts in it if there are any."""
+    """The one that mode and model ask for, with an embedder's parts in it if there are any."""
+    processor = _of_mode(settings, extensions, ram, memory, board)
+    processor.set_model(MODELS[settings.cpu])
+    return processor
+
+
+def _of_mode(
+    settings: Settings, extensions: Extensions | None, ram: Ram, memory: GuestMemory, board: Board
+) -> Processor:
     if settings.mode == "bare":
         return BareProcessor(ram, board)
     parts = ram, memory, board, settings.engine

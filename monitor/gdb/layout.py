@@ -1,11 +1,13 @@
 """The registers as gdb knows them: numbers, sizes, and the target description (E. G).
 
 Registers 0 to 31 are those of the feature org.gnu.gdb.i386.core, in the order that gdb demands; the
-packet `g` carries them. Behind them come the system's, which gdb asks for one by one.
+packet `g` carries them. Behind them come those of org.gnu.gdb.i386.sse and the system's, which gdb
+asks for one by one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
@@ -50,6 +52,10 @@ X87_CONTROL = tuple(
     for name in ("fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop")
 )
 CORE = (*GENERAL, *STACK, *X87_CONTROL)
+VECTORS = (
+    *(Register(name, 128, "vec128", "vector") for name in registers.VECTORS),
+    Register("mxcsr", type="i386_mxcsr", group="vector"),
+)
 
 # Of the system's, what `info registers` shows; the rest is for `info registers system`.
 SHOWN = {
@@ -71,9 +77,13 @@ SYSTEM = (
     Register("cr2", type="data_ptr"),
     Register("cr3"),
     Register("cr4", type="cr4_flags"),
-    *(_system(name, value) for name, value in registers.SYSTEM.items()),
+    *(
+        _system(name, value)
+        for name, value in registers.SYSTEM.items()
+        if not name.startswith(("xmm", "mxcsr"))
+    ),
 )
-REGISTERS = (*CORE, *SYSTEM)
+REGISTERS = (*CORE, *VECTORS, *SYSTEM)
 
 # Bits of flag registers: SDM vol. 3, 2.3 and 2.5
 FLAGS = {
@@ -83,9 +93,17 @@ FLAGS = {
     "cr0_flags": {"PE": 0, "MP": 1, "EM": 2, "TS": 3, "ET": 4, "NE": 5, "WP": 16, "AM": 18,
                   "NW": 29, "CD": 30, "PG": 31},
     "cr4_flags": {"VME": 0, "PVI": 1, "TSD": 2, "DE": 3, "PSE": 4, "PAE": 5, "MCE": 6, "PGE": 7,
-                  "PCE": 8},
+                  "PCE": 8, "OSFXSR": 9, "OSXMMEXCPT": 10},
+    "i386_mxcsr": {"IE": 0, "DE": 1, "ZE": 2, "OE": 3, "UE": 4, "PE": 5, "DAZ": 6, "IM": 7, "DM": 8,
+                   "ZM": 9, "OM": 10, "UM": 11, "PM": 12, "FZ": 15},
 }  # fmt: skip
 CORE_FLAGS, SYSTEM_FLAGS = ("i386_eflags",), ("cr0_flags", "cr4_flags")
+
+# What an XMM register can be taken for: a field's name, the type of its elements, how many
+VIEWS = (
+    ("v4_float", "ieee_single", 4), ("v2_double", "ieee_double", 2), ("v16_int8", "int8", 16),
+    ("v8_int16", "int16", 8), ("v4_int32", "int32", 4), ("v2_int64", "int64", 2),
+)  # fmt: skip
 
 
 def _flags_xml(name: str) -> list[str]:
@@ -96,8 +114,19 @@ def _flags_xml(name: str) -> list[str]:
     return [f'    <flags id="{name}" size="4">', *fields, "    </flags>"]
 
 
-def _feature(name: str, flags: tuple[str, ...], registers: tuple[Register, ...]) -> list[str]:
-    types = [line for each in flags for line in _flags_xml(each)]
+def _vector_types() -> list[str]:
+    """The union that gdb prints XMM registers as."""
+    vectors = [f'    <vector id="{name}_" type="{kind}" count="{n}"/>' for name, kind, n in VIEWS]
+    fields = [f'      <field name="{name}" type="{name}_"/>' for name, _, _ in VIEWS]
+    fields.append('      <field name="uint128" type="uint128"/>')
+    return [*vectors, '    <union id="vec128">', *fields, "    </union>"]
+
+
+def _feature(
+    name: str, flags: tuple[str, ...], registers: tuple[Register, ...], own: Sequence[str] = ()
+) -> list[str]:
+    """`own`: types that it has besides flags."""
+    types = [*(line for each in flags for line in _flags_xml(each)), *own]
     return [
         f'  <feature name="{name}">',
         *types,
@@ -114,6 +143,7 @@ def target_description() -> bytes:
         "<target>",
         "  <architecture>i386</architecture>",
         *_feature("org.gnu.gdb.i386.core", CORE_FLAGS, CORE),
+        *_feature("org.gnu.gdb.i386.sse", ("i386_mxcsr",), VECTORS, _vector_types()),
         *_feature("org.virtual-platform.i386.system", SYSTEM_FLAGS, SYSTEM),
         "</target>",
     ]

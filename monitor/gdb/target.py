@@ -12,6 +12,7 @@ from monitor.gdb.layout import CORE, GENERAL, REGISTERS, STACK, X87_CONTROL, Reg
 from monitor.machine import Machine
 from monitor.vmm.errors import UserError
 from monitor.vmm.memory import by_page
+from monitor.vmm.registers import VECTORS, read_vector
 from monitor.vmm.x87_image import HEADER, REGISTER
 
 SETTABLE_SYSTEM = ("cr0", "cr2", "cr3", "cr4", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit")
@@ -53,6 +54,8 @@ class Target:
         if register in STACK or register in X87_CONTROL:
             return _x87_value(self._machine.x87, register)
         values = self._machine.registers | self._machine.system_registers
+        if register.name in VECTORS:
+            return read_vector(values, register.name).to_bytes(register.size, "little")
         return values[register.name].to_bytes(register.size, "little")
 
     def write_register(self, number: int, data: bytes) -> None:
@@ -62,7 +65,7 @@ class Target:
             raise UserError(f"{register.name} has {register.size} bytes, not {len(data)}")
         if register in STACK or register in X87_CONTROL:
             self._machine.x87 = _with_x87_value(self._machine.x87, register, data)
-        elif register in GENERAL or register.name in SETTABLE_SYSTEM:
+        elif register in GENERAL or register.name in (*SETTABLE_SYSTEM, *VECTORS, "mxcsr"):
             self._machine.set_register(register.name, int.from_bytes(data, "little"))
         else:
             raise UserError(f"{register.name} cannot be set")

@@ -136,7 +136,9 @@ class Kernel:
     paging: bool = False
     wp: bool = False
     am: bool = False  # CR0.AM
+    cr0: int = 0  # more bits of it
     cr4: int = 0
+    cpu: str = "pentiumpro"
     esp: int | None = None
     gdt: dict[int, bytes] = field(default_factory=dict)  # selector -> descriptor
     idt: dict[int, bytes] = field(default_factory=dict)  # vector -> gate
@@ -173,7 +175,7 @@ class Kernel:
         flags = self.flags if self.flags is not None else 0x202 if self.ring == 3 else 0x002
         esp = self.esp if self.esp is not None else STACK3 if self.ring == 3 else STACK0
         paging = (0x80010000 if self.wp else 0x80000000) if self.paging else 0
-        paging |= 0x40000 if self.am else 0
+        paging |= self.cr0 | (0x40000 if self.am else 0)
         selectors = (CODE3, DATA3) if self.ring == 3 else (CODE0, DATA0)
         return struct.pack("<7I", *selectors, esp, flags, paging, self.cr4, self.origin)
 
@@ -241,7 +243,7 @@ class Kernel:
 
 def make(kernel: Kernel, mode: str, **options: Any) -> Machine:
     """The kernel's machine, ready to run; `options` are Machine's."""
-    machine = Machine(memory_mb=MEMORY_MB, mode=mode, **options)
+    machine = Machine(memory_mb=MEMORY_MB, mode=mode, cpu=kernel.cpu, **options)
     image, start = kernel.image()
     for at, data in kernel.memory.items():
         machine.memory.write(at, data)

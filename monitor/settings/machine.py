@@ -20,6 +20,8 @@ MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
 CHIPSETS = ("isa", "i440fx")
+CPUS = ("486", "pentium", "pentiumpro", "pentium2", "pentium3", "pentium4")  # bt/models.py has rows
+CPU = "pentiumpro"
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -39,6 +41,7 @@ class Settings:
       and what firmware asks of a virtual machine (`monitor.vmm.chipset`).
     * `drives`: floppy, disk and CD-ROM drives by plug ("fda", "hda", "cdrom"), and what is in each:
       an image's name, perhaps with ",persistent" behind it, bytes, or None (`settings.drives`).
+    * `cpu`: the model of the processor, by name (`bt.models`; `vp cpus` shows them).
     """
 
     memory_mb: int = MEMORY_MB
@@ -47,6 +50,7 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    cpu: str = CPU
     chipset: str = "isa"
     drives: Mapping[str, Source] | Iterable[Drive] = ()
 
@@ -57,6 +61,7 @@ class Settings:
             ("engine", self.engine, ENGINES),
             ("clock", self.clock, CLOCKS),
             ("chipset", self.chipset, CHIPSETS),
+            ("cpu", self.cpu, CPUS),
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
+from monitor.settings.machine import CPU
 from monitor.sweep.guests import Guest
 
 TRANSLATE = "translate"
@@ -28,6 +30,7 @@ class Grid:
     without: tuple[Without, ...] = ((),)
     memory: tuple[int, ...] = ()
     clock: tuple[str, ...] = ("icount",)
+    cpu: tuple[str, ...] = (CPU,)
     repetitions: int = 1
 
 
@@ -41,6 +44,7 @@ class Point:
     memory_mb: int
     clock: str
     repetition: int
+    cpu: str = CPU
 
     def cells(self) -> dict[str, Any]:
         """As columns of the table."""
@@ -50,6 +54,7 @@ class Point:
             "without": " ".join(self.without),
             "memory_mb": self.memory_mb,
             "clock": self.clock,
+            "cpu": self.cpu,
             "repetition": self.repetition,
         }
 
@@ -71,9 +76,9 @@ def _points(guest: Guest, grid: Grid) -> Iterator[Point]:
     for mode in grid.mode:
         for without in grid.without if mode == TRANSLATE else ((),):
             for memory in grid.memory or (guest.memory_mb,):
-                for clock in grid.clock:
+                for clock, cpu in product(grid.clock, grid.cpu):
                     for repetition in range(1, grid.repetitions + 1):
-                        yield Point(guest.name, mode, without, memory, clock, repetition)
+                        yield Point(guest.name, mode, without, memory, clock, repetition, cpu)
 
 
 def running_order(grid_points: Sequence[Point]) -> list[int]:

@@ -9,6 +9,7 @@
     without = ["", "chaining", "chaining,stubs"]
     memory = [8, 64]
     clock = ["icount"]
+    cpu = ["pentiumpro"]
     repetitions = 1
 
     [[guest]]                       # spec_guest.py
@@ -28,7 +29,7 @@ from monitor.bench.model import Model
 from monitor.settings import units
 from monitor.settings.config import parse_names
 from monitor.settings.did_you_mean import choose
-from monitor.settings.machine import CLOCKS, MODES, check_ablations, check_memory
+from monitor.settings.machine import CLOCKS, CPUS, MODES, check_ablations, check_memory
 from monitor.settings.toml_file import known, parse, read, table
 from monitor.sweep.grid import TRANSLATE, Grid, Point, points
 from monitor.sweep.guests import Guest
@@ -37,7 +38,7 @@ from monitor.sweep.spec_guest import read_guests
 from monitor.vmm.errors import UserError
 
 KEYS = ("models", "baseline", "time", "dask", "grid", "guest")
-AXES = ("mode", "without", "memory", "clock")
+AXES = ("mode", "without", "memory", "clock", "cpu")
 NO_ROWS_CHANGE = ("baseline", "dask")  # keys that say nothing about what is in a row
 BASELINE = {"mode": "bare"}
 
@@ -113,6 +114,10 @@ def _clock(value: Any, where: str) -> str:
     return _one_of(CLOCKS, value, where)
 
 
+def _cpu(value: Any, where: str) -> str:
+    return _one_of(CPUS, value, where)
+
+
 def _one_of(choices: Sequence[str], value: Any, where: str) -> str:
     if value not in choices:
         raise UserError(f"{where}: {value!r}: {choose(str(value), choices)}")
@@ -148,6 +153,7 @@ def _without(value: Any, where: str) -> tuple[str, ...]:
 
 READERS: Mapping[str, Callable[[Any, str], Any]] = {
     "mode": _mode, "without": _without, "memory": _memory, "clock": _clock,
+    "cpu": _cpu,
 }  # fmt: skip
 
 

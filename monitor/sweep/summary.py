@@ -75,7 +75,7 @@ def _middle(rows: Sequence[Row], column: str) -> float | None:
 
 def table(spec: Spec, rows: Mapping[int, Row]) -> Table:
     found = lines(spec, rows)
-    axes = {"memory_mb": spec.grid.memory, "clock": spec.grid.clock}
+    axes = {"memory_mb": spec.grid.memory, "clock": spec.grid.clock, "cpu": spec.grid.cpu}
     varying = [name for name, values in axes.items() if len(values) > 1]
     compared = _compared(spec)
     shown = Table(keys=2 + len(varying), title=_title(spec), box=box.SIMPLE_HEAD)

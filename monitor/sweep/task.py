@@ -61,7 +61,7 @@ def run_point(guest: Guest, point: Point, models: Sequence[Model], timed: bool) 
     """The row of a point. Memory that the host does not have is the worker's end, not a row."""
     try:
         machine = Machine(memory_mb=point.memory_mb, mode=point.mode, clock=point.clock,
-                          without=point.without)  # fmt: skip
+                          without=point.without, cpu=point.cpu)  # fmt: skip
         guest.image.load(machine)
     except UserError as error:
         return failed(REFUSED, str(error))

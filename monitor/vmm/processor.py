@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from bt.contract import FrameTable
 from bt.engine import Interp, Ram
 from bt.interp.state import VEC_NMI
+from bt.models import Model
 from monitor.vmm.calling import call
 from monitor.vmm.events import ExitEvent, Listener
 
@@ -104,6 +105,11 @@ class Processor(ABC):
         self.ideal.nmi_pending = 0
         self.ideal.nmi_blocked = 1
         return self.interrupt(VEC_NMI)
+
+    def set_model(self, model: Model) -> None:
+        """Be a processor of this model, as after RESET#."""
+        self.ideal.set_model(model)
+        self.ideal.reset()
 
     @abstractmethod
     def set_vmware(

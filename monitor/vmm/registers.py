@@ -1,7 +1,7 @@
 """The registers of a processor by name: those that programs name, and the system's.
 
 Programs name the general registers, EIP, EFLAGS, selectors and CR0 to CR4. All of them can be set,
-of the system's those of TABLES.
+of the system's those of TABLES, and SSE's XMM0 to XMM7 (128 bits each) and MXCSR.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from monitor.vmm.system_registers import TABLES, load_selector, set_table_regist
 
 SEGMENTS = {"es": ES, "cs": CS, "ss": SS, "ds": DS, "fs": FS, "gs": GS}
 CONTROL = ("cr0", "cr2", "cr3", "cr4")
+VECTORS = tuple(f"xmm{number}" for number in range(8))
 # What programs call them, and the processor's state (bt/interp/architecture.py).
 PROGRAMS = {name: name for name in (*GENERAL, "eip", "eflags")}
 PROGRAMS |= {name: f"{name}_selector" for name in SEGMENTS} | {name: name for name in CONTROL}
@@ -59,8 +60,27 @@ def set_register(
         cpu.set_privilege(cpu.cpl)  # CR0.AM may have changed
     elif name in SEGMENTS:
         load_selector(cpu, SEGMENTS[name], value, read)
+    elif name in (*VECTORS, "mxcsr"):
+        _set_vector(cpu, name, value)
     elif name in TABLES:
         set_table_register(cpu, name, value)
     else:
-        known = ", ".join((*GENERAL, "eip", "eflags", *SEGMENTS, *CONTROL, *TABLES))
+        known = ", ".join(
+            (*GENERAL, "eip", "eflags", *SEGMENTS, *CONTROL, *TABLES, *VECTORS, "mxcsr")
+        )
         raise UserError(f"register {name!r} cannot be set: choose one of {known}")
+
+
+def read_vector(state: dict[str, int], name: str) -> int:
+    """An XMM register out of system_registers(), which have it in halves."""
+    return state[f"{name}_high"] << 64 | state[f"{name}_low"]
+
+
+def _set_vector(cpu: Interp, name: str, value: int) -> None:
+    bits = BITS["mxcsr"] if name == "mxcsr" else (1 << 128) - 1
+    if value & ~bits:
+        raise UserError(f"{name}={value:#x}: it can only have the bits {bits:#x}")
+    if name == "mxcsr":
+        cpu.mxcsr = value
+    else:
+        cpu.set_vector(VECTORS.index(name), value)

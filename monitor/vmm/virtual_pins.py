@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from bt.contract import DescriptorEngine, Engine, PortEngine, Selectors
 from bt.engine import ENGINES, Interp, Ram
+from bt.models import Model
 from monitor.vmm.board import Board
 from monitor.vmm.errors import UserError
 from monitor.vmm.memory import GuestMemory
@@ -123,6 +124,10 @@ class VirtualPins(Processor):
         reason = self.ideal.interrupt(vector)
         self._follow_ideal()
         return int(reason)
+
+    def set_model(self, model: Model) -> None:
+        super().set_model(model)
+        self.engine.set_model(model)
 
     def set_vmware(
         self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int

@@ -55,7 +55,7 @@ FRAME = 0  # of CODE
 
 def encode(row: Instruction) -> bytes:
     """The instruction on EAX, or on memory at DATA where it has no register form."""
-    code = (b"\x0f" if row.two_byte else b"") + bytes([row.byte])
+    code = row.lead + bytes([row.byte])
     memory = row.operands.endswith(("M", "Mp")) or "M" in row.operands
     if row.extension is not None or any(letter in row.operands for letter in "EGMS"):
         reg = (row.extension or 0) << 3

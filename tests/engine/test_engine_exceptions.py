@@ -328,7 +328,7 @@ MODRM = ("E", "M", "Rd,", "C,", "D,")
 
 def encodings(row: Instruction) -> list[bytes]:
     """The instruction with a register and with a memory operand, as far as it has them."""
-    code = (b"\x0f" if row.two_byte else b"") + bytes([row.byte])
+    code = row.lead + bytes([row.byte])
     if "/" in row.opcode or row.operands.startswith(MODRM):
         reg = (row.extension or 0) << 3
         forms = [bytes([0xC0 | reg])] if not row.operands.endswith("M") else []

@@ -238,8 +238,11 @@ def test_writing_registers(mode: str) -> None:
         "set $fs = 0x23", "set $cr2 = 0x5000", "set $st0 = 2.5", "set $fctrl = 0x27f",
         "set $eflags = 0x246", "stepi", "info registers eax fs cr2 fctrl eflags", "print $st0",
         "print $fs_base", "set $eflags = 2", "set $fs = 0", "set $fctrl = 0x37f",
+        "set $xmm3.v4_int32[2] = 77", "set $xmm7.uint128 = 5", "set $mxcsr = 0x1fa0", "stepi",
+        "print $xmm3.v4_int32", "print $xmm7.v2_double", "print $mxcsr",
     )  # fmt: skip
     session.says("eax 0x11223344", "fs 0x23", "cr2 0x5000", "fctrl 0x27f", "[ PF ZF IF ]", "= 2.5")
+    session.says("= {0, 0, 77, 0}", "= {2.4703", ", 0}", "= [ PE IM DM ZM OM UM PM ]")
     lived_as_ever(session)
 
 

@@ -36,6 +36,8 @@ from bt.interp.state import (
     CR0_PE,
     CR0_PG,
     CR0_WP,
+    CR4_OSFXSR,
+    CR4_OSXMMEXCPT,
     CS,
     DS,
     ES,
@@ -53,6 +55,7 @@ from bt.interp.state import (
     VEC_PF,
     VEC_TS,
 )
+from bt.models import MODELS
 from tests.instructions import guest_world as world
 
 Array = Any
@@ -66,8 +69,8 @@ BUDGET = 100_000  # no case runs that long
 WITH_ERROR = {VEC_DF, *range(VEC_TS, VEC_PF + 1), VEC_AC}
 
 SEGMENTS = (CS, ES, SS, DS, FS, GS)  # in the order of the records
-CASE = struct.Struct(f"<8I I I 6I 108s I {at.SLOT}s {at.MAIN_SIZE}s {at.EDGE_SIZE}s 16x")
-RESULT = struct.Struct(f"<8I I I 6I 108s I 4I 16x {at.MAIN_SIZE}s {at.EDGE_SIZE}s")
+CASE = struct.Struct(f"<8I I I 6I 108s 16Q I I {at.SLOT}s {at.MAIN_SIZE}s {at.EDGE_SIZE}s 16x")
+RESULT = struct.Struct(f"<8I I I 6I 108s 16Q I I 4I 16x {at.MAIN_SIZE}s {at.EDGE_SIZE}s")
 assert CASE.size == at.CASE.itemsize
 assert RESULT.size == at.RESULT.itemsize
 
@@ -83,6 +86,7 @@ EDGE = world.DATA + at.EDGE_WINDOW - at.DATA
 SLOT = world.CODE + at.CODE_OFFSET
 UNIT_SIZE = 108
 
+M64 = (1 << 64) - 1
 PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 
 
@@ -108,9 +112,10 @@ class GuestCpu:
 
     def __init__(self, visible: list[Visible], bare: bool = False) -> None:
         self.bare = bare
-        self._save = driver.build().save
+        made = driver.build()
+        self._ends = (made.save, made.save_vectors)
         self._known = world.segments(visible)
-        self._memory = world.build(self._known, self._save)
+        self._memory = world.build(self._known, self._ends)
         stubs = world.DRIVER + STUBS
         self._memory[stubs : stubs + len(STUB_CODE)] = STUB_CODE
         self._ram = Ram(self._memory, world.RAM_SIZE, 1 << 16)
@@ -121,7 +126,7 @@ class GuestCpu:
     def run_array(self, cases: Array) -> Array:
         """Run an array of layout.CASE; an array of layout.RESULT, as HostCpu.run_array gives it."""
         ready = cases.copy()
-        finish_code(ready, self._save)
+        finish_code(ready, *self._ends)
         source = ready.tobytes()
         out = bytearray(len(cases) * RESULT.size)
         for number in range(len(cases)):
@@ -136,7 +141,9 @@ class GuestCpu:
 
     def _set_up(self) -> None:
         cpu = self._cpu
+        cpu.set_model(MODELS["pentium4"])
         cpu.cr0, cpu.cr3 = CR0, world.DIRECTORY
+        cpu.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT
         cpu.gdtr_base, cpu.gdtr_limit = world.SUPERVISOR + world.GDT, world.GDT_LIMIT
         cpu.idtr_base = world.SUPERVISOR + world.IDT
         cpu.idtr_limit = 8 * world.VECTORS - 1
@@ -178,7 +185,7 @@ class GuestCpu:
 
     def _run(self, case: tuple[Any, ...]) -> tuple[Any, ...]:
         cpu, memory = self._cpu, self._memory
-        unit, length, code, main, edge = case[16:]
+        unit, vectors, (mxcsr, length, code, main, edge) = case[16], case[17:33], case[33:]
         eip, selectors = case[9], case[10:16]
         if memory[SLOT : SLOT + at.SLOT] != code:
             memory[SLOT : SLOT + at.SLOT] = code
@@ -186,6 +193,9 @@ class GuestCpu:
         memory[MAIN : MAIN + at.MAIN_SIZE] = main
         memory[EDGE : EDGE + at.EDGE_SIZE] = edge
         self._unit(LOAD_UNIT, unit)
+        for number in range(8):
+            cpu.set_vector(number, vectors[2 * number] | vectors[2 * number + 1] << 64)
+        cpu.mxcsr = mxcsr
         self._select(selectors)
         for number in range(8):
             cpu.set_reg(number, case[number])
@@ -195,16 +205,17 @@ class GuestCpu:
         regs = [cpu.reg(number) for number in range(8)]
         regs[4] = end.esp
         others = [cpu.segment(number)[0] for number in (ES, DS, FS, GS)]
-        at_save = end.eip == self._save and end.cs == at.SEL_CODE32
+        at_save = end.eip in self._ends and end.cs == at.SEL_CODE32
         fault: tuple[int, ...] = (1, end.vector, end.error, cpu.cr2 if end.vector == VEC_PF else 0)
         cs, eip_after = end.cs, end.eip
         if at_save and end.vector == VEC_GP and end.error == 0:
             fault, cs, eip_after = (0, NO_FAULT, 0, 0), selectors[0], eip + length
         saved = self._unit(SAVE_UNIT)
+        vectors = [cpu.vector(number) >> half & M64 for number in range(8) for half in (0, 64)]
         return (
             *regs, end.eflags & ~RF, eip_after,
             cs, others[0], end.ss, others[1], others[2], others[3],
-            saved, *fault, 0,
+            saved, *vectors, cpu.mxcsr, *fault, 0,
             bytes(memory[MAIN : MAIN + at.MAIN_SIZE]), bytes(memory[EDGE : EDGE + at.EDGE_SIZE]),
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ SEL_KERNEL_CODE, SEL_KERNEL_DATA, SEL_TSS, SEL_LDT = 0x10, 0x18, 0x40, 0x50  # L
 DRIVER, CONTROL, CODE, DATA, READ_ONLY = 0x8000, 0x9000, 0xA000, 0xB000, 0xD000
 
 HLT = 0xF4
-VECTORS = 18
+VECTORS = 20
 CALLABLE = (3, 4)  # INT3 and INTO: Linux's gates with DPL 3
 
 
@@ -158,14 +158,15 @@ def page_tables() -> bytes:
     return bytes(raw)
 
 
-def build(known: dict[int, Descriptor], save: int) -> bytearray:
-    """Guest RAM before the first case; `save` is where code under test ends."""
+def build(known: dict[int, Descriptor], ends: tuple[int, ...]) -> bytearray:
+    """Guest RAM before the first case; `ends` is where code under test ends."""
     ram = bytearray(RAM_SIZE)
     ram[: at.PAGE] = tables(known)
     paging = page_tables()
     ram[DIRECTORY : DIRECTORY + len(paging)] = paging
     for vector in range(VECTORS):
         ram[HANDLERS + vector * HANDLER_SIZE] = HLT
-    ram[DRIVER + save - at.DRIVER] = HLT
+    for end in ends:
+        ram[DRIVER + end - at.DRIVER] = HLT
     ram[CODE : CODE + at.PAGE] = b"\xcc" * at.PAGE
     return ram

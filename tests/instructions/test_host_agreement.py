@@ -62,6 +62,21 @@ FAMILIES = (
     (r"FICOMP?", "FICOM"),
     (r"FN?(LD|ST)(CW|ENV|SW)|FNSAVE|FRSTOR|FNINIT|FNCLEX|FNOP", "x87 control"),
     (r"FINCSTP|FDECSTP|FFREE|FXCH|FCHS|FABS", "x87 registers"),
+    (r"P(ADD|SUB)U?S?[BWDQ]", "packed sums"),
+    (r"P(CMP..|MIN|MAX|AVG)[US]?[BWD]", "packed comparison"),
+    (r"PMUL.*|PMADDWD|PSADBW", "packed products"),
+    (r"PS[LR][LA](W|D|Q|DQ)", "packed shifts"),
+    (r"P(UNPCK|ACK).*|UNPCK.*", "packing"),
+    (r"PSHUF.*|SHUFP.|PINSRW|PEXTRW|P?MOVMSK.*", "shuffles"),
+    (r"P(AND|ANDN|OR|XOR)|(AND|ANDN|OR|XOR)P[SD]", "packed logic"),
+    (r"MOV(SD|SS|[AU]P.|DQ.|[LH]P.|LHPS|HLPS|D|Q|NT.*|DQ2Q|Q2DQ)|MASKMOV.*", "vector moves"),
+    (r"(ADD|SUB)[PS][SD]", "ADDPS"),
+    (r"(MIN|MAX)[PS][SD]", "MINPS"),
+    (r"U?COMIS.|CMP[PS][SD]", "CMPPS"),
+    (r"R(CP|SQRT)[PS]S", "RCPPS"),
+    (r"CVTT?[PS][SD]2(PI|DQ|SI)", "CVTPS2DQ"),
+    (r"CVT(PI|DQ|SI)2[PS][SD]|CVT[PS][SD]2[PS][SD]", "CVTDQ2PS"),
+    (r"EMMS|.FENCE|CLFLUSH|..MXCSR", "MXCSR"),
 )  # fmt: skip
 
 

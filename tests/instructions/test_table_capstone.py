@@ -15,10 +15,12 @@ from capstone import x86
 
 from bt.instruction import Instruction
 from bt.table import TABLE
+from bt.table_simd import SIMD
 
 # Capstone names later instructions (prefetches, bounds, ENDBR32) in the P6's hint NOPs.
 HINTS = {f"0F {code:02X}" for code in range(0x18, 0x1F)}
-ROWS = [row for row in TABLE if row.mnemonic != "x87" and row.opcode not in HINTS]
+APART = {*HINTS, *(row.opcode for row in SIMD)}  # see test_table_simd.py
+ROWS = [row for row in TABLE if row.mnemonic != "x87" and row.opcode not in APART]
 FILL = bytes(range(1, 11))  # displacements and immediates
 IDS = [f"{row.opcode} {row.mnemonic}" for row in ROWS]
 

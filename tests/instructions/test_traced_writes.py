@@ -41,7 +41,7 @@ ROWS = [row for row in TABLE if writes_memory(row)]
 def encode(row: Instruction, prefix: str) -> str:
     """The row with [ESI] as its operand and EBX (or what it may be) in ModRM.reg."""
     reg = 3 if row.extension is None else row.extension
-    code = "0f" if row.two_byte else ""
+    code = row.lead.hex()
     immediate = "03" * 4 if row.operands.count("I") else ""
     return prefix + code + f"{row.byte:02x}{0x06 | reg << 3:02x}" + immediate
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from join_sample import HEAD, sample_in
 
+from bt.instruction import Instruction
 from bt.interp.build import amalgamate, tables_of
 from bt.interp.handlers import Tables
 from bt.interp.join import Refused, Sources
-from bt.table import TABLE, Instruction
+from bt.table import TABLE
 
 
 def said(tmp_path: Path, text: str, **others: str) -> str:
@@ -102,8 +103,9 @@ def test_a_circle_is_refused(tmp_path: Path) -> None:
     [
         (Instruction("0F FF", "UD0", "", "none"), "0F FF UD0: there is no function none() in bt/"),
         (Instruction("0F FF", "UD0", "", "hlt", (1, 2)), "hlt() is given (1, 2); a row gives its"),
+        (Instruction("0F FF", "UD0", "", "hlt", feature="x"), "0F FF UD0: bt/interp/features.py"),
     ],
-    ids=["no body", "too much for it"],
+    ids=["no body", "too much for it", "no such feature"],
 )
 def test_a_row_that_no_body_can_serve_is_refused(
     row: Instruction, message: str, monkeypatch: pytest.MonkeyPatch

@@ -47,7 +47,7 @@ class Row:
 
     options: mem, reg (only that kind of ModRM), stack (uses SS:ESP), nosize (the operand size does
     not matter: no 66 variant), nolock (no LOCK variant), plain (only the flat 32-bit setting),
-    exact (the memory operand lies inside the main window).
+    exact (the memory operand lies inside the main window), vector (most operands are aligned).
     """
 
     mnemonic: str
@@ -258,6 +258,9 @@ def _targets(rng: Generator, form: Form) -> Array:
     target = np.choose(kind, [inside, crossing, hole, read_only])
     aligned = target & ~np.int64(7)
     align = (rng.random(GROUP) < 0.5) & (kind == 0)
+    if "vector" in form.row.options:
+        aligned = target & ~np.int64(max(8, width) - 1)
+        align = rng.random(GROUP) < 0.85
     if form.lock or form.row.mnemonic == "XCHG":  # no locked access across cache lines
         align = np.ones(GROUP, bool)
     return np.where(align, aligned, target).astype(np.uint32)
@@ -376,8 +379,9 @@ _IMMEDIATES: dict[str, Callable[[Batch, Form], Array]] = {
 
 
 def all_forms() -> list[Form]:
-    """Every integer and x87 form."""
+    """Every integer, x87, MMX and SSE form."""
     from tests.oracle.forms_integer import ROWS as integer_rows
+    from tests.oracle.forms_simd import ROWS as simd_rows
     from tests.oracle.forms_x87 import ROWS as x87_rows
 
-    return [form for row in (*integer_rows, *x87_rows) for form in forms_of(row)]
+    return [form for row in (*integer_rows, *x87_rows, *simd_rows) for form in forms_of(row)]

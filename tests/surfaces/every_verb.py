@@ -29,6 +29,7 @@ COMMANDS = {
     "resume": "resume machine.vpcheck --report --serial null",
     "run vmx": f"run --report machine.vmx {FLAT} --serial null",
     "demo": "demo",
+    "cpus": "cpus",
     "scan": "scan guest.bin",
     "virtualizability": "virtualizability --no-host --only POPF --only 'PUSH DS' --only SMSW",
     "virtualizability all": "virtualizability --no-host --only SMSW --only CLI --all",

@@ -33,6 +33,7 @@ COMMANDS = {
     "run": "run --flat guest.bin@0x100000 --memory 2",
     "resume": "resume machine.vpcheck",
     "demo": "demo --mode bare",
+    "cpus": "cpus",
     "scan": "scan guest.bin --json",
     "virtualizability": "virtualizability --no-host --only PUSHF",
     "tc": "tc --flat guest.bin@0x100000 --memory 2 --top 3",

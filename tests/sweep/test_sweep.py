@@ -322,7 +322,8 @@ def test_a_dry_run_lists_and_runs_nothing(
     assert main(["sweep", str(spec(tmp_path)), "--dry-run"]) == 0
     said = capsys.readouterr()
     listed = said.out.splitlines()
-    assert listed[0].split() == ["guest", "mode", "without", "memory_mb", "clock", "repetition"]
+    assert listed[0].split() == ["guest", "mode", "without", "memory_mb", "clock", "cpu",
+                                 "repetition"]  # fmt: skip
     assert len(listed) == 1 + SMALL_ROWS and said.err == f"vp: {SMALL_ROWS} rows\n"
     assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
 

@@ -36,8 +36,10 @@ from system_lab import (
     gate,
 )
 
-from bt.interp.state import MAP_DEVICE
-from bt.table import TABLE, Instruction
+from bt.instruction import Instruction
+from bt.interp.state import CR4_OSFXSR, MAP_DEVICE
+from bt.models import MODELS
+from bt.table import TABLE
 from monitor.vmm.x87_image import x87_unit
 
 PAGE = 4096
@@ -109,7 +111,7 @@ def live(code: bytes, pages: tuple[int, ...], step: bool, prepare: Prepare) -> L
     state = (
         cpu.eip, tuple(lab.regs()), cpu.flags(), segments, cpu.icount(), bytes(lab.memory),
         (cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4, cpu.gdtr_base, cpu.idtr_base, cpu.gdtr_limit),
-        x87_unit().registers(cpu),
+        x87_unit().registers(cpu), cpu.mxcsr, tuple(cpu.vector(i) for i in range(8)),
     )  # fmt: skip
     return Life(lab, store, state)
 
@@ -137,15 +139,22 @@ def memory_forms(row: Instruction) -> Iterator[bytes]:
     """The row with [ESI] as its operand, in 32 and in 16 bits; immediates are what follows."""
     if row.modrm is not None and row.modrm >= 0xC0:
         return
-    for prefix in (b"", b"\x66"):
+    for prefix in (b"",) if row.paged else (b"", b"\x66"):
         for reg in (3,) if row.extension is None else (row.extension,):
-            opcode = b"\x0f" if row.two_byte else b""
-            yield prefix + opcode + bytes([row.byte, 0x06 | reg << 3])
+            yield prefix + row.lead + bytes([row.byte, 0x06 | reg << 3])
 
 
 def has_modrm(row: Instruction) -> bool:
     operands = row.operands.split(",")
-    return row.mnemonic == "x87" or any(word[:1] in ("E", "M", "G", "S") for word in operands)
+    return row.mnemonic == "x87" or any(word[:1] in tuple("EMGSQW") for word in operands)
+
+
+def prepare_vectors(lab: Lab) -> None:
+    """All registers that an instruction might store have something in them."""
+    lab.cpu.set_model(MODELS["pentium4"])
+    lab.cpu.cr4 |= CR4_OSFXSR
+    for i in range(8):
+        lab.cpu.set_vector(i, int.from_bytes(bytes(range(16 * i, 16 * i + 16)), "little"))
 
 
 ROWS = [row for row in TABLE if has_modrm(row) and list(memory_forms(row))]
@@ -154,7 +163,7 @@ ROWS = [row for row in TABLE if has_modrm(row) and list(memory_forms(row))]
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.opcode} {row.mnemonic}" for row in ROWS])
 def test_every_memory_form(row: Instruction) -> None:
     for form in memory_forms(row):
-        life = same(b"\x90" * EIP_IN_BLOCK + form + b"\x90" * 12)
+        life = same(b"\x90" * EIP_IN_BLOCK + form + b"\x90" * 12, prepare=prepare_vectors)
         for *_, count, eip in life.store.accesses:
             assert (count, eip) == (EIP_IN_BLOCK, CODE + EIP_IN_BLOCK)
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monitor.settings.did_you_mean import choose
 from monitor.settings.drives import Drive
-from monitor.settings.machine import MAX_MEMORY_MB
+from monitor.settings.machine import CPUS, MAX_MEMORY_MB
 from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx.account import Account
@@ -52,6 +53,7 @@ class VmxSettings:
     display_name: str | None = None
     guest_os: str | None = None
     memory_mb: int = DEFAULT_MEMORY_MB
+    cpu: str | None = None  #: the processor's model, by a name of ours
     serial: SerialConfig | None = None
     drives: tuple[Drive, ...] = ()
     drive_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: names, by plug
@@ -92,6 +94,7 @@ class VmxMachine:
             display_name=account.text("displayName"),
             guest_os=_guest_os(account),
             memory_mb=_memory(account),
+            cpu=_cpu(account),
             serial=serial_of(account),
             drives=tuple(drive for drive, _ in drives.values()),
             drive_settings={plug: names for plug, (_, names) in drives.items()},
@@ -167,6 +170,17 @@ def _memory(account: Account) -> int:
         account.warn(entry, f"{asked} MiB of memory is not {limits}: {given} is used")
     account.use(entry, f"{given} MiB of memory")
     return given
+
+
+def _cpu(account: Account) -> str | None:
+    """VMware shows a guest the host's processor, and has no setting for another one."""
+    entry = account.entry("vp.cpu")
+    if entry is None:
+        return None
+    if entry.value not in CPUS:
+        raise account.file.error(entry, f"{shown(entry.value)}: {choose(entry.value, CPUS)}")
+    account.use(entry, f"the processor, a {entry.value}")
+    return entry.value
 
 
 def _start_time(account: Account) -> int | None:
