@@ -3,6 +3,7 @@
 Fills guests/ (ignored by git) with what Debian ships
 
     vmlinuz              Linux 6.1 for a 686 without PAE, from the package linux-image-686 names
+    vmlinuz-pae          the same with PAE, from the package linux-image-686-pae names
     busybox              a static i386 busybox, from busybox-static
     tools.cpio.gz        open-vm-tools and its libraries (tools/vmtools.py)
     memtest86+.bin       a memory test, started as a kernel is, from memtest86+
@@ -37,6 +38,7 @@ from tools import initramfs, vmtools  # noqa: E402  (the path above makes it imp
 from tools.apt import Apt, AptError, Package  # noqa: E402
 
 GUESTS = ROOT / "guests"
+PAE_KERNEL = GUESTS / "vmlinuz-pae"
 KERNEL, BUSYBOX, TOOLS = GUESTS / "vmlinuz", GUESTS / "busybox", GUESTS / "tools.cpio.gz"
 SYSLINUX = "usr/lib/syslinux/modules/bios"
 # Where it goes in guests/, its package, and where it is in there; the kernel's package and the
@@ -58,7 +60,7 @@ FILES = {
     "isolinux/libutil.c32": ("syslinux-common", f"{SYSLINUX}/libutil.c32"),
     "isolinux/menu.c32": ("syslinux-common", f"{SYSLINUX}/menu.c32"),
 }
-FETCHED = (KERNEL.name, TOOLS.name, *FILES)
+FETCHED = (KERNEL.name, PAE_KERNEL.name, TOOLS.name, *FILES)
 MANIFEST = GUESTS / "manifest.json"
 
 Manifest = dict[str, dict[str, str]]
@@ -79,9 +81,9 @@ def recorded() -> Manifest:
     return manifest if whole else {}
 
 
-def kernel_package(apt: Apt) -> Package:
-    """The kernel that the meta package linux-image-686 stands for today."""
-    packages = apt.resolve("linux-image-686").values()
+def kernel_package(apt: Apt, name: str = "linux-image-686") -> Package:
+    """The kernel that a meta package stands for today."""
+    packages = apt.resolve(name).values()
     return next(each for each in packages if re.match(r"linux-image-\d+\.", each.name))
 
 
@@ -112,6 +114,8 @@ def fetch() -> Manifest:
     print("reading Debian's package lists for i386", flush=True)
     apt.update()
     origins = take(apt, kernel_package(apt), {KERNEL.name: "boot/vmlinuz-*"})
+    pae = kernel_package(apt, "linux-image-686-pae")
+    origins |= take(apt, pae, {PAE_KERNEL.name: "boot/vmlinuz-*"})
     origins[TOOLS.name] = take_tools(apt)
     by_package: dict[str, dict[str, str]] = {}
     for name, (package, pattern) in FILES.items():

@@ -62,7 +62,7 @@ class Operands:
 
 
 def all_forms() -> list[Form]:
-    """Every form that a Pentium Pro has, in the table's order."""
+    """Every form that the default model has, in the table's order."""
     return [form for row in TABLE if row.feature in PROCESSOR for form in _forms(row)]
 
 
