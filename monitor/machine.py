@@ -497,6 +497,15 @@ class Machine:
         """
         self._access.write(linear, data)
 
+    def monitor(self, line: str) -> str:
+        """What the monitor's console answers: "info registers", "x /4i $pc" (`monitor.console`).
+
+        For the machine's own thread. UserError for a line that it does not understand.
+        """
+        from monitor.console.attended import answer
+
+        return answer(self, line)
+
     # --- checkpoints --------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:

@@ -40,5 +40,4 @@ MSR_GROUP_SEP = 64
 
 # As bits of Cpu.absent
 ABSENT_CMOV = 1 << FEAT_CMOV
-ABSENT_SEP = 1 << FEAT_SEP
 ABSENT_SSE2 = 1 << FEAT_SSE2

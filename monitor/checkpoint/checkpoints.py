@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.checkpoint.becoming import become
 from monitor.checkpoint.save import save
 from monitor.embedding.engine_needs import check_counts
 from monitor.host.console import Awaited
@@ -47,6 +48,14 @@ class Checkpoints:
         instruction.
         """
         return save(self._machine, Path(path))
+
+    def load(self, path: str | Path) -> None:
+        """Be the machine in a file, between two runs or two turns; see becoming.py.
+
+        Breakpoints, hooks, mode and engine stay. UserError, and nothing has changed: the file is
+        broken, or of a machine with other hardware, or the machine is amid an instruction.
+        """
+        become(self._machine, Path(path))
 
     def when(
         self, path: str | Path, *, text: str | bytes | None = None, instructions: int | None = None

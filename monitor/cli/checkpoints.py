@@ -1,10 +1,10 @@
-"""`--checkpoint`: the options, the key Ctrl-A c, and what is said of the files.
+"""`--checkpoint`: the options, the key Ctrl-A w, and what is said of the files.
 
     vp run ... --checkpoint boot.vpcheck                          at the end of the run
     vp run ... --checkpoint boot.vpcheck --checkpoint-at "/ # "   once the console shows it
     vp run ... --checkpoint boot.vpcheck --checkpoint-at 2e9      after so many instructions
 
-With `--checkpoint-at` the run goes on behind it. Ctrl-A c writes the file at any time.
+With `--checkpoint-at` the run goes on behind it. Ctrl-A w writes the file at any time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 def add_checkpoint(group: argparse._ActionsContainer) -> None:
     """The options."""
     group.add_argument("--checkpoint", type=Path, metavar="FILE",
-                       help="write the whole machine there when the run is over, and at Ctrl-A c; "
+                       help="write the whole machine there when the run is over, and at Ctrl-A w; "
                        "vp resume goes on from it")
     group.add_argument("--checkpoint-at", metavar="WHEN",
                        help="with --checkpoint: write it once the console shows this TEXT, or "
@@ -82,7 +82,7 @@ class CheckpointWriter:
             machine.checkpoints.when(config.path, text=config.text, instructions=config.count)
 
     def key(self) -> None:
-        """Ctrl-A c, on the thread that reads keys."""
+        """Ctrl-A w, on the thread that reads keys."""
         if self._config.path is None:
             self.say("no file to write: --checkpoint FILE names it")
         else:

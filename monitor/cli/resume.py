@@ -1,6 +1,6 @@
 """Go on with a machine that a checkpoint holds, as if it had never been put aside.
 
-The file is of vp run's --checkpoint, Ctrl-A c, gdb's `monitor checkpoint` or Machine.snapshot().
+The file is of vp run's --checkpoint, Ctrl-A w, gdb's `monitor checkpoint` or Machine.snapshot().
 Memory, devices and time are the file's; mode, console and where it stops may be others.
 
 Exit status: that of vp run; 2 too for a file that is broken, or of a version that is not known.

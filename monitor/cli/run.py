@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from monitor.vmware.vmx.machine import VmxMachine
 
 NAME = "run"
+MONITORS = ("stdio",)
 HELP = "run a guest in a virtual PC, its serial console here"
 EXAMPLES = (
     "vp run --kernel guests/vmlinuz --initrd guests/initramfs.cpio.gz --append console=ttyS0",
@@ -168,6 +169,8 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     """What the console is, and what is typed on it."""
     group.add_argument("--serial", metavar="WHERE",
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
+    group.add_argument("--monitor", metavar="WHERE", choices=MONITORS,
+                       help="where the monitor's console is (Ctrl-A c leads there, too): stdio")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
@@ -265,6 +268,9 @@ def asked_of(
         vmx=vmx,
     )
     asked.json.keep_apart(serial)
+    if args.monitor == "stdio" and serial.kind == "stdio":
+        raise UserError("--monitor stdio: the serial console is there; give it another place "
+                        "(--serial null), or press Ctrl-A c")  # fmt: skip
     return asked
 
 
@@ -295,6 +301,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=asked.typing,
+            console=args.monitor == "stdio",
             debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
             checkpoint=checkpoint,
         )  # fmt: skip

@@ -40,28 +40,31 @@ class RunProgress:
         self._line = StatusLine(self._text)
         self._change = threading.RLock()
         self._on = False
+        self._over = False
         self._begun = time.monotonic()
         self._rate = Rate(machine.instructions)
 
     def __enter__(self) -> Self:
         self._line.__enter__()
         with self._change:
-            self._on = True
-            self._line.show()
+            self._on = not self._over
+            if self._on:
+                self._line.show()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._end()
+        self.end()
         self._line.__exit__()
 
     def on_output(self, _data: bytes) -> None:
         """The guest is about to say something."""
         if self._on and self._until_output:
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """There is no more of it from now on."""
         with self._change:
-            self._on = False
+            self._on, self._over = False, True
             self._line.hide()
 
     @contextmanager

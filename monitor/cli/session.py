@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.cli import report
+from monitor.cli.console_prompt import LineReader, TerminalPrompt
 from monitor.cli.run_progress import RunProgress
+from monitor.console.attended import Attended
 from monitor.host.serial_output import Serial
 from monitor.host.terminal import (
     HELP,
@@ -48,7 +50,10 @@ class Finished:
 
 
 class Session:
-    """Attends a machine while it runs. `doing` says what the guest is doing, for the progress."""
+    """Attends a machine while it runs. `doing` says what the guest is doing, for the progress.
+
+    Standard input is the serial console's (`stdio`), the monitor's (`console`), or nobody's.
+    """
 
     def __init__(
         self,
@@ -57,20 +62,23 @@ class Session:
         *,
         stdio: bool,
         progress: bool,
+        console: bool = False,
         doing: Callable[[], str] = str,
         typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
         checkpoint: CheckpointWriter | None = None,
     ) -> None:
         self._machine = machine
-        self._runner = machine if debugger is None else debugger
+        runner = machine if debugger is None else debugger
+        self._runner = Attended(machine, runner, debugger is not None)
         self._checkpoint = checkpoint
         if checkpoint is not None:
             checkpoint.say = lambda text: self._say(f"vp: {text}\n")
         self._running = report.Running(machine)
         self._progress = RunProgress(machine, doing, stdio and _shared()) if progress else None
         self._aside = nullcontext if self._progress is None else self._progress.aside
-        self._input = _standard_input() if stdio else NO_INPUT
+        self._input = _standard_input() if stdio or console else NO_INPUT
+        self._console = console
         self._raw = RawMode(self._input)
         output.on_trouble = self._runner.stop
         if self._progress is not None:
@@ -90,7 +98,7 @@ class Session:
             signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
-                self._machine.serial.input_open = True
+                self._machine.serial.input_open |= not self._console
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
@@ -104,18 +112,21 @@ class Session:
     def _reader(self) -> InputReader:
         def waiting() -> int:
             """A terminal is always read: there may be a command among its keys."""
-            return 0 if owns_terminal(self._input) else self._machine.input_waiting
+            feeds_guest = not (self._console or owns_terminal(self._input))
+            return self._machine.input_waiting if feeds_guest else 0
 
         return InputReader(self._input, self._deliver(), waiting, self._end_input)
 
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
         if not owns_terminal(self._input):
-            return self._machine.send
+            return LineReader(self._runner).feed if self._console else self._machine.send
+        prompt = TerminalPrompt(self._runner, self._write, self._end_progress)
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
-                ord("c"): self._write_checkpoint,
+                ord("c"): prompt.toggle,
+                ord("w"): self._write_checkpoint,
                 ord("h"): lambda: self._say(HELP),
                 ord("s"): lambda: self._say(report.as_text(self._running.statistics())),
             }
@@ -123,8 +134,13 @@ class Session:
 
         def deliver(typed: bytes) -> None:
             rest = keys.feed(typed)
-            if rest:
+            if rest and (prompt.open or self._console):
+                prompt.feed(rest)
+            elif rest:
                 self._machine.send(rest)
+
+        if self._console:
+            prompt.toggle()
 
         return deliver
 
@@ -132,12 +148,21 @@ class Session:
         if self._checkpoint is not None:
             self._checkpoint.key()
 
+    def _end_progress(self) -> None:
+        """It would draw over the prompt."""
+        if self._progress is not None:
+            self._progress.end()
+
     def _end_input(self) -> None:
-        self._machine.serial.input_open = False
+        if not self._console:
+            self._machine.serial.input_open = False
 
     def _say(self, text: str) -> None:
+        self._write("\n" + text)
+
+    def _write(self, text: str) -> None:
         with self._aside():
-            say("\n" + text, raw=self._raw.active)
+            say(text, raw=self._raw.active)
 
 
 def _shared() -> bool:

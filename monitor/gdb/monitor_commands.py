@@ -1,17 +1,20 @@
 """What `monitor NAME` answers: the machine behind the guest, in words (qRcmd, E.4).
 
-A command is a row of COMMANDS. It gets the session's view and the words behind its name.
+A command is a row of COMMANDS. It gets the session's view and the words behind its name. What is
+none of these is one of the monitor's console (monitor/console), as far as that only looks.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from monitor.console import command as console
+from monitor.console import ours
+from monitor.console.attended import Alone
+from monitor.console.words import answer_to
 from monitor.gdb.layout import SHOWN
 from monitor.gdb.target import Target
 from monitor.machine import Machine
@@ -27,6 +30,11 @@ class View:
 
     machine: Machine
     target: Target
+
+    @property
+    def context(self) -> console.Context:
+        """For the words of the monitor's console."""
+        return console.Context(self.machine, Alone(self.machine))
 
 
 Answer = Callable[[View, Sequence[str]], str]
@@ -46,40 +54,18 @@ def run_command(view: View, line: str) -> str:
         raise UserError(f"monitor {line}: {error}".lower()) from None
     command = COMMANDS.get(words[0])
     if command is None:
-        raise UserError(f"no monitor command {words[0]!r}; 'monitor help' lists them")
+        return answer_to(view.context, line, looking=True) + "\n"
     return command.answer(view, words[1:]).rstrip("\n") + "\n"
 
 
-def _help(_view: View, _words: Sequence[str]) -> str:
-    return "\n".join(f"{name:11} {command.help}" for name, command in COMMANDS.items())
+def _help(view: View, _words: Sequence[str]) -> str:
+    lines = [f"{name:11} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "and of the monitor's console:", answer_to(view.context, "help")])
 
 
-def _exits(view: View, _words: Sequence[str]) -> str:
-    counts = view.machine.statistics().get("exits")
-    if not counts:
-        return f"mode {view.machine.mode} has had no exits"
-    ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
-    last = view.machine.debug.recent_exits()
-    return "\n".join([*_table(ordered), "last exits, oldest first:", *(f"  {e}" for e in last)])
-
-
-def _tc(view: View, _words: Sequence[str]) -> str:
-    figures = view.machine.statistics().get("tc")
-    if figures is None:
-        return f"mode {view.machine.mode} has no translation cache"
-    block = view.machine.debug.block_listing() or ["no translated block begins at eip"]
-    return "\n".join([*_table(figures), *block])
-
-
-def _shadow(view: View, _words: Sequence[str]) -> str:
-    figures = view.machine.statistics().get("shadow")
-    if figures is None:
-        return f"mode {view.machine.mode} has no shadow page tables"
-    return "\n".join(_table(figures))
-
-
-def _where(view: View, _words: Sequence[str]) -> str:
-    return view.machine.debug.where()
+def _console(answer: console.Answer) -> Answer:
+    """A word of the monitor's console, under the name that it has here."""
+    return lambda view, words: answer(view.context, " ".join(words))
 
 
 def _registers(view: View, _words: Sequence[str]) -> str:
@@ -88,10 +74,6 @@ def _registers(view: View, _words: Sequence[str]) -> str:
     cells = [f"{name:16} {value:08x}" for name, value in (machine.registers | system).items()]
     rows = [cells[at : at + 4] for at in range(0, len(cells), 4)]
     return "\n".join("   ".join(row) for row in rows)
-
-
-def _statistics(view: View, _words: Sequence[str]) -> str:
-    return json.dumps(view.machine.statistics(), indent=2)
 
 
 def _physical(view: View, words: Sequence[str]) -> str:
@@ -121,20 +103,15 @@ def _checkpoint(view: View, words: Sequence[str]) -> str:
     return f"{size:,} bytes: vp resume {shlex.quote(words[0])}"
 
 
-def _table(figures: Mapping[str, Any]) -> list[str]:
-    words = {name: v if isinstance(v, str) else f"{v:,}" for name, v in figures.items()}
-    return [f"  {name:32} {word:>14}" for name, word in words.items()]
-
-
 COMMANDS = {
     "help": Command("this list", _help),
-    "exits": Command("exits by reason, and the last ones", _exits),
-    "tc": Command("the translation cache, and the translated block at eip", _tc),
-    "shadow": Command("the shadow page tables", _shadow),
-    "where": Command("registers, last exits and the code at eip", _where),
+    "exits": Command("exits by reason, and the last ones", _console(ours.info_exits)),
+    "tc": Command("the translation cache, and the translated block at eip", _console(ours.info_tc)),
+    "shadow": Command("the shadow page tables", _console(ours.info_shadow)),
+    "where": Command("registers, last exits and the code at eip", _console(ours.info_where)),
     "registers": Command("all registers, the system's too", _registers),
     "symbols": Command("FILE: write the names of the Linux that runs, for symbol-file", _symbols),
     "checkpoint": Command("FILE: write the whole machine, for vp resume", _checkpoint),
-    "statistics": Command("every figure, as JSON", _statistics),
+    "statistics": Command("every figure, as JSON", _console(ours.info_statistics)),
     "physical": Command("on or off: addresses are physical, or linear again", _physical),
 }

@@ -5,7 +5,7 @@ act on any: Ctrl-C and Ctrl-Z go to the guest. One key stays ours, Ctrl-A, as on
 
     Ctrl-A x        leave                    Ctrl-A h    help
     Ctrl-A s        statistics               Ctrl-A Ctrl-A   one Ctrl-A for the guest
-    Ctrl-A c        checkpoint
+    Ctrl-A c        the monitor's console    Ctrl-A w        write a checkpoint
 
 Whatever happens, the terminal gets its settings back: on return, on an exception, on a signal
 that ends us, and while we are stopped (SIGTSTP from elsewhere), until SIGCONT.
@@ -29,7 +29,8 @@ CTRL_A = 0x01
 HELP = """\
 Ctrl-A x        leave the machine
 Ctrl-A s        statistics so far
-Ctrl-A c        checkpoint: write the machine into the file of --checkpoint
+Ctrl-A c        the monitor's console, and back to the guest
+Ctrl-A w        write the machine into the file of --checkpoint
 Ctrl-A h        this help
 Ctrl-A Ctrl-A   send one Ctrl-A to the guest
 """

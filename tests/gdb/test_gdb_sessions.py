@@ -335,7 +335,7 @@ def test_monitor_commands(mode: str) -> None:
     names = ("help", "exits", "tc", "shadow", "where", "registers", "statistics", "physical", "no")
     session = debug(mode, f"break *{address('user_back')}", "continue",
                     *(f"monitor {name}" for name in names))  # fmt: skip
-    session.says("help this list", "eip=", '"mode": "' + mode, "linear", "no monitor command 'no'")
+    session.says("help this list", "eip=", '"mode": "' + mode, "linear", "there is no command 'no'")
     if mode == "translate":
         session.says("shadow fill", "guest_instructions_translated", "hidden_region_accesses")
     lived_as_ever(session)

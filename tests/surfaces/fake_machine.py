@@ -93,6 +93,7 @@ class FakeMachine:
         self.typed = bytearray()
         self.serial = SimpleNamespace(listeners=[], input_open=False)
         self.debug = SimpleNamespace(where=self.where)
+        self.loop = SimpleNamespace(chores=[], look_soon=lambda: None)
         self.checkpoints = FakeCheckpoints()
         self.guest: dict[str, str] = {}
         self.on_exit: list[Callable[[ExitEvent], None]] = []

@@ -34,10 +34,10 @@ while True:
 
 
 class Terminal:
-    """A pseudo-terminal with `vp run` of a fake guest on it."""
+    """A pseudo-terminal with `vp run` of a guest on it: a fake one, or of bytes."""
 
     def __init__(
-        self, image: Path, *options: str, shell: str = "", **environment: str
+        self, image: Path, *options: str, shell: str = "", real: bool = False, **environment: str
     ) -> None:
         try:
             self.master, self.slave = pty.openpty()
@@ -46,7 +46,7 @@ class Terminal:
         self.before = termios.tcgetattr(self.slave)
         self.seen = b""
         self.process = spawn(
-            "run", "--flat", f"{image}@0", *options,
+            "run", "--flat", f"{image}@{0x1000 if real else 0}", *options, real=real,
             stdin=self.slave, stdout=self.slave, stderr=self.slave,
             shell_program=shell, environment=environment, start_new_session=True,
             preexec_fn=self._control,

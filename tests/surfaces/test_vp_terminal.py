@@ -58,19 +58,19 @@ def test_ctrl_a_h_and_s_speak_with_carriage_returns(terminals: Any) -> None:
     assert b"\n" not in text.replace(b"\r\n", b"")
 
 
-def test_ctrl_a_c_writes_a_checkpoint(terminals: Any, tmp_path: Path) -> None:
+def test_ctrl_a_w_writes_a_checkpoint(terminals: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.vpcheck"
     terminal = terminals("prompt > \nspin", "--checkpoint", str(path))
     terminal.wait_for(b"> ")
-    terminal.type(b"\x01c")
+    terminal.type(b"\x01w")
     terminal.wait_for(b"\r\nvp: checkpoint after 1,234,567 instructions")
     assert path.read_bytes() == b"checkpoint"
 
 
-def test_ctrl_a_c_without_a_file_says_how(terminals: Any) -> None:
+def test_ctrl_a_w_without_a_file_says_how(terminals: Any) -> None:
     terminal = terminals("prompt > \nspin")
     terminal.wait_for(b"> ")
-    terminal.type(b"\x01c")
+    terminal.type(b"\x01w")
     terminal.wait_for(b"vp: no file to write: --checkpoint FILE names it")
 
 

@@ -15,6 +15,7 @@ import fake_machine
 import monitor
 
 FAKE_VP = [sys.executable, fake_machine.__file__]
+REAL_VP = [sys.executable, "-m", "monitor"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,16 @@ def last_machine() -> fake_machine.FakeMachine:
 def spawn(
     *arguments: object,
     shell_program: str = "",
+    real: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
     **options: object,
 ) -> subprocess.Popen[bytes]:
-    """`vp` with the fake machine, as a process of its own, or as a child of a Python program."""
+    """`vp` with the fake machine (or a `real` one), as a process of its own.
+
+    Or as a child of a Python program.
+    """
     root = Path(monitor.__file__).parent.parent
     own = {"PYTHONPATH": str(root), "TERM": "xterm", "PYTHON_COLORS": "0", **environment}
     shell = [sys.executable, "-c", shell_program] if shell_program else []
-    command = [*shell, *FAKE_VP, *map(str, arguments)]
+    command = [*shell, *(REAL_VP if real else FAKE_VP), *map(str, arguments)]
     return subprocess.Popen(command, env={**os.environ, **own}, **options)  # type: ignore[call-overload,no-any-return]
