@@ -410,6 +410,8 @@ def image_of(args: argparse.Namespace, vmx: VmxMachine | None = None) -> ImageCo
         raise UserError(f"{what}: give one of {options}")
     kind = given[0]
     check_no_firmware(args, kind)
+    if vmx is not None:
+        vmx.override(f"--{kind}", "bios440.filename", "bios.bootOrder")
     path, address = getattr(args, kind), 0
     if kind == "flat":
         path, address = parse_flat(path)

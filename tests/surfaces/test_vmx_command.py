@@ -151,6 +151,18 @@ def test_a_file_alone_boots_as_a_pc(vp: Vp, tmp_path: Path) -> None:
     assert (loaded["bios"], loaded["boot"]) == (tmp_path / "other", "a")
 
 
+def test_beside_a_kernel_the_firmware_s_settings_do_not_count(vp: Vp, tmp_path: Path) -> None:
+    (tmp_path / "own.rom").write_bytes(b"BIOS")
+    (tmp_path / "guest").write_text("end reset")
+    path, stats = tmp_path / "x.vmx", tmp_path / "s.json"
+    path.write_text(f'{FILE}bios440.filename = "own.rom"\nbios.bootOrder = "hdd"\n')
+    flat = f"{tmp_path / 'guest'}@0x100000"
+    assert vp("run", path, "--flat", flat, "--serial", "null", "--stats", stats).status == 0
+    ignored = json.loads(stats.read_text())["vmx"]["ignored"]
+    assert ignored["bios440.filename"] == ignored["bios.bootOrder"] == "--flat was given"
+    assert last_machine().chipset == "isa"
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x.rom", "c:\\\\x.rom", ".."])
 def test_firmware_elsewhere_is_not_read(vp: Vp, tmp_path: Path, name: str) -> None:
     path = tmp_path / "x.vmx"
