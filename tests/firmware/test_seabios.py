@@ -114,3 +114,16 @@ def test_a_checkpoint_on_the_way_goes_on_in_the_other_mode(mode: str) -> None:
     other.run(max_instructions=whole.instructions - 700_000, timeout=PATIENCE)
     assert said(other) == said(whole)[begun:]
     assert other.registers == whole.registers
+
+
+@modes
+def test_a_reset_starts_it_again(mode: str) -> None:
+    """The keyboard controller resets the processor; SeaBIOS finds out, and resets the board."""
+    machine = started(mode, IMAGES[0])
+    machine.run(max_instructions=700_000, timeout=PATIENCE)
+    once = said(machine).count(b"Relocating init")
+    assert once == 1
+    machine.board.bus.write_port(0x64, 1, 0xFE)
+    machine.run(max_instructions=700_000, timeout=PATIENCE)
+    assert said(machine).count(b"Relocating init") == 2
+    assert b"In resume" in said(machine)
