@@ -34,7 +34,7 @@ class Lab:
 
     def __init__(self, board: Any, data: bytes | None = None, read_only: bool = False) -> None:
         self.board = board
-        self.taken = 0  # interrupts of the last wait()
+        self.taken = 0  # interrupts of the last execute()
         board.bus.memory.behind = PlainMemory(RAM)
         self.memory = board.bus.memory.behind.bytes
         self.medium = MemoryMedium(bytes(image() if data is None else data), read_only)
@@ -72,7 +72,7 @@ class Lab:
         self.send(*command)
         return self.result()
 
-    def wait(self, *command: int, ns: int = SECOND) -> list[int]:
+    def execute(self, *command: int, ns: int = SECOND) -> list[int]:
         self.send(*command)
         self.board.advance(ns)
         self.taken = self.interrupts()
@@ -102,7 +102,7 @@ class Lab:
     def read(self, c: int, h: int, r: int, count: int = 1, command: int = READ) -> list[int]:
         self.dma(0x44, 512 * count)
         last = self.drive.format.sectors if self.drive.format else 18
-        return self.wait(command, h << 2, c, h, r, 2, last, 0x1B, 0xFF)
+        return self.execute(command, h << 2, c, h, r, 2, last, 0x1B, 0xFF)
 
     def got(self, sectors: int = 1) -> bytes:
         return bytes(self.memory[BUFFER : BUFFER + 512 * sectors])
@@ -165,8 +165,8 @@ def test_seek_takes_its_steps(lab: Lab) -> None:
     assert board.inb(MSR) == 0x80 and lab.interrupts() == 1
     assert lab.call(0x08) == [0x24, 10] and lab.call(0x08) == [0x80]
     assert lab.drive.cylinder == 10
-    assert lab.wait(0xCF, 0x00, 5) == [] and lab.call(0x08) == [0x20, 15]
-    assert lab.wait(0x8F, 0x00, 15) == [] and lab.call(0x08) == [0x20, 0]
+    assert lab.execute(0xCF, 0x00, 5) == [] and lab.call(0x08) == [0x20, 15]
+    assert lab.execute(0x8F, 0x00, 15) == [] and lab.call(0x08) == [0x20, 0]
 
 
 def test_recalibrate(lab: Lab) -> None:
@@ -245,7 +245,7 @@ def test_sectors_that_are_not_there(
     lab: Lab, address: tuple[int, int, int, int], errors: list[int]
 ) -> None:
     lab.dma(0x44, 512)
-    assert lab.wait(READ, 0, *address, 18, 0x1B, 0xFF)[:3] == errors
+    assert lab.execute(READ, 0, *address, 18, 0x1B, 0xFF)[:3] == errors
     assert not lab.memory.any()
 
 
@@ -265,7 +265,7 @@ def test_a_wrong_rate_no_disk_and_no_motor_find_no_mark(lab: Lab) -> None:
 def test_writing(lab: Lab) -> None:
     lab.memory[BUFFER : BUFFER + 1024] = list(random.Random(1).randbytes(1024))
     lab.dma(0x48, 1024)
-    assert lab.wait(WRITE, 0, 0, 0, 2, 2, 18, 0x1B, 0xFF) == [0, 0, 0, 0, 0, 4, 2]
+    assert lab.execute(WRITE, 0, 0, 0, 2, 2, 18, 0x1B, 0xFF) == [0, 0, 0, 0, 0, 4, 2]
     assert lab.taken == 1
     assert bytes(lab.medium.bytes[512:1536]) == lab.got(2)
     assert lab.medium.bytes[:512] == image()[:512] and lab.medium.bytes[1536:] == image()[1536:]
@@ -274,7 +274,7 @@ def test_writing(lab: Lab) -> None:
 def test_after_terminal_count_a_sector_is_filled_with_zeros(lab: Lab) -> None:
     lab.memory[BUFFER : BUFFER + 512] = 0xEE
     lab.dma(0x48, 100)
-    assert lab.wait(WRITE, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF)[:3] == [0, 0, 0]
+    assert lab.execute(WRITE, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF)[:3] == [0, 0, 0]
     assert bytes(lab.medium.bytes[:512]) == b"\xee" * 100 + bytes(412)
 
 
@@ -283,7 +283,7 @@ def test_write_protected(board: Any) -> None:
     lab.start()
     assert lab.call(0x04, 0) == [0x78]
     lab.dma(0x48, 512)
-    assert lab.wait(WRITE, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF)[:3] == [0x40, 0x02, 0]
+    assert lab.execute(WRITE, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF)[:3] == [0x40, 0x02, 0]
     assert lab.medium.bytes == image()
 
 
@@ -291,21 +291,21 @@ def test_formatting_a_track(lab: Lab) -> None:
     ids = b"".join(bytes((0, 0, sector, 2)) for sector in (1, 10, *range(2, 10), *range(11, 19)))
     lab.memory[BUFFER : BUFFER + 72] = list(ids)
     lab.dma(0x48, 72)
-    assert lab.wait(FORMAT_TRACK, 0, 2, 18, 0x54, 0xF6)[:3] == [0, 0, 0]
+    assert lab.execute(FORMAT_TRACK, 0, 2, 18, 0x54, 0xF6)[:3] == [0, 0, 0]
     assert bytes(lab.medium.bytes[: 18 * 512]) == b"\xf6" * (18 * 512)
     assert lab.medium.bytes[18 * 512 :] == image()[18 * 512 :]
 
 
 def test_verify_moves_nothing(lab: Lab) -> None:
-    assert lab.wait(VERIFY, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF) == [0, 0, 0, 1, 0, 1, 2]
-    assert lab.wait(VERIFY, 0x80, 0, 0, 1, 2, 18, 0x1B, 4) == [0, 0, 0, 0, 0, 5, 2]
-    assert lab.wait(VERIFY, 0x80, 0, 0, 16, 2, 18, 0x1B, 9)[:2] == [0x40, 0x80]
+    assert lab.execute(VERIFY, 0, 0, 0, 1, 2, 18, 0x1B, 0xFF) == [0, 0, 0, 1, 0, 1, 2]
+    assert lab.execute(VERIFY, 0x80, 0, 0, 1, 2, 18, 0x1B, 4) == [0, 0, 0, 0, 0, 5, 2]
+    assert lab.execute(VERIFY, 0x80, 0, 0, 16, 2, 18, 0x1B, 9)[:2] == [0x40, 0x80]
     assert not lab.memory.any()
 
 
 def test_read_id_says_what_passes(lab: Lab) -> None:
     lab.seek(7)
-    found = {tuple(lab.wait(0x4A, 4, ns=(250 + n * 11) * MS // QUICK)) for n in range(25)}
+    found = {tuple(lab.execute(0x4A, 4, ns=(250 + n * 11) * MS // QUICK)) for n in range(25)}
     assert {each[:5] + each[6:] for each in found} == {(4, 0, 0, 7, 1, 2)}
     assert {each[5] for each in found} <= set(range(1, 19)) and len(found) > 6
 
