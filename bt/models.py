@@ -58,7 +58,8 @@ CR4 = {
 
 #: Names of features whose instructions the table has. Of others it has none.
 HAVE_ROWS = frozenset(row.feature for row in TABLE)
-NOT_YET = frozenset(("pae", "mtrr", "mca", "pat", "pse36"))
+#: Other features that no model announces yet.
+NOT_YET: frozenset[str] = frozenset()
 
 
 def implemented(name: str) -> bool:
@@ -117,6 +118,20 @@ class Model:
     def cr4_valid(self) -> int:
         """The bits of CR4 that are not reserved."""
         return CR4_VALID & sum(bits for name, bits in CR4.items() if name in self.features)
+
+    @property
+    def pde_reserved(self) -> int:
+        """Bits that have to be 0 in the directory entry of a 4 MiB page."""
+        return 0x003E0000 if "pse36" in self.features else 0x003FE000
+
+    @property
+    def msr_groups(self) -> int:
+        """MSR_GROUP_*: which model-specific registers there are."""
+        family = {5: numbers.MSR_GROUP_P5, 6: numbers.MSR_GROUP_P6, 15: numbers.MSR_GROUP_P4}
+        named = {"mtrr": numbers.MSR_GROUP_MTRR, "mca": numbers.MSR_GROUP_MCA,
+                 "pat": numbers.MSR_GROUP_PAT, "sep": numbers.MSR_GROUP_SEP}  # fmt: skip
+        groups = family.get(self.family, 0)
+        return groups + sum(bit for name, bit in named.items() if name in self.features)
 
     @property
     def leaves(self) -> list[Leaf]:

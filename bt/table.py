@@ -251,6 +251,9 @@ I("0F 30", "WRMSR", "", "wrmsr", cls=PRIV, feature="msr")
 I("0F 31", "RDTSC", "", "rdtsc", feature="tsc")
 I("0F 32", "RDMSR", "", "rdmsr", cls=PRIV, feature="msr")
 I("0F 33", "RDPMC", "", "rdpmc", feature="pmc")
+# SYSENTER traps while its MSR names no segment, and so for a monitor, who keeps it thus.
+I("0F 34", "SYSENTER", "", "sysenter", cls=PRIV, ends=True, feature="sep")
+I("0F 35", "SYSEXIT", "", "sysexit", cls=PRIV, ends=True, feature="sep")
 
 # --- 0F: the rest -----------------------------------------------------------------------
 I("0F A2", "CPUID", "", "cpuid", feature="cpuid")

@@ -3,6 +3,7 @@
 Fills guests/ (ignored by git) with what Debian ships
 
     vmlinuz              Linux 6.1 for a 686 without PAE, from the package linux-image-686 names
+    vmlinuz-pae          the same with PAE, from the package linux-image-686-pae names
     busybox              a static i386 busybox, from busybox-static
     tools.cpio.gz        open-vm-tools and its libraries (tools/vmtools.py)
     memtest86+.bin       a memory test, started as a kernel is, from memtest86+
@@ -34,7 +35,8 @@ from tools.apt import Apt, AptError, Package  # noqa: E402
 GUESTS = ROOT / "guests"
 KERNEL, BUSYBOX, TOOLS = GUESTS / "vmlinuz", GUESTS / "busybox", GUESTS / "tools.cpio.gz"
 MEMTEST, IPXE = GUESTS / "memtest86+.bin", GUESTS / "ipxe.lkrn"
-FETCHED = (KERNEL, BUSYBOX, TOOLS, MEMTEST, IPXE)
+PAE_KERNEL = GUESTS / "vmlinuz-pae"
+FETCHED = (KERNEL, PAE_KERNEL, BUSYBOX, TOOLS, MEMTEST, IPXE)
 MANIFEST = GUESTS / "manifest.json"
 
 Manifest = dict[str, dict[str, str]]
@@ -55,9 +57,9 @@ def recorded() -> Manifest:
     return manifest if whole else {}
 
 
-def kernel_package(apt: Apt) -> Package:
-    """The kernel that the meta package linux-image-686 stands for today."""
-    packages = apt.resolve("linux-image-686").values()
+def kernel_package(apt: Apt, name: str = "linux-image-686") -> Package:
+    """The kernel that a meta package stands for today."""
+    packages = apt.resolve(name).values()
     return next(each for each in packages if re.match(r"linux-image-\d+\.", each.name))
 
 
@@ -90,6 +92,9 @@ def fetch() -> Manifest:
     )
     origins = {
         KERNEL: take(apt, kernel_package(apt), "boot/vmlinuz-*", KERNEL),
+        PAE_KERNEL: take(
+            apt, kernel_package(apt, "linux-image-686-pae"), "boot/vmlinuz-*", PAE_KERNEL
+        ),
         BUSYBOX: take(apt, busybox, "bin/busybox", BUSYBOX),
         TOOLS: take_tools(apt),
         MEMTEST: take(apt, memtest, "boot/memtest86+ia32.bin", MEMTEST),

@@ -31,6 +31,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("ram", "bus", "mem", "user_space", "sup_space", "external", "ring_compression"),
         *("count_base", "count_size", "count_marks", "counts_entries", "entry_counts"),
         *("owner", "user", "sup", "audit_all"),
+        *("pde_reserved", "msr_groups"),
         *("signature", "absent", "cr4_valid", "cpuid_last", "cpuid_last_extended", "cpuid_leaves"),
     ),
     DEBUGGED: (
@@ -50,7 +51,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("fetch_host", "fetch_avail", "fetch_short", "fetch_buf"),
         *("run_length", "run_eip", "straddles", "ext", "desc_lo", "desc_hi"),
         *("frame_sel", "frame_lo", "frame_hi", "frame_base", "frame_limit", "frame_attr"),
-        *("frame_esp", "frame_user", "frame_error", "tss_image"),
+        *("frame_esp", "frame_user", "frame_error", "tss_image", "pdpte_read"),
         *("io_icount", "io_left", "io_begun", "kept", "spare"),
         *("running", "meets_device", "for_itself", "scratched", "fetch_outside"),
         *("ports_open", "guest_cpl", "guest_root"),  # of an engine, while it runs

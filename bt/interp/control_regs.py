@@ -6,7 +6,10 @@ What a change of them does to the TLB (SDM vol. 3, 4.10.4):
 | ---------------------------- | ------------------------- |
 | CR0.PE, CR0.PG, CR0.WP       | everything                |
 | CR3                          | all but global pages      |
-| CR4.PSE, CR4.PGE             | everything                |
+| CR4.PSE, CR4.PGE, CR4.PAE    | everything                |
+
+With PAE, some of these changes also load the four pointer entries (pae.py), and fault with nothing
+changed if they cannot be (SDM vol. 3, 4.4.1).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from bt.interp.debug_regs import debug_changed
 from bt.interp.dialect import M16, M32, NEXT, func, i32, i64, u32
 from bt.interp.memory import ea, fault, raise_error, store
 from bt.interp.operands import set_reg
+from bt.interp.pae import load_pointers, pae_paging
 from bt.interp.paging import flush_tlb
 from bt.interp.segment_ops import read_word, undefined_opcode
 from bt.interp.state import (
@@ -29,6 +33,7 @@ from bt.interp.state import (
     CR0_VALID,
     CR0_WP,
     CR4_DE,
+    CR4_PAE,
     CR4_PGE,
     CR4_PSE,
     VEC_GP,
@@ -38,18 +43,22 @@ from bt.interp.state import (
 from bt.interp.system import look_up_next, ring0_only
 
 CR0_TRANSLATION = CR0_PE | CR0_PG | CR0_WP
-CR4_TRANSLATION = CR4_PSE | CR4_PGE
+CR4_TRANSLATION = CR4_PSE | CR4_PGE | CR4_PAE
+CR0_POINTERS = CR0_CD | CR0_NW | CR0_PG  # a change of one of them loads the pointer entries
 
 
 @func
 def set_cr0(c: Cpu, value: u32) -> i64:
-    """Load CR0; -1: #GP(0) noted. Undefined bits read as 0, ET as 1."""
+    """Load CR0; -1: not done. Undefined bits read as 0, ET as 1."""
     new: u32 = (value & CR0_VALID) | CR0_ET
     if new & CR0_PG and new & CR0_PE == 0:
         return raise_error(c, VEC_GP, 0)
     if new & CR0_NW and new & CR0_CD == 0:
         return raise_error(c, VEC_GP, 0)
     changed: u32 = new ^ c.cr0
+    if new & CR0_PG and c.cr4 & CR4_PAE and changed & CR0_POINTERS:
+        if load_pointers(c, c.cr3) < 0:
+            return -1
     c.cr0 = new
     if changed & CR0_TRANSLATION:
         flush_tlb(c, 0)
@@ -57,7 +66,10 @@ def set_cr0(c: Cpu, value: u32) -> i64:
 
 
 @func
-def set_cr3(c: Cpu, value: u32) -> i32:
+def set_cr3(c: Cpu, value: u32) -> i64:
+    """Load CR3; -1: not done."""
+    if pae_paging(c) and load_pointers(c, value) < 0:
+        return -1
     c.cr3 = value
     flush_tlb(c, 1 if c.cr4 & CR4_PGE else 0)
     return 0
@@ -65,10 +77,13 @@ def set_cr3(c: Cpu, value: u32) -> i32:
 
 @func
 def set_cr4(c: Cpu, value: u32) -> i64:
-    """Load CR4; -1: #GP(0) noted. Bits whose feature the model lacks are reserved."""
+    """Load CR4; -1: not done. Bits whose feature the model lacks are reserved."""
     if value & ~c.cr4_valid & M32:
         return raise_error(c, VEC_GP, 0)
     changed: u32 = value ^ c.cr4
+    if value & CR4_PAE and c.cr0 & CR0_PG and changed & CR4_TRANSLATION:
+        if load_pointers(c, c.cr3) < 0:
+            return -1
     c.cr4 = value
     if changed & CR4_DE:
         debug_changed(c)
@@ -111,7 +126,7 @@ def mov_cr(c: Cpu, op: Op) -> i32:
     elif op.reg == 2:
         c.cr2 = value
     elif op.reg == 3:
-        set_cr3(c, value)
+        status = set_cr3(c, value)
     else:
         status = set_cr4(c, value)
     if status < 0:

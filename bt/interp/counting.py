@@ -7,7 +7,17 @@ the running block; `op.left` says how many of those are still to come, this one 
 from __future__ import annotations
 
 from bt.interp.dialect import M64, func, i32, u64
-from bt.interp.state import ATTR_DB, CR0_PG, CS, RECORD_PAGING, RECORD_WIDE, Cpu, Op
+from bt.interp.state import (
+    ATTR_DB,
+    CR0_PG,
+    CR4_PAE,
+    CS,
+    RECORD_PAE,
+    RECORD_PAGING,
+    RECORD_WIDE,
+    Cpu,
+    Op,
+)
 
 
 @func
@@ -21,9 +31,11 @@ def icount_at(c: Cpu, op: Op) -> u64:
 def record_root(c: Cpu) -> u64:
     """Base of CS and page tables of the code that runs, for a trace (Memory.record_roots)."""
     root: u64 = c.seg_base[CS]
-    root = root << 32 | (c.cr3 & 0xFFFFF000)
+    root = root << 32 | (c.cr3 & 0xFFFFFFE0)
     if c.cr0 & CR0_PG:
         root |= RECORD_PAGING
+    if c.cr4 & CR4_PAE:
+        root |= RECORD_PAE
     if c.seg_attr[CS] & ATTR_DB:
         root |= RECORD_WIDE
     return root

@@ -28,7 +28,16 @@ FEAT_SSE = 13
 FEAT_SSE2 = 14
 FEAT_CLFSH = 15
 
+# Groups of model-specific registers (msr.py), as bits of Cpu.msr_groups
+MSR_GROUP_P5 = 1  # the Pentium's counters and a test register
+MSR_GROUP_P6 = 2
+MSR_GROUP_P4 = 4
+MSR_GROUP_BOTH = 6  # of the P6 or later
+MSR_GROUP_MTRR = 8
+MSR_GROUP_MCA = 16
+MSR_GROUP_PAT = 32
+MSR_GROUP_SEP = 64
+
 # As bits of Cpu.absent
 ABSENT_CMOV = 1 << FEAT_CMOV
-ABSENT_SEP = 1 << FEAT_SEP
 ABSENT_SSE2 = 1 << FEAT_SSE2

@@ -53,13 +53,19 @@ def numbered(start: str, end: str = "") -> tuple[str, ...]:
     return tuple(f"{start}{i}{end}" for i in range(8))
 
 
+POINTERS = ("pdpte0", "pdpte1", "pdpte2", "pdpte3")
+
+
 def of_msrs(*addresses: int) -> tuple[str, ...]:
     """Names of model-specific registers; -1: none is in this place (msr.py)."""
     return tuple(f"msr_{address:03x}" if address >= 0 else "" for address in addresses)
 
 
-MISC_MSRS = of_msrs(0xC1, 0xC2, 0x186, 0x187, 0x8B, 0x1D9, 0x2A, 0x1E0, 0x17A, 0x17B)
+MISC_MSRS = of_msrs(
+    0xC1, 0xC2, 0x186, 0x187, 0x8B, 0x1D9, 0x2A, 0x1E0, 0x17A, 0x17B,
+    0x00E, 0x011, 0x012, 0x013, 0x119, 0x1A0,
+)  # fmt: skip
 MTRR_MSRS = of_msrs(
     *range(0x200, 0x210), 0x250, 0x258, 0x259, *range(0x268, 0x270), 0x2FF,
-    -1, -1, -1, -1, *range(0x400, 0x414),
+    0x277, -1, -1, -1, *range(0x400, 0x414),
 )  # fmt: skip

@@ -1,11 +1,8 @@
-"""Paging: the walk, accessed and dirty bits, the TLB (SDM vol. 3, ch. 4).
+"""Paging: the TLB, and how an access gets through it (SDM vol. 3, 4.10).
 
-32-bit paging with 4 KiB and (CR4.PSE) 4 MiB pages:
-
-    linear address 31..22 -> page-directory entry, 21..12 -> page-table entry, 11..0 -> byte
-
-The TLB is a `Space` for each privilege level (state.py). It caches until it is invalidated: by a
-CR3 load (all but global pages), INVLPG, or a change of CR0.PG/WP, CR4.PGE/PSE.
+The TLB is a `Space` for each privilege level (state.py), filled by the walks (walk.py, pae.py). It
+caches until it is invalidated: by a CR3 load (all but global pages), INVLPG, or a change of
+CR0.PG/WP, CR4.PGE/PSE/PAE.
 
 On an *external* processor (one that serves a monitor) there is no walk: what the monitor mapped
 into the space is all there is, and a miss is a page fault for the monitor.
@@ -22,22 +19,13 @@ from bt.interp.dialect import (
     u32,
     u64,
 )
-from bt.interp.physical import (
-    is_memory,
-    must_be_alone,
-    on_board,
-    phys_read,
-    phys_write,
-    read_place,
-)
+from bt.interp.pae import any_walk
+from bt.interp.physical import is_memory, must_be_alone, on_board, place_of
 from bt.interp.state import (
     ACC_FETCH,
     ACC_USER,
     ACC_WRITE,
     CR0_PG,
-    CR0_WP,
-    CR4_PGE,
-    CR4_PSE,
     FRAME_SLOW,
     PERM_EXEC,
     PERM_GLOBAL,
@@ -45,31 +33,13 @@ from bt.interp.state import (
     PERM_PINNED,
     PERM_PRESENT,
     PERM_WRITE,
-    VEC_PF,
     Cpu,
     Space,
 )
+from bt.interp.walk import PTE_P, page_fault
 from bt.interp.watchpoints import wp_note, wp_overlap, wp_page
 
-PTE_P = 0x1
-PTE_W = 0x2
-PTE_U = 0x4
-PTE_A = 0x20
-PTE_D = 0x40
-PTE_PS = 0x80
-PTE_G = 0x100
-PDE_RESERVED = 0x003FE000  # in the entry of a 4 MiB page
-PF_RSVD = 8
 FLUSHED_PAGES = 16  # told one by one to a monitor; after more, all is flushed
-
-
-@func
-def page_fault(c: Cpu, la: u32, error: u32) -> i64:
-    c.fault_vector = VEC_PF
-    c.fault_error = error
-    c.fault_has_error = 1
-    c.cr2 = la
-    return -1
 
 
 @func
@@ -202,127 +172,6 @@ def refill_write(c: Cpu, space: Space, page: u32) -> i32:
     return 0
 
 
-@inline
-def set_entry_bits(c: Cpu, found: u64, bits: u32) -> i64:
-    """Set accessed and dirty bits in a paging entry in memory, when they are not set yet."""
-    if found & bits != bits:
-        return phys_write(c, found >> 32, 4, (found & M32) | bits)
-    return 0
-
-
-@inline
-def entry_at(c: Cpu, place: u32, peek: u32) -> u64:
-    """A paging entry, and above it where it is; to `peek`, 0 where there is no RAM."""
-    entry: u64 = place
-    entry <<= 32
-    if peek == 0:
-        return entry | phys_read(c, place, 4)
-    at = on_board(c, place)
-    return entry | read_place(c, at, 4) if is_memory(at) else entry
-
-
-@inline
-def top_entry(c: Cpu, root: u32, la: u32, peek: u32) -> u64:
-    """The page-directory entry of a linear address, as entry_at() has it; `root` is a CR3."""
-    return entry_at(c, (root & 0xFFFFF000) | ((la >> 20) & 0xFFC), peek)
-
-
-@inline
-def maps_large(c: Cpu, top: u64) -> u32:
-    """Is this page-directory entry one of a 4 MiB page?
-
-    That the walk ends there does not say so: a directory may be its own page table.
-    """
-    return 1 if top & (PTE_P | PTE_PS) == PTE_P | PTE_PS and c.cr4 & CR4_PSE else 0
-
-
-@inline
-def last_entry(c: Cpu, top: u64, la: u32, peek: u32) -> u64:
-    """The entry at which a walk ends: `top` itself if that is not present or maps 4 MiB."""
-    pde: u32 = top & M32
-    if pde & PTE_P == 0 or maps_large(c, top):
-        return top
-    return entry_at(c, (pde & 0xFFFFF000) | ((la >> 10) & 0xFFC), peek)
-
-
-@inline
-def page_mapped(la: u32, entry: u32, large: u32) -> u32:
-    """The frame's address, by the entry at which the walk of la ended."""
-    return (entry & 0xFFC00000) | (la & 0x003FF000) if large else entry & 0xFFFFF000
-
-
-@func
-def walk(c: Cpu, la: u32, access: u32) -> i64:
-    """Translate by the guest's tables. Returns physical address << 8 | PERM_*, or -1 (#PF noted).
-
-    PERM_WRITE is only given when the page is dirty already, so that the first write comes back
-    here and sets the D bit.
-    """
-    user: u32 = 1 if access & ACC_USER else 0
-    write: u32 = 1 if access & ACC_WRITE else 0
-    error: u32 = access & (ACC_USER | ACC_WRITE)
-    top = top_entry(c, c.cr3, la, 0)
-    last = last_entry(c, top, la, 0)
-    large: u32 = maps_large(c, top)
-    entry: u32 = last & M32
-    if entry & PTE_P == 0:
-        return page_fault(c, la, error)
-    if large and entry & PDE_RESERVED:
-        return page_fault(c, la, error | PTE_P | PF_RSVD)
-    rights: u32 = top & last & M32
-    writable: u32 = 1 if rights & PTE_W else 0
-    if user:
-        if rights & PTE_U == 0 or (write and not writable):
-            return page_fault(c, la, error | PTE_P)
-    elif write and not writable:
-        if c.cr0 & CR0_WP:
-            return page_fault(c, la, error | PTE_P)
-    if not user and c.cr0 & CR0_WP == 0:
-        writable = 1
-    if not large:
-        set_entry_bits(c, top, PTE_A)
-    set_entry_bits(c, last, PTE_A | PTE_D if write else PTE_A)
-    perm: u32 = PERM_PRESENT | PERM_EXEC
-    if large:
-        perm |= PERM_LARGE
-    if writable and (write or entry & PTE_D):
-        perm |= PERM_WRITE
-    if entry & PTE_G and c.cr4 & CR4_PGE:
-        perm |= PERM_GLOBAL
-    pa: u64 = page_mapped(la, entry, large)
-    return ((pa | (la & 0xFFF)) << 8) | perm
-
-
-@func
-def page_bits(c: Cpu, la: u32, top: u64, last: u64) -> i64:
-    """What a walk that ended with these entries found, as one page-table entry; -1: no page.
-
-    P, W, U and A as both entries have them, PS if it is a piece of a large page, G where it counts.
-    """
-    large: u32 = maps_large(c, top)
-    entry: u32 = last & M32
-    if entry & PTE_P == 0 or (large and entry & PDE_RESERVED):
-        return -1
-    bits: u32 = top & last & (PTE_P | PTE_W | PTE_U | PTE_A)
-    bits |= entry & PTE_D
-    if large:
-        bits |= PTE_PS
-    if entry & PTE_G and c.cr4 & CR4_PGE:
-        bits |= PTE_G
-    return page_mapped(la, entry, large) | bits
-
-
-@func
-def peek_walk(c: Cpu, root: u32, la: u32) -> i64:
-    """walk(), as somebody does it who only looks: page_bits(), and nothing at all has changed.
-
-    Tables are read in RAM only, as a read elsewhere might be a device's. May be called while the
-    processor runs.
-    """
-    top = top_entry(c, root, la, 1)
-    return page_bits(c, la, top, last_entry(c, top, la, 1))
-
-
 @func
 def translate_external(c: Cpu, la: u32, access: u32, size: u32) -> i64:
     """Translation for a monitor's processor: what it mapped, or a page fault for it to handle."""
@@ -380,19 +229,19 @@ def translate(c: Cpu, la: u32, access: u32, size: u32) -> i64:
         if access & ACC_WRITE:
             refill_write(c, space, page)
         return (entry + la - c.mem.host) & M32
+    place: u64 = 0
     if c.cr0 & CR0_PG:
         cr2: u32 = c.cr2
-        found = walk(c, la, access)
+        found: i64 = any_walk(c, la, access)
         if found < 0:
             if c.meets_device:
                 c.cr2 = cr2
             return -1
-        pa: u32 = (found >> 8) & M32
+        place = place_of(c, found >> 8)
         perm = found & 0xFF
     else:
-        pa = la & M32
+        place = on_board(c, la)
         perm = PERM_PRESENT | PERM_EXEC | PERM_WRITE | PERM_GLOBAL
-    place = on_board(c, pa)
     if is_memory(place) == 0 and must_be_alone(c, place):
         return -1
     fill(c, space, la, place, perm)

@@ -13,6 +13,9 @@ goes by its place, so it holds wherever on the bus the frame appears, and howeve
     physical E0000000  ->  place 008040000        a frame buffer, behind RAM
     physical FEC00000  ->  place 1FEC00000        a device's registers: bit 32 is OUTSIDE
 
+Page tables of PAE and PSE-36 have addresses of 36 bits. Beyond 4 GiB this board has nothing: those
+are NOWHERE, open bus that no device is asked about.
+
 An access to a device is like one to a port: the device may ask what time it is, and the processor
 leaves right behind the instruction if it wants that. In the middle of a block neither would work,
 as the block is paid for as a whole. So there the access does not happen: the instruction ends as if
@@ -53,6 +56,7 @@ from bt.interp.state import (
     MAP_BELOW,
     MAP_DEVICE,
     MAP_MEMORY,
+    NOWHERE,
     OUTSIDE,
     RUN_ALONE,
     RUN_BLOCK,
@@ -78,6 +82,14 @@ def on_board(c: Cpu, pa: u32) -> u64:
     else:
         place |= OUTSIDE
     return place
+
+
+@inline
+def place_of(c: Cpu, pa: u64) -> u64:
+    """The same for an address of 36 bits, as a page-table entry may have it."""
+    if pa > M32:
+        return NOWHERE | (pa & M32)
+    return on_board(c, pa & M32)
 
 
 @inline
@@ -114,7 +126,7 @@ def change_flags(m: Memory, first: u32, count: u32, mask: u32, flags: u32) -> i3
 @func
 def must_be_alone(c: Cpu, place: u64) -> u32:
     """Would this access, outside of memory, find a device in a block? Then it is noted."""
-    if c.running != RUN_BLOCK or nobody_answers(c, place & M32):
+    if c.running != RUN_BLOCK or place >= NOWHERE or nobody_answers(c, place & M32):
         return 0
     c.meets_device = 1
     return 1
@@ -162,6 +174,8 @@ def read_place(c: Cpu, place: u64, size: u32) -> u32:
     """Read 1, 2 or 4 bytes (in one page)."""
     if is_memory(place):
         return load_ram(c, place, size)
+    if place >= NOWHERE:
+        return M32 >> (32 - 8 * size)
     return read_bus(c, place & M32, size)
 
 
@@ -209,6 +223,8 @@ def written_place(c: Cpu, place: u64) -> u64:
         if c.mem.frame_flags[place >> 12] & FRAME_BELOW:
             return place + c.mem.below
         return place
+    if place >= NOWHERE:
+        return place
     if c.mem.frame_map[(place & M32) >> 12] & MAP_BELOW:
         return (place & M32) + c.mem.below
     return place
@@ -239,6 +255,8 @@ def write_place(c: Cpu, place: u64, size: u32, value: u32) -> i64:
     place = written_place(c, place)
     if is_memory(place) == 0:
         outside: u32 = place & M32
+        if place >= NOWHERE:
+            return 0
         if nobody_answers(c, outside) == 0:
             before_device(c)
             call_write_memory(c, outside, size, value)

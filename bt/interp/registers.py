@@ -59,6 +59,8 @@ class Registers(Cpu):
         self.signature = model.signature
         self.absent = model.absent
         self.cr4_valid = model.cr4_valid
+        self.pde_reserved = model.pde_reserved
+        self.msr_groups = model.msr_groups
         basic, extended = model.leaves, model.extended_leaves
         self.cpuid_last = len(basic) - 1
         self.cpuid_last_extended = extended[0][0] if extended else 0
@@ -98,6 +100,8 @@ class Registers(Cpu):
         self.cr2 = 0
         self.cr3 = 0
         self.cr4 = 0
+        for i in range(4):
+            self.pdpte[i] = 0
         self.gdtr_base = 0
         self.gdtr_limit = 0xFFFF
         self.idtr_base = 0

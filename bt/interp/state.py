@@ -32,6 +32,7 @@ from bt.interp.marks import (
     GENERAL,
     MISC_MSRS,
     MTRR_MSRS,
+    POINTERS,
     XMM_HALVES,
     Guest,
     Ring3,
@@ -108,8 +109,8 @@ CR4_OSFXSR = 0x200  # XMM registers may be used, FXSAVE saves them
 CR4_OSXMMEXCPT = 0x400  # #XM is known
 # All that some model has; Cpu.cr4_valid are its own.
 CR4_VALID = (
-    CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR
-    | CR4_OSXMMEXCPT
+    CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE
+    | CR4_OSFXSR | CR4_OSXMMEXCPT
 )  # fmt: skip
 
 # Exception vectors
@@ -198,6 +199,7 @@ MAP_MEMORY = 1  # there is memory, at that place
 MAP_DEVICE = 2  # there is none, and somebody on the bus may answer
 MAP_BELOW = 4  # there is none to read, but writes go to hidden RAM (Memory.below)
 OUTSIDE = 0x100000000  # in a place: there is no memory, the rest is the physical address
+NOWHERE = 0x300000000  # the same for physical addresses from 4 GiB on: open bus
 
 # What a processor does when an access reaches the bus (Cpu.running)
 RUN_BETWEEN = 0  # nothing, or what comes between two instructions
@@ -247,6 +249,7 @@ RECORD_CODE = 1 << 38  # record_code has its bytes, as far as they lie in its fi
 # Memory.record_roots: base of CS in the high half, CR3 in the low one, and
 RECORD_PAGING = 1
 RECORD_WIDE = 2  # 32-bit code
+RECORD_PAE = 4  # the tables are those of PAE
 
 PERM_LARGE = 32  # part of a 4 MiB page: INVLPG drops all of it
 
@@ -420,6 +423,8 @@ class Cpu:
     cr2: Annotated[u32, Guest()]
     cr3: Annotated[u32, Guest()]
     cr4: Annotated[u32, Guest(CR4_VALID)]
+    # PAE's pointer entries, as they were when CR3 was loaded
+    pdpte: Annotated[list[u64], 4, Guest(names=POINTERS)]
     dr: Annotated[list[u32], 8, Guest(names=DEBUG)]
     cpl: Annotated[u32, Guest(3)]
     tsc_offset: Annotated[u64, Guest()]  # TSC = icount + tsc_offset
@@ -506,6 +511,8 @@ class Cpu:
     signature: u32
     absent: u64  # bit n: no feature n (features.py)
     cr4_valid: u32  # the others are reserved
+    pde_reserved: u32  # in the entry of a 4 MiB page
+    msr_groups: u32  # MSR_GROUP_*: which model-specific registers there are
     cpuid_last: u32  # the last basic leaf, below 8
     cpuid_last_extended: u32  # the last one from 80000000h on, below 80000008h; 0: none
     # four registers for each basic leaf, from 32 on for the extended ones
@@ -566,6 +573,7 @@ class Cpu:
     frame_esp: u32
     frame_user: u32  # ACC_USER if that stack belongs to CPL 3
     frame_error: u32  # selector for its #SS
+    pdpte_read: Annotated[list[u64], 4]  # pointer entries before they are looked at (pae.py)
     tss_image: Annotated[list[u32], 26]  # the incoming task's TSS (tasks.py)
     io_icount: u64  # instructions completed before the access to a device under way
     io_left: u32  # how many of its block are still to come, paid for already

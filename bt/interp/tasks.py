@@ -37,9 +37,10 @@ from bt.interp.descriptors import (
     mark_accessed,
     selector_error,
 )
-from bt.interp.dialect import M16, M32, func, i32, i64, u32
+from bt.interp.dialect import M16, M32, func, i64, u32
 from bt.interp.flags import set_eflags
 from bt.interp.memory import raise_error, raise_plain, sup_read, sup_write
+from bt.interp.pae import load_pointers, pae_paging
 from bt.interp.paging import flush_tlb
 from bt.interp.segments import (
     load_protected_segment,
@@ -264,10 +265,16 @@ def load_task_segments(c: Cpu) -> i64:
 
 
 @func
-def enter_task(c: Cpu, wide: u32, nested: u32) -> i32:
-    """The point of no return: CR3, EIP, EFLAGS, general registers, selectors without caches."""
+def enter_task(c: Cpu, wide: u32, nested: u32) -> i64:
+    """The point of no return: CR3, EIP, EFLAGS, general registers, selectors without caches.
+
+    -1: the pointer entries of the new CR3 have reserved bits, #GP(0) noted; the old ones stay.
+    """
+    status: i64 = 0
     if wide and c.cr0 & CR0_PG:
         c.cr3 = c.tss_image[IMAGE_CR3]
+        if pae_paging(c):
+            status = load_pointers(c, c.cr3)
         flush_tlb(c, 1 if c.cr4 & CR4_PGE else 0)
     c.cr0 |= CR0_TS
     c.dr[7] &= ~DR7_LOCAL & M32
@@ -282,7 +289,7 @@ def enter_task(c: Cpu, wide: u32, nested: u32) -> i32:
         c.seg_attr[seg] |= ATTR_UNUSABLE
         segment_changed(c, seg)
     set_cpl(c, 3 if c.eflags & VM else c.seg_sel[CS] & 3)
-    return 0
+    return status
 
 
 @func
@@ -322,8 +329,11 @@ def task_switch(c: Cpu, selector: u32, source: u32, eflags: u32, error: i64) -> 
     c.seg_base[TR] = base
     c.seg_limit[TR] = desc_limit(lo, hi)
     c.seg_attr[TR] = desc_attr(hi) | BUSY
-    enter_task(c, wide, 1 if source == TASK_CALL or source == TASK_INT else 0)
+    entered = enter_task(c, wide, 1 if source == TASK_CALL or source == TASK_INT else 0)
     if load_task_segments(c) < 0:
+        return LATE
+    if entered < 0:  # told last, when the task has a stack to be told on
+        raise_error(c, VEC_GP, 0)
         return LATE
     if error >= 0 and push(c, 4 if wide else 2, error & M32) < 0:
         return LATE

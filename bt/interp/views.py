@@ -16,29 +16,41 @@ from bt.interp.dialect import (
     u64,
 )
 from bt.interp.memory import ea, read_linear
+from bt.interp.pae import (
+    any_peek,
+    any_walk,
+    load_pointers,
+    pae_page_bits,
+    pae_paging,
+    pae_peek_last,
+    pae_peek_top,
+    peek_at,
+)
 from bt.interp.paging import (
-    PTE_A,
-    PTE_G,
-    PTE_P,
-    PTE_U,
-    PTE_W,
     flush_page,
     flush_tlb,
-    last_entry,
-    maps_large,
-    page_bits,
-    peek_walk,
-    top_entry,
-    walk,
 )
-from bt.interp.physical import on_board, phys_read, phys_write
+from bt.interp.physical import on_board, phys_read, phys_write, place_of
 from bt.interp.registers import A20_CLOSED, Registers
 from bt.interp.state import (
     ACC_READ,
     ACC_USER,
     ACC_WRITE,
     CR0_PG,
+    CR4_PAE,
     H_FIRST,
+)
+from bt.interp.walk import (
+    PTE_A,
+    PTE_G,
+    PTE_P,
+    PTE_PS,
+    PTE_U,
+    PTE_W,
+    last_entry,
+    maps_large,
+    page_bits,
+    top_entry,
 )
 
 
@@ -72,10 +84,13 @@ class Views(Registers):
         """
         if self.cr0 & CR0_PG == 0:
             return la & self.a20_mask
-        found = peek_walk(self, self.cr3, la & M32)
+        found = any_peek(self, la & M32)
         if found < 0:
             return -1
-        return ((found & 0xFFFFF000) | (la & 0xFFF)) & self.a20_mask
+        at: u64 = found & 0xFFFFFF000
+        if at > M32:
+            return at | la & 0xFFF
+        return (at | la & 0xFFF) & self.a20_mask
 
     def peek_translation(self, la: int) -> int:
         """The place of a linear address, without faults or accessed bits; -1: not mapped.
@@ -83,26 +98,33 @@ class Views(Registers):
         As on_board() has it, like translation() and peek_entry(): see physical.py.
         """
         address = self.peek_address(la & M32)
-        return -1 if address < 0 else on_board(self, address)
+        return -1 if address < 0 else place_of(self, address)
 
-    def peek_entry(self, la: int, root: int = -1) -> int:
+    def peek_entry(self, la: int, root: int = -1, wide: bool = False) -> int:
         """What the tables say of a linear page, without faults or accessed bits; -1: not mapped.
 
         The frame's place, and below it page_bits(). By the tables that CR3 names if paging is on,
-        or, at any time, by those of another `root`.
+        or, at any time, by those of another `root`, which are PAE's if `wide`.
         """
         if root < 0 and self.cr0 & CR0_PG == 0:
             return on_board(self, la & 0xFFFFF000) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_G
-        found = peek_walk(self, self.cr3 if root < 0 else root & M32, la & M32)
+        found: i64 = 0
+        if root < 0:
+            found = any_peek(self, la & M32)
+        else:
+            found = peek_at(self, root & M32, la & M32, 1 if wide else 0)
         if found < 0:
             return -1
-        return on_board(self, found & 0xFFFFF000) | found & 0xFFF
+        at: u64 = place_of(self, found & 0xFFFFFF000)
+        return at | found & 0xFFF
 
     def peek_tables(self) -> list[tuple[int, int, int]]:
         """All that the tables that CR3 names map: linear address, number of pages, page_bits().
 
-        Their frame's address is as it stands in the tables, that of the first one of 1024.
+        Their frame's address is as it stands in the tables, that of the first one of many.
         """
+        if self.cr4 & CR4_PAE:
+            return self.peek_pae_tables()
         found: list[tuple[int, int, int]] = []
         for number in range(1024):
             region: u32 = number << 22
@@ -116,6 +138,30 @@ class Views(Registers):
                 if bits >= 0:
                     found.append((la, 1024 if large else 1, bits))
         return found
+
+    def peek_pae_tables(self) -> list[tuple[int, int, int]]:
+        """The same for PAE's tables, of which an entry at the top maps 512 pages."""
+        found: list[tuple[int, int, int]] = []
+        for number in range(2048):
+            region: u32 = number << 21
+            top = pae_peek_top(self, region, self.pdpte[number >> 9])
+            if top & PTE_P == 0:
+                continue
+            large = top & PTE_PS
+            for i in range(1 if large else 512):
+                la: u32 = region | i << 12
+                bits = pae_page_bits(self, la, top, pae_peek_last(self, la, top))
+                if bits >= 0:
+                    found.append((la, 512 if large else 1, bits))
+        return found
+
+    def reload_pointers(self) -> None:
+        """The embedder changed a control register: read PAE's pointer entries if they count.
+
+        Those with reserved bits, which no MOV could have loaded, leave the ones before.
+        """
+        if pae_paging(self):
+            load_pointers(self, self.cr3)
 
     def read_linear_memory(self, la: int, size: int, user: bool = False) -> int:
         """Read 1, 2 or 4 bytes as the processor would; -1 if that faults (nothing is raised)."""
@@ -137,11 +183,11 @@ class Views(Registers):
         found: i64 = (la & M32) << 8 | 7
         if self.cr0 & CR0_PG:
             keep = self.cr2
-            found = walk(self, la & M32, access)
+            found = any_walk(self, la & M32, access)
             self.cr2 = keep
             if found < 0:
                 return -1
-        at: u64 = on_board(self, (found >> 8) & M32)
+        at: u64 = place_of(self, found >> 8)
         return at << 8 | found & 0xFF
 
     def invalidate(self, la: int) -> None:

@@ -21,7 +21,6 @@ from bt.instruction import Instruction
 from bt.models import DEFAULT
 from bt.table import TABLE
 
-PROCESSOR = {"", *DEFAULT.features}  # of rows: the manual's list is of the Pentium's instructions
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 CONTROL_NUMBERS = (0, 2, 3, 4)
 DEBUG_NUMBERS = (0, 6, 7)
@@ -62,8 +61,9 @@ class Operands:
 
 
 def all_forms() -> list[Form]:
-    """Every form that a Pentium Pro has, in the table's order."""
-    return [form for row in TABLE if row.feature in PROCESSOR for form in _forms(row)]
+    """Every form that the default model has, in the table's order."""
+    return [form for row in TABLE if not row.feature or row.feature in DEFAULT.features
+            for form in _forms(row)]  # fmt: skip
 
 
 def _forms(row: Instruction) -> list[Form]:

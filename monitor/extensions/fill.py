@@ -36,7 +36,7 @@ from typing import Any
 
 from bt.contract import PERM_GLOBAL, PERM_LARGE, PERM_PRESENT, PERM_WRITE, Engine
 from bt.engine import Interp, Ram
-from bt.interp.state import CR0_PG, CR0_WP, CR4_PGE, CR4_PSE
+from bt.interp.state import CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE
 from monitor.vmm.calling import ExtensionFailed, call, nonsense
 from monitor.vmm.memory import PAGE, GuestMemory
 from monitor.vmm.shadow import HIDDEN_BASE, ShadowMmu
@@ -138,7 +138,7 @@ def _check_entry(name: str, physical: int) -> None:
 
 
 class FilledShadow(ShadowMmu):
-    """A shadow MMU that asks an extension about each page fault."""
+    """A shadow MMU that asks an extension about each page fault, but for PAE's tables."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class FilledShadow(ShadowMmu):
         self.walk = self._ask
 
     def _ask(self, linear: int, write: bool, user: bool) -> int:
-        if not self.ideal.cr0 & CR0_PG:
+        if not self.ideal.cr0 & CR0_PG or self.ideal.cr4 & CR4_PAE:
             return int(self.ideal.translation(linear, write, user))
         self._view.mapped = None
         hidden = call(self._fill, Fault(linear, write, user), self._guest, self._view)

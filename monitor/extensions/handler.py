@@ -170,6 +170,7 @@ class VirtualCpu:
         _check(number in (0, 2, 3, 4), f"set_control({number}): there are CR0, CR2, CR3 and CR4")
         setattr(self._ideal, CONTROL[number], value & M32)
         if number != 2:
+            self._ideal.reload_pointers()
             self._processor.control_changed()
 
     # --- ports --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bt.cache import TranslatedBlock, TranslationCache
 from bt.contract import PERM_GLOBAL, PERM_LARGE, FrameTable
 from bt.engine import Interp, Ram
-from bt.interp.paging import PTE_A, PTE_G, PTE_U
+from bt.interp.walk import PTE_A, PTE_G, PTE_U
 from bt.output import Surveyed
 from bt.policy import CONTEXTS
 from bt.translate import MAX_INSTRUCTIONS

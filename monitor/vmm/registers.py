@@ -56,6 +56,7 @@ def set_register(
         if value & ~BITS[name]:
             raise UserError(f"{name}={value:#x}: it can only have the bits {BITS[name]:#x}")
         setattr(cpu, name, value)
+        cpu.reload_pointers()
         cpu.flush()
         cpu.set_privilege(cpu.cpl)  # CR0.AM may have changed
     elif name in SEGMENTS:

@@ -34,7 +34,6 @@ from dataclasses import dataclass
 
 from bt.contract import FrameTable
 from bt.engine import Interp, Ram
-from bt.interp.paging import PTE_A
 from bt.interp.state import (
     ATTR_ACCESSED,
     ATTR_CODE,
@@ -48,6 +47,7 @@ from bt.interp.state import (
     LDTR,
     SS,
 )
+from bt.interp.walk import PTE_A
 
 M32 = 0xFFFFFFFF
 PAGE = 0x1000

@@ -8,7 +8,7 @@ written, and of an instruction's second page.
 from __future__ import annotations
 
 from bt.engine import Interp, Ram
-from bt.interp.state import RECORD_PAGING, RECORD_WIDE
+from bt.interp.state import RECORD_PAE, RECORD_PAGING, RECORD_WIDE
 from monitor.vmm.memory import PAGE, GuestMemory
 from monitor.watch.disassembly import CodeLine, one
 
@@ -65,7 +65,9 @@ class GuestCode:
         """The place of a linear page of memory, by a walk without side effects; or -1."""
         page = int(self._cpu.place(linear & -PAGE))
         if root & RECORD_PAGING:
-            page = int(self._cpu.peek_entry(linear, root & 0xFFFFF000)) & -PAGE
+            page = int(
+                self._cpu.peek_entry(linear, root & 0xFFFFFFE0, bool(root & RECORD_PAE))
+            ) & -PAGE
         return page if self._holds(page) else -1
 
     def _holds(self, place: int) -> bool:

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bt.engine import Interp
-from bt.interp.paging import PTE_P, PTE_U, PTE_W
 from bt.interp.state import CR0_PG, CR0_WP
+from bt.interp.walk import PTE_P, PTE_U, PTE_W
 
 PAGES = 1 << 20
-TABLE = 1024
 BITS = 0xFFF
 
 Array = npt.NDArray[np.uint32]
@@ -55,9 +54,11 @@ def guest_tables(cpu: Interp) -> GuestTables:
     small = pages == 1
     frames[linear[small] >> 12] = entries[small] >> 12
     bits[linear[small] >> 12] = entries[small] & BITS
-    for at, entry in zip(linear[~small] >> 12, entries[~small], strict=True):
-        frames[at : at + TABLE] = np.arange(entry >> 12, (entry >> 12) + TABLE)
-        bits[at : at + TABLE] = entry & BITS
+    large = np.stack((linear, pages, entries))[:, ~small].T
+    for at, count, entry in large.tolist():
+        first, frame = at >> 12, entry >> 12
+        frames[first : first + count] = np.arange(frame, frame + count)
+        bits[first : first + count] = entry & BITS
     return GuestTables(frames, bits, True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bt.contract import PERM_EXEC, PERM_GLOBAL, PERM_PINNED, PERM_WRITE
-from bt.interp.paging import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
+from bt.interp.walk import PTE_A, PTE_D, PTE_G, PTE_PS, PTE_U, PTE_W
 from bt.policy import CONTEXTS
 from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from monitor.vmm.memory import PAGE

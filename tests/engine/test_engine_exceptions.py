@@ -28,6 +28,7 @@ from engine_lab import (
 
 from bt.contract import EXIT_EXCEPTION, EXIT_SOFTINT, PERM_WRITE
 from bt.instruction import Class, Instruction
+from bt.models import DEFAULT
 from bt.table import TABLE
 
 # --- page faults: state as before ---------------------------------------------------------------
@@ -322,7 +323,8 @@ def test_into_without_overflow(lab: Lab) -> None:
 
 # --- privileged instructions --------------------------------------------------------------------
 
-PRIVILEGED = [row for row in TABLE if row.sensitivity is Class.PRIVILEGED]
+PRIVILEGED = [row for row in TABLE if row.sensitivity is Class.PRIVILEGED
+              and (not row.feature or row.feature in DEFAULT.features)]  # fmt: skip
 MODRM = ("E", "M", "Rd,", "C,", "D,")
 
 

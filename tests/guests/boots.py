@@ -27,8 +27,10 @@ from monitor import Machine, Outcome
 from monitor.guests import embedded_image
 from monitor.guests.linux import GUESTS, INITRD, KERNEL, PROMPT, QUICK
 from monitor.host.typist import TypedLine, Typist
+from monitor.settings.machine import CPU
 
 BUSYBOX = GUESTS / "busybox"
+PAE_KERNEL = GUESTS / "vmlinuz-pae"
 EARLY = f"{QUICK} earlyprintk=serial,ttyS0,115200"
 
 Answer = str | Callable[[], str]
@@ -36,11 +38,11 @@ HostSide = tuple[tuple[str, Callable[[Machine], object]], ...]
 
 
 def linux(
-    cmdline: str, initrd: Path = INITRD, firmware_state: str = "bios"
+    cmdline: str, initrd: Path = INITRD, firmware_state: str = "bios", kernel: Path = KERNEL
 ) -> Callable[[Machine], None]:
     """Debian's kernel with one of our initramfs."""
     return lambda machine: machine.load_linux(
-        KERNEL, initrd=initrd, cmdline=cmdline, firmware_state=firmware_state
+        kernel, initrd=initrd, cmdline=cmdline, firmware_state=firmware_state
     )
 
 
@@ -66,6 +68,7 @@ class Boot:
     clock: str = "icount"
     start_time: int = 0
     files: tuple[Path, ...] = (KERNEL, INITRD, BUSYBOX)
+    cpu: str = CPU
 
     @property
     def missing(self) -> list[str]:
@@ -96,6 +99,14 @@ SHELL = (
 )  # fmt: skip
 FAREWELL = (("reboot -f", "Restarting system"),)
 
+
+def of_model(cpu: str, known_as: str, flags: str, kernel: Path = KERNEL, name: str = "") -> Boot:
+    """Linux on another processor, by the name and some of the flags that it gives it."""
+    asked = ("cat /proc/cpuinfo", rf"^model name\t: {known_as}$(?s:.*)^flags\t\t: fpu .*{flags}")
+    return Boot(name or f"linux-{cpu}", linux(QUICK, kernel=kernel), "reset",
+                (asked, ("ls / | wc -l", "^11$"), *FAREWELL), files=(kernel, INITRD, BUSYBOX),
+                cpu=cpu)  # fmt: skip
+
 BOOTS = (
     Boot("embedded", embedded, "exit", console=r"150 checks, 0 wrong\n\Z", memory_mb=8, files=()),
     Boot("linux", linux(QUICK), "reset", SHELL + FAREWELL, console=r"(?m)^VP-GUEST-READY$"),
@@ -106,6 +117,10 @@ BOOTS = (
         (("cat /proc/uptime", r"^\d+\.\d\d \d+\.\d\d$"), *FAREWELL),
         clock="host",
     ),
+    of_model("pentium2", r"Pentium II \(Deschutes\)", r"\bsep\b.*\bpat pse36\b"),
+    of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bsep\b.*\bpat pse36\b"),
+    of_model("pentium4", r"Intel\(R\) Pentium\(R\) 4 CPU", r"\bsep\b.*\bpat pse36\b"),
+    of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bpae\b", PAE_KERNEL, "linux-pae"),
     Boot(
         "embedded-trapped",
         embedded,
@@ -154,8 +169,9 @@ class Life:
 def boot(row: Boot, mode: str) -> Life:
     """Boot a row in a machine of its own."""
     machine = Machine(
-        memory_mb=row.memory_mb, mode=mode, clock=row.clock, start_time=row.start_time
-    )
+        memory_mb=row.memory_mb, mode=mode, clock=row.clock, start_time=row.start_time,
+        cpu=row.cpu,
+    )  # fmt: skip
     row.load(machine)
     host: dict[str, object] = {}
 

@@ -69,6 +69,17 @@ def test_worlds_with_devices_in_memory(kind: str, first: int) -> None:
     compare(first, BATCH, "--kind", kind)
 
 
+def test_some_worlds_with_pae() -> None:
+    """Three levels of tables, pages of 2 MiB, addresses beyond memory, reserved bits."""
+    compare(1, BATCH // 2, "--kind", "pae")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(FIRST, FIRST + 4 * BATCH, BATCH))
+def test_worlds_with_pae(first: int) -> None:
+    compare(first, BATCH, "--kind", "pae")
+
+
 def shadows_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """The physical map changes, and the shadows do not hear of it."""
     monkeypatch.setattr(VirtualProcessor, "map_changed", lambda self: self.ideal.flush())

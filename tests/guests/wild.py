@@ -7,6 +7,7 @@
     python wild.py SEED 1 --forget                    # with the TLBs emptied at each instruction
     python wild.py FIRST COUNT --kind devices         # with devices in memory (wild_devices.py)
     python wild.py FIRST COUNT --kind moving          # that change the physical map
+    python wild.py FIRST COUNT --kind pae             # with PAE's page tables (wild_pae.py)
     python wild.py FIRST COUNT --engine free          # on an engine of tests/engine/inexact.py
 
 A seed makes a world: seven of eight are of wild_user.py, much of which runs in ring 3; the eighth
@@ -40,6 +41,7 @@ from pathlib import Path
 
 import wild_bytes
 import wild_devices
+import wild_pae
 from wild_code import World
 from wild_user import UserWorld
 
@@ -62,6 +64,8 @@ engine = "auto"  # of modes other than bare
 def world(seed: int, kind: str = "user") -> World:
     """The world of this number."""
     dice = random.Random(seed)
+    if kind == "pae":
+        return wild_pae.make(dice)
     if kind != "user":
         return wild_devices.make(dice, moving=kind == "moving")
     return wild_bytes.make(dice) if seed % 8 == 0 else UserWorld(dice).world()
@@ -73,7 +77,8 @@ def make_world(
     """What makes a machine with it, for any mode."""
 
     def make(mode: str) -> Machine:
-        machine = Machine(memory_mb=MEMORY_MB, mode=mode, engine=engine, clock=clock)
+        model = {"cpu": wild_pae.MODEL} if kind == "pae" else {}
+        machine = Machine(memory_mb=MEMORY_MB, mode=mode, engine=engine, clock=clock, **model)
         world(seed, kind).load(machine)
         machine.loop.steady = True  # turns do not depend on the speed of the host,
         machine.loop.most = TURN  # and what has to be emulated is not for long
@@ -274,7 +279,7 @@ def main() -> int:
     parser.add_argument("--locate", action="store_true", help="search for the first difference")
     parser.add_argument("--forget", action="store_true", help="no translation is kept in a TLB")
     parser.add_argument("--alone", metavar="MODE", help="run them in this mode alone")
-    parser.add_argument("--kind", choices=("user", "devices", "moving"), default="user")
+    parser.add_argument("--kind", choices=("user", "devices", "moving", "pae"), default="user")
     parser.add_argument("--engine", help="what runs guest code where not bare")
     parser.add_argument("--clock", default="icount", help="of worlds that run alone")
     parser.add_argument("--json", action="store_true", help="the summary as JSON")

@@ -128,8 +128,10 @@ pm16:
 
 
 @cache
-def kernel() -> Assembly:
-    return assemble_guest(lambda _name: SOURCE, "wild.asm", KERNEL)
+def kernel(wide: bool = False) -> Assembly:
+    """`wide`: page-table entries have 64 bits (wild_pae.py)."""
+    source = SOURCE.replace("WINDOW + eax * 4", "WINDOW + eax * 8") if wide else SOURCE
+    return assemble_guest(lambda _name: source, "wild.asm", KERNEL)
 
 
 @cache
@@ -167,6 +169,8 @@ def gate(
 
 class UserWorld:
     """What one seed makes, part by part; `world` is all of it."""
+
+    wide = False  # are entries of page tables?
 
     def __init__(self, dice: random.Random) -> None:
         self.dice = dice
@@ -295,6 +299,14 @@ class UserWorld:
         # right: no page leads to them but the window, after which the kernel flushes.
         entries[4] = entries[5] = 0
         return struct.pack("<1024I", *entries)
+
+    def tables(self) -> list[tuple[int, bytes]]:
+        """What CR3 leads to."""
+        return [(DIRECTORY, dword(TABLE | 7)), (TABLE, self.page_table())]
+
+    def control_bits(self) -> int:
+        """CR4 to begin with."""
+        return self.dice.choice((0, 0, 0, 0x100, 0x80, 0x1, 0x2, 0x4, 0x10))
 
     # --- the script ---------------------------------------------------------------------
 
@@ -472,9 +484,8 @@ class UserWorld:
         put(TSS_MAIN, self.task(USER, DATA3))
         put(TSS_TWO, self.task(self.entry(), dice.choice(SELECTORS)))
         put(TSS_SMALL, self.small_task())
-        put(DIRECTORY, dword(TABLE | 7))
-        put(TABLE, self.page_table())
-        put(KERNEL, kernel().image)
+        pieces.extend(self.tables())
+        put(KERNEL, kernel(self.wide).image)
         put(KERNEL16, code16)
         put(CODE16, self.short.bytes(CODE16_BYTES) + b"\xcd\x77" * 0x100)
         put(USER, self.code)
@@ -482,8 +493,7 @@ class UserWorld:
         put(SCRIPT, self.script())
         cr0 = 0x80000011 if self.paging else 0x11
         cr0 |= dice.choice((0, 0, 0x10000, 0x20, 0x40000))
-        cr4 = dice.choice((0, 0, 0, 0x100, 0x80, 0x1, 0x2, 0x4, 0x10))
-        put(STATE, struct.pack("<III", SCRIPT, cr0, cr4))
+        put(STATE, struct.pack("<III", SCRIPT, cr0, self.control_bits()))
         put(STATE + 0x50, struct.pack("<HI2xHI", 0x3FF, 0, 0x7FF, IDT))
         entry = KERNEL + 0x600
         tables = struct.pack("<HI2xHI", len(self.gdt()) - 1, GDT, 0x7FF, IDT)

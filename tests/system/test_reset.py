@@ -17,7 +17,7 @@ DIRT = """
     fninit; fldpi; fld1; fdiv st(1), st
     mov eax, 0x11111111; mov cr2, eax; mov dr0, eax; mov dr3, eax
     mov eax, 0x700; mov dr7, eax; xor eax, eax; mov dr6, eax
-    mov ecx, 0x2ff; mov eax, 0x1234; xor edx, edx; wrmsr
+    mov ecx, 0x2ff; mov eax, 0xc06; xor edx, edx; wrmsr
     mov ecx, 0x186; wrmsr
     mov ecx, 0x1b; wrmsr
     stc; std

@@ -13,7 +13,7 @@ from patience import PATIENCE
 from rich.console import Console
 from watch_lab import ORIGIN, embedded, flat
 
-from bt.interp.paging import PTE_P, PTE_U, PTE_W
+from bt.interp.walk import PTE_P, PTE_U, PTE_W
 from monitor import Machine
 from monitor.lockstep.pair import digest
 from monitor.vmm.shadow import HIDDEN_BASE
