@@ -117,8 +117,9 @@ BOOTS = (
         (("cat /proc/uptime", r"^\d+\.\d\d \d+\.\d\d$"), *FAREWELL),
         clock="host",
     ),
-    of_model("pentium2", r"Pentium II \(Deschutes\)", r"\bsep\b.*\bpat pse36\b"),
-    of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bsep\b.*\bpat pse36\b"),
+    # Linux takes PAT off these two, whose erratum it knows.
+    of_model("pentium2", r"Pentium II \(Deschutes\)", r"\bsep\b.*\bcmov pse36\b"),
+    of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bsep\b.*\bcmov pse36\b"),
     of_model("pentium4", r"Intel\(R\) Pentium\(R\) 4 CPU", r"\bsep\b.*\bpat pse36\b"),
     of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bpae\b", PAE_KERNEL, "linux-pae"),
     Boot(
