@@ -21,7 +21,6 @@ from bt.instruction import Instruction
 from bt.models import DEFAULT
 from bt.table import TABLE
 
-PROCESSOR = {"", *DEFAULT.features}  # of rows: the manual's list is of the Pentium's instructions
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
 CONTROL_NUMBERS = (0, 2, 3, 4)
 DEBUG_NUMBERS = (0, 6, 7)
