@@ -105,13 +105,18 @@ def head_of(payload: bytes) -> Head:
         )
     try:
         check_names(head, dict.fromkeys(HEAD_NAMES))
-        settings = SETTINGS.check(head["settings"])
+        settings = SETTINGS.check(_as_now(head["settings"]))
         guest = GUEST.check(head["guest"])
     except WrongField as error:
         raise BadCheckpoint(f"its head is wrong: {error}") from None
     if not isinstance(program, str):
         raise BadCheckpoint("its head is wrong")
     return Head(program, settings, guest)
+
+
+def _as_now(settings: Any) -> Any:
+    """Settings as they are written now: files from before there was a display adapter have none."""
+    return {"vga": "none", **settings} if isinstance(settings, dict) else settings
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from devices.shapes import (
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
+from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, VGAS
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -52,6 +52,7 @@ class Anything:
 
 SETTINGS = Record(
     {
+        "vga": Text(20, frozenset(VGAS)),
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
         "mode": Text(20, frozenset(MODES)),
         "clock": Text(20, frozenset(CLOCKS)),
@@ -92,6 +93,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "mode": machine.mode,
         "clock": machine.settings.clock,
         "start_time": machine.settings.start_time,
+        "vga": machine.settings.vga,
     }
 
 

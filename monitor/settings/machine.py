@@ -18,6 +18,7 @@ from monitor.vmm.errors import UserError
 MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
+VGAS = ("none", "std")  # display adapters
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -33,6 +34,7 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
+    * `vga`: "std", a display adapter (VGA and the Bochs VBE extensions), or "none".
     """
 
     memory_mb: int = MEMORY_MB
@@ -41,6 +43,7 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    vga: str = VGAS[0]
 
     def __post_init__(self) -> None:
         check_memory(self.memory_mb)
@@ -48,6 +51,7 @@ class Settings:
             ("mode", self.mode, MODES),
             ("engine", self.engine, ENGINES),
             ("clock", self.clock, CLOCKS),
+            ("vga", self.vga, VGAS),
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")
