@@ -32,13 +32,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 
-from devices.claims import MemoryClaim, PortClaim, name_of
+from devices.claims import MemoryClaim, PciClaim, PortClaim, name_of
 from devices.clock import Clock
 from devices.device import MemoryDevice, PortDevice
 from devices.dma import Memory
 from devices.errors import BadRange, BusError, MemoryOverlap, PortOverlap
 from devices.irq import LINES, InterruptSink, IrqLine, IrqWires
 from devices.own_memory import OwnMemory
+from devices.pci.slots import DEVICES, FUNCTIONS, PciSlots, PciTarget
 from devices.timers import Timer, TimerQueue
 
 PORTS = 0x10000
@@ -70,6 +71,10 @@ class Bus:
         self.memory = Memory()
         # Makes memory of a device's own: its name, and bytes.
         self.on_make_memory: Callable[[str, int], OwnMemory] | None = None
+        # Switches shadow RAM: first address and end, is it read, is it written.
+        self.on_shadow: Callable[[int, int, bool, bool], None] | None = None
+        #: Where PCI functions plug in.
+        self.pci = PciSlots()
         self._intr = False
         self._timers = TimerQueue()
         self.wires = IrqWires()
@@ -221,6 +226,21 @@ class Bus:
         if self.on_make_memory is None:
             raise BusError(f"{name}: there is no memory on this board")
         return self.on_make_memory(name, size)
+
+    # PCI
+
+    def claim_pci(self, device: int, function: int, target: PciTarget) -> PciClaim:
+        """A place in PCI's configuration space. PciOverlap, BadRange."""
+        if not (0 <= device < DEVICES and 0 <= function < FUNCTIONS):
+            raise BadRange(f"PCI device {device}, function {function}: 0 to 31 and 0 to 7")
+        claim = PciClaim(self, device * FUNCTIONS + function, 1, target)
+        claim.take()
+        return claim
+
+    def shadow(self, first: int, end: int, reads: bool, writes: bool) -> None:
+        """For a chipset: is it shadow RAM that is read there, and that is written?"""
+        if self.on_shadow is not None:
+            self.on_shadow(first, end, reads, writes)
 
     def memory_time(self, address: int, size: int) -> int:
         """Nanoseconds that an access takes: a bus cycle, or one for each byte it is split into.

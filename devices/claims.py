@@ -1,4 +1,4 @@
-"""What a device holds of the bus's addresses: a range of ports, or of physical memory.
+"""What a device holds of the bus's addresses: a range of ports, of physical memory, a PCI slot.
 
 A claim is given back by `release`, and goes elsewhere by `move`: a guest that writes a base address
 register moves a PCI device's.
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from devices.errors import BusError, NotClaimed
+from devices.pci.slots import name_of_place
 
 if TYPE_CHECKING:
     from devices.bus import Bus
@@ -91,6 +92,22 @@ class MemoryClaim(Claim):
 
     def _leave(self) -> None:
         self._bus.leave_memory(self)
+
+
+class PciClaim(Claim):
+    """A place in PCI's configuration space: its device number times 8, and the function's."""
+
+    __slots__ = ()
+    what = "PCI function"
+
+    def __str__(self) -> str:
+        return f"{self.what} {name_of_place(self.first)}"
+
+    def _enter(self) -> None:
+        self._bus.pci.enter(self.first, self.device)
+
+    def _leave(self) -> None:
+        self._bus.pci.leave(self.first)
 
 
 def name_of(device: Any) -> str:

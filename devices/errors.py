@@ -19,6 +19,10 @@ class MemoryOverlap(BusError):
     """Two devices claim an address."""
 
 
+class PciOverlap(BusError):
+    """Two functions in one place of a PCI bus."""
+
+
 class BadRange(BusError):
     """A range that is empty, or not on this bus."""
 

@@ -15,15 +15,16 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from devices.bus import Bus
-from devices.claims import Claim, MemoryClaim, PortClaim
+from devices.claims import Claim, MemoryClaim, PciClaim, PortClaim
 from devices.device import MemoryDevice, PortDevice
 from devices.dma import Memory
 from devices.errors import Released
 from devices.irq import IrqLine
 from devices.own_memory import OwnMemory
+from devices.pci.slots import PciTarget
 from devices.timers import Timer
 
-Held = TypeVar("Held", PortClaim, MemoryClaim, IrqLine)
+Held = TypeVar("Held", PortClaim, MemoryClaim, PciClaim, IrqLine)
 
 
 class Slot(Bus):
@@ -65,6 +66,9 @@ class Slot(Bus):
 
     def claim_memory(self, first: int, size: int, device: MemoryDevice) -> MemoryClaim:
         return self._hold(self._board.claim_memory(first, size, device))
+
+    def claim_pci(self, device: int, function: int, target: PciTarget) -> PciClaim:
+        return self._hold(self._board.claim_pci(device, function, target))
 
     def make_memory(self, name: str, size: int) -> OwnMemory:
         made = self._board.make_memory(name, size)

@@ -1,4 +1,4 @@
-"""`make guests`: Debian's own Linux kernel, busybox, open-vm-tools and two other images.
+"""`make guests`: Debian's own Linux kernel, busybox, open-vm-tools, firmware, and boot media.
 
 Fills guests/ (ignored by git) with what Debian ships
 
@@ -7,6 +7,10 @@ Fills guests/ (ignored by git) with what Debian ships
     tools.cpio.gz        open-vm-tools and its libraries (tools/vmtools.py)
     memtest86+.bin       a memory test, started as a kernel is, from memtest86+
     ipxe.lkrn            a network boot loader, started as a kernel is, from ipxe
+    seabios/             firmware of 128 and 256 KiB, and VGA BIOSes, from seabios
+    grub-rescue/         a floppy and a CD with GRUB, from grub-rescue-pc
+    memtest86+.iso       the memory test as a CD, from memtest86+
+    isolinux/            the boot loader for CDs made by tests, from isolinux and syslinux-common
     initramfs.cpio.gz    made here from busybox (tools/initramfs.py)
     vmtools.cpio.gz      made here: the initramfs, and behind it the tools
     manifest.json        which packages and versions each came from, with its SHA-256
@@ -23,6 +27,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,8 +38,27 @@ from tools.apt import Apt, AptError, Package  # noqa: E402
 
 GUESTS = ROOT / "guests"
 KERNEL, BUSYBOX, TOOLS = GUESTS / "vmlinuz", GUESTS / "busybox", GUESTS / "tools.cpio.gz"
-MEMTEST, IPXE = GUESTS / "memtest86+.bin", GUESTS / "ipxe.lkrn"
-FETCHED = (KERNEL, BUSYBOX, TOOLS, MEMTEST, IPXE)
+SYSLINUX = "usr/lib/syslinux/modules/bios"
+# Where it goes in guests/, its package, and where it is in there; the kernel's package and the
+# tools have their own ways.
+FILES = {
+    "busybox": ("busybox-static", "bin/busybox"),
+    "memtest86+.bin": ("memtest86+", "boot/memtest86+ia32.bin"),
+    "memtest86+.iso": ("memtest86+", "usr/lib/memtest86+/memtest86+ia32.iso"),
+    "ipxe.lkrn": ("ipxe", "boot/ipxe.lkrn"),
+    "seabios/bios.bin": ("seabios", "usr/share/seabios/bios.bin"),
+    "seabios/bios-256k.bin": ("seabios", "usr/share/seabios/bios-256k.bin"),
+    "seabios/vgabios-stdvga.bin": ("seabios", "usr/share/seabios/vgabios-stdvga.bin"),
+    "seabios/vgabios-isavga.bin": ("seabios", "usr/share/seabios/vgabios-isavga.bin"),
+    "grub-rescue/floppy.img": ("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-floppy.img"),
+    "grub-rescue/cdrom.iso": ("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-cdrom.iso"),
+    "isolinux/isolinux.bin": ("isolinux", "usr/lib/ISOLINUX/isolinux.bin"),
+    "isolinux/ldlinux.c32": ("syslinux-common", f"{SYSLINUX}/ldlinux.c32"),
+    "isolinux/libcom32.c32": ("syslinux-common", f"{SYSLINUX}/libcom32.c32"),
+    "isolinux/libutil.c32": ("syslinux-common", f"{SYSLINUX}/libutil.c32"),
+    "isolinux/menu.c32": ("syslinux-common", f"{SYSLINUX}/menu.c32"),
+}
+FETCHED = (KERNEL.name, TOOLS.name, *FILES)
 MANIFEST = GUESTS / "manifest.json"
 
 Manifest = dict[str, dict[str, str]]
@@ -49,7 +73,7 @@ def recorded() -> Manifest:
     """What an earlier run left here, if every file of it is still whole."""
     try:
         manifest: Manifest = json.loads(MANIFEST.read_text())
-        whole = all(sha256(path) == manifest[path.name]["sha256"] for path in FETCHED)
+        whole = all(sha256(GUESTS / name) == manifest[name]["sha256"] for name in FETCHED)
     except (OSError, ValueError, LookupError):
         return {}
     return manifest if whole else {}
@@ -61,15 +85,17 @@ def kernel_package(apt: Apt) -> Package:
     return next(each for each in packages if re.match(r"linux-image-\d+\.", each.name))
 
 
-def take(apt: Apt, package: Package, pattern: str, target: Path) -> str:
-    """Put one file of a package at the target; a line saying where it came from."""
+def take(apt: Apt, package: Package, files: Mapping[str, str]) -> dict[str, str]:
+    """Put files of a package, by pattern, where they go; where each came from."""
     print(f"fetching {package}", flush=True)
     [archive] = apt.download(package)
     with tempfile.TemporaryDirectory(dir=apt.cache) as unpacked:
         apt.extract(archive, Path(unpacked))
-        [found] = Path(unpacked).glob(pattern)
-        shutil.copyfile(found, target)
-    return str(package)
+        for name, pattern in files.items():
+            [found] = Path(unpacked).glob(pattern)
+            (GUESTS / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(found, GUESTS / name)
+    return dict.fromkeys(files, str(package))
 
 
 def take_tools(apt: Apt) -> str:
@@ -85,18 +111,17 @@ def fetch() -> Manifest:
     apt = Apt(GUESTS / ".cache", "i386")
     print("reading Debian's package lists for i386", flush=True)
     apt.update()
-    busybox, memtest, ipxe = (
-        apt.resolve(name)[name] for name in ("busybox-static", "memtest86+", "ipxe")
-    )
-    origins = {
-        KERNEL: take(apt, kernel_package(apt), "boot/vmlinuz-*", KERNEL),
-        BUSYBOX: take(apt, busybox, "bin/busybox", BUSYBOX),
-        TOOLS: take_tools(apt),
-        MEMTEST: take(apt, memtest, "boot/memtest86+ia32.bin", MEMTEST),
-        IPXE: take(apt, ipxe, "boot/ipxe.lkrn", IPXE),
-    }
+    origins = take(apt, kernel_package(apt), {KERNEL.name: "boot/vmlinuz-*"})
+    origins[TOOLS.name] = take_tools(apt)
+    by_package: dict[str, dict[str, str]] = {}
+    for name, (package, pattern) in FILES.items():
+        by_package.setdefault(package, {})[name] = pattern
+    for package, files in by_package.items():
+        origins |= take(apt, apt.resolve(package)[package], files)
     BUSYBOX.chmod(0o755)
-    return {path.name: {"from": origin, "sha256": sha256(path)} for path, origin in origins.items()}
+    return {
+        name: {"from": origin, "sha256": sha256(GUESTS / name)} for name, origin in origins.items()
+    }
 
 
 def build_initramfs() -> None:
