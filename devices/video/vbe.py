@@ -103,44 +103,51 @@ class VbeExtensions(Chip):
 
     def read_port(self, offset: int, size: int) -> int:
         """The index at 1CEh; at 1CFh and at 1D0h, as others have it, the register."""
-        if offset == 0:
-            return self.index
-        if self.enable & CAPABILITIES and self.index in (XRES, YRES, BPP):
-            return {XRES: MOST_X, YRES: MOST_Y, BPP: MOST_BPP}[self.index]
-        found = (self.id, self.xres, self.yres, self.bpp, self.enable, self.bank, self.virt_width,
-                 self.virt_height, self.x_offset, self.y_offset, self.memory // UNIT)  # fmt: skip
-        return found[self.index] if self.index < len(found) else 0
+        return self.index if offset == 0 else self.read(self.index)
 
     def write_port(self, offset: int, size: int, value: int) -> None:
         """The same."""
         if offset == 0:
             self.index = value
-        elif self.index in (ID, XRES, YRES, BPP):
-            self._describe(value)
-        elif self.index == ENABLE:
+        else:
+            self.write(self.index, value)
+
+    def read(self, index: int) -> int:
+        """A register; 0 where there is none."""
+        if self.enable & CAPABILITIES and index in (XRES, YRES, BPP):
+            return {XRES: MOST_X, YRES: MOST_Y, BPP: MOST_BPP}[index]
+        found = (self.id, self.xres, self.yres, self.bpp, self.enable, self.bank, self.virt_width,
+                 self.virt_height, self.x_offset, self.y_offset, self.memory // UNIT)  # fmt: skip
+        return found[index] if index < len(found) else 0
+
+    def write(self, index: int, value: int) -> None:
+        """A register gets 16 bits."""
+        if index in (ID, XRES, YRES, BPP):
+            self._describe(index, value)
+        elif index == ENABLE:
             self._enable(value & FLAGS)
-        elif self.index == BANK:
+        elif index == BANK:
             self.bank = value
             self.on_mode(False)
-        elif self.index == VIRT_WIDTH:
+        elif index == VIRT_WIDTH:
             self._widen(value)
-        elif self.index == X_OFFSET:
+        elif index == X_OFFSET:
             self.x_offset = value
-        elif self.index == Y_OFFSET:
+        elif index == Y_OFFSET:
             self.y_offset = value
 
-    def _describe(self, value: int) -> None:
+    def _describe(self, index: int, value: int) -> None:
         """The next mode, as long as there is none."""
-        if self.index == ID:
+        if index == ID:
             if FIRST_ID <= value <= LAST_ID:
                 self.id = value
         elif self.enabled:
             return
-        elif self.index == XRES and 1 <= value <= MOST_X:
+        elif index == XRES and 1 <= value <= MOST_X:
             self.xres = value
-        elif self.index == YRES and 1 <= value <= MOST_Y:
+        elif index == YRES and 1 <= value <= MOST_Y:
             self.yres = value
-        elif self.index == BPP and (value or 8) in DEPTHS:
+        elif index == BPP and (value or 8) in DEPTHS:
             self.bpp = value or 8
 
     def _enable(self, value: int) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 1_000_000  # instructions: 5 ms of the guest's time
 VGA = "vga"
+PCI_DEVICE = 2  # the slot, where QEMU's board has it
 
 
 class Display:
@@ -40,16 +41,18 @@ class Display:
 
     @staticmethod
     def of(vga: str, devices: Devices, loop: Loop) -> Display:
-        """Plug in the adapter of this name, "std" or "none"."""
+        """Plug in the adapter of this name, "std" or "none"; on PCI, if the board has that."""
         if vga == "none":
             return Display(None, None, loop)
+        from devices.video.pci_vga import PciVga
         from devices.video.vga import Vga
         from monitor.screen.screen import Screen
 
-        def make(bus: Bus) -> Vga:
-            return Vga(bus)
+        def make(bus: Bus) -> PciVga | Vga:
+            return PciVga(bus, PCI_DEVICE) if bus.pci.functions() else Vga(bus)
 
-        adapter = devices.add(make, VGA)
+        plugged = devices.add(make, VGA)
+        adapter = plugged.vga if isinstance(plugged, PciVga) else plugged
         return Display(adapter, Screen(adapter), loop)
 
     @property

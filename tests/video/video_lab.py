@@ -60,7 +60,11 @@ class Adapter:
         self.bus = Bus(self.clock)
         self.memories: list[PlainMemory] = []
         self.bus.on_make_memory = self._make
-        self.vga = Vga(self.bus, memory_bytes, FRAME_BUFFER)
+        self.vga = self.make(memory_bytes)
+
+    def make(self, memory_bytes: int) -> Vga:
+        """The adapter."""
+        return Vga(self.bus, memory_bytes, FRAME_BUFFER)
 
     def _make(self, name: str, size: int) -> PlainMemory:
         self.memories.append(PlainMemory(name, size))
