@@ -115,7 +115,7 @@ class Planes(Chip):
         if mask:
             cell, planes = self._cell(at), PLANES[mask]
             self._cells[cell] = self._cells[cell] & ~planes | self._compose(value) & planes
-            self.memory.wrote(CELL * cell, CELL)
+            self.memory.stored(CELL * cell, CELL)
 
     def _cell(self, at: int) -> int:
         if self._sequencer.registers[MEMORY_MODE] & CHAIN_4:

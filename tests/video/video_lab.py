@@ -51,6 +51,8 @@ class PlainMemory:
     def wrote(self, offset: int, size: int) -> None:
         self._written.update(range(offset & -4096, offset + size, 4096))
 
+    stored = wrote
+
 
 class Adapter:
     """A VGA, and a processor's way to it."""
