@@ -25,6 +25,7 @@ from monitor.cli.checkpoints import (
     add_checkpoint,
     checkpoint_of,
 )
+from monitor.cli.display import Shown, add_display, add_vga, display_of, serial_beside
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
@@ -47,6 +48,7 @@ from monitor.settings.config import (
     parse_number,
     unescape,
 )
+from monitor.settings.display_config import DisplayConfig
 from monitor.settings.machine import (
     CLOCKS,
     ENGINES,
@@ -114,6 +116,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        f"(default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
+    add_vga(group)
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
@@ -150,6 +153,7 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     """What the console is, and what is typed on it."""
     group.add_argument("--serial", metavar="WHERE",
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
+    add_display(group)
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
@@ -158,7 +162,7 @@ def add_console(group: argparse._ArgumentGroup) -> None:
 
 def add_ending(group: argparse._ArgumentGroup) -> None:
     """When it ends, and what is told then."""
-    group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
+    group.add_argument("--until", metavar="TEXT", help="stop when console or screen shows TEXT")
     group.add_argument("--timeout", type=seconds, metavar="TIME",
                        help="stop after so much real time (90, 90s, 1m30s), status 1")
     group.add_argument("--max-instructions", type=count, metavar="N",
@@ -191,6 +195,7 @@ def add_debugger(group: argparse._ArgumentGroup) -> None:
 class Asked:
     """What the options ask for, beside the machine."""
 
+    display: DisplayConfig
     limits: LimitConfig
     typing: list[TypedLine]
     serial: SerialConfig
@@ -237,7 +242,10 @@ def asked_of(
     """The options that are no settings of the machine's, checked."""
     if args.rewind is not None and args.gdb is None:
         raise UserError("--rewind needs --gdb: a debugger is who goes back")
+    display = display_of(args)
+    serial = serial_beside(display, serial, args.serial)
     asked = Asked(
+        display=display,
         limits=limits_of(args),
         typing=typing_of(args.typing or ()),
         serial=serial,
@@ -273,12 +281,13 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         stack.enter_context(asked.json)
         output = stack.enter_context(open_serial(asked.serial, machine, log.event))
         stdio = asked.serial.kind == "stdio"
-        progress = not (args.quiet or args.verbose) and visible()
+        shown = Shown(asked.display, machine, stack)
+        progress = not (args.quiet or args.verbose or shown.terminal) and visible()
         checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=asked.typing,
             debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint, display=shown.terminal,
         )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
@@ -289,6 +298,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         if not args.quiet:
             say(opening_line(image, settings, session.takes_keys, begun))
         finished = session.run(limits)
+        shown.finish()
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))

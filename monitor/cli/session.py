@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from monitor import Machine, Outcome
     from monitor.cli.checkpoints import CheckpointWriter
     from monitor.gdb.server import GdbServer
+    from monitor.host.terminal_display import TerminalDisplay
 
 NO_INPUT = -1
 
@@ -61,6 +62,7 @@ class Session:
         typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
         checkpoint: CheckpointWriter | None = None,
+        display: TerminalDisplay | None = None,
     ) -> None:
         self._machine = machine
         self._runner = machine if debugger is None else debugger
@@ -70,7 +72,8 @@ class Session:
         self._running = report.Running(machine)
         self._progress = RunProgress(machine, doing, stdio and _shared()) if progress else None
         self._aside = nullcontext if self._progress is None else self._progress.aside
-        self._input = _standard_input() if stdio else NO_INPUT
+        self._display = display
+        self._input = _standard_input() if stdio or display else NO_INPUT
         self._raw = RawMode(self._input)
         output.on_trouble = self._runner.stop
         if self._progress is not None:
@@ -94,6 +97,8 @@ class Session:
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
+            if self._display is not None:
+                stack.enter_context(self._display)
             outcome = self._runner.run(
                 until=None if limits.until is None else unescape(limits.until, "--until"),
                 timeout=limits.timeout,
@@ -112,6 +117,7 @@ class Session:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
         if not owns_terminal(self._input):
             return self._machine.send
+        send = self._machine.send if self._display is None else self._display.type
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
@@ -124,7 +130,7 @@ class Session:
         def deliver(typed: bytes) -> None:
             rest = keys.feed(typed)
             if rest:
-                self._machine.send(rest)
+                send(rest)
 
         return deliver
 
@@ -136,6 +142,8 @@ class Session:
         self._machine.serial.input_open = False
 
     def _say(self, text: str) -> None:
+        if self._display is not None:
+            self._display.pause()
         with self._aside():
             say("\n" + text, raw=self._raw.active)
 

@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.display import vga_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.machine import MEMORY_MB, Settings
@@ -53,8 +54,9 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
         if vmx is not None:
             vmx.override("--memory", "memsize")
     return Settings(
-        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
-    )
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
+        vga=vga_of(args),
+    )  # fmt: skip
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from devices.video.attribute import BLINK, MODE_CONTROL
 from devices.video.vga import Vga
 from monitor.screen import picture, rectangles
-from monitor.screen.reader import text_lines
+from monitor.screen.reader import characters, cursor, text_lines
 from monitor.screen.rectangles import Rectangle
 from monitor.screen.text import phases
 from monitor.vmm.errors import UserError
+from monitor.writing.whole_file import whole_file
 
 MOST_RECTANGLES = 64
 
@@ -56,6 +58,21 @@ class Screen:
         """The same as one text, without the empty rows at its end."""
         return "\n".join(self.lines).rstrip("\n")
 
+    @property
+    def cells(self) -> npt.NDArray[np.uint16] | None:
+        """Character and attribute (the high byte) by row and column; None in a graphics mode."""
+        return characters(self._vga)
+
+    @property
+    def cursor(self) -> tuple[int, int] | None:
+        """Row and column of a text mode's cursor, if it is to be seen."""
+        return cursor(self._vga)
+
+    @property
+    def blinks(self) -> bool:
+        """Does an attribute's highest bit mean that the character blinks?"""
+        return bool(self._vga.attribute.registers[MODE_CONTROL] & BLINK)
+
     def written_text(self) -> object:
         """What the text was read from, to be compared; None: it is not known."""
         windows = self._vga.windows
@@ -84,10 +101,15 @@ class Screen:
             raise UserError(
                 "a picture needs the package Pillow: pip install 'virtual-platform[screen]'"
             ) from error
+        kind = Image.registered_extensions().get(Path(path).suffix.lower())
+        if kind is None:
+            raise UserError(f"{path}: cannot write the picture: no format has this name; take .png")
         try:
-            Image.fromarray(np.ascontiguousarray(self.array)).save(path)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot write the picture: {error}") from error
+            with whole_file(Path(path)) as file:
+                Image.fromarray(np.ascontiguousarray(self.array)).save(file, kind)
+        except (OSError, ValueError, KeyError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{path}: cannot write the picture: {reason}") from error
 
     def _look(self) -> None:
         vga, windows = self._vga, self._vga.windows
