@@ -69,4 +69,4 @@ def _frames(machine: Machine) -> int:
 
 
 def _exits(machine: Machine) -> int:
-    return sum(machine.statistics()["exits"].values())
+    return sum(machine.statistics().get("exits", {}).values())

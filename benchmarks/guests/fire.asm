@@ -10,7 +10,7 @@ WIDTH = 320
 
 body:
     cld
-    mov  esi, offset mode
+    mov  esi, mode
     mov  dx, 0x3c2
     outsb
     mov  dx, 0x3c4
@@ -41,18 +41,11 @@ body:
     xor  ecx, ecx
 .colour:
     mov  eax, ecx
-    shr  eax, 1
-    mov  ebx, ecx
-    sub  ebx, 64
-    jns  .green
-    xor  ebx, ebx
-.green:
-    out  dx, al
-    mov  al, bl
-    shr  al, 1
-    out  dx, al
-    xor  eax, eax
-    out  dx, al
+    call channel
+    lea  eax, [ecx - 64]
+    call channel
+    lea  eax, [ecx - 128]
+    call channel
     inc  ecx
     cmp  ecx, 256
     jb   .colour
@@ -88,6 +81,19 @@ body:
     inc  dword ptr [FRAMES]
     dec  ecx
     jnz  .round
+    ret
+
+; A part of a colour, from EAX: at least 0, at most 63.
+channel:
+    test eax, eax
+    jns  .bright
+    xor  eax, eax
+.bright:
+    cmp  eax, 63
+    jbe  .write
+    mov  eax, 63
+.write:
+    out  dx, al
     ret
 
 ; ECX registers from 0 on, from ESI to an index at DX.
