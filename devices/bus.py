@@ -237,6 +237,14 @@ class Bus:
         claim.take()
         return claim
 
+    def enter_pci(self, claim: PciClaim) -> None:
+        """For a claim: plug its function in."""
+        self.pci.enter(claim.first, claim.device)
+
+    def leave_pci(self, claim: PciClaim) -> None:
+        """For a claim: pull it out."""
+        self.pci.leave(claim.first)
+
     def shadow(self, first: int, end: int, reads: bool, writes: bool) -> None:
         """For a chipset: is it shadow RAM that is read there, and that is written?"""
         if self.on_shadow is not None:

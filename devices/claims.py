@@ -28,6 +28,12 @@ class Addresses(Protocol):
     def leave_memory(self, claim: MemoryClaim) -> None:
         """Give them back."""
 
+    def enter_pci(self, claim: PciClaim) -> None:
+        """Take its place. BusError: somebody is there."""
+
+    def leave_pci(self, claim: PciClaim) -> None:
+        """Give it back."""
+
 
 class Claim(ABC):
     """`size` addresses from `first` on that belong to a device."""
@@ -117,10 +123,10 @@ class PciClaim(Claim):
         return f"{self.what} {name_of_place(self.first)}"
 
     def _enter(self) -> None:
-        self._bus.pci.enter(self.first, self.device)
+        self._bus.enter_pci(self)
 
     def _leave(self) -> None:
-        self._bus.pci.leave(self.first)
+        self._bus.leave_pci(self)
 
 
 def name_of(device: Any) -> str:

@@ -1,8 +1,9 @@
-"""Three ports that guests use to speak to whoever develops them.
+"""Ports that guests use to speak to whoever develops them.
 
-    0xf4  debug exit: writing a code ends the run with status (code << 1) | 1, so never with 0
-    0xe9  debug console: bytes out; reads 0xe9, which is how a guest finds it
-    0x80  the POST code display, and the port that guests write to pass a microsecond
+0xf4  debug exit: writing a code ends the run with status (code << 1) | 1, so never with 0
+0xe9  debug console: bytes out; reads 0xe9, which is how a guest finds it
+0x402 the same for firmware: SeaBIOS tells there what it finds
+0x80  the POST code display, and the port that guests write to pass a microsecond
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ class DebugConsole(Chip):
     name = "debug-console"
     wiring = ("_on_output",)
     PRESENT = 0xE9
+    PORT = 0xE9
 
     def __init__(self, bus: Bus, on_output: Callable[[bytes], None] | None = None) -> None:
         self._on_output = on_output
-        bus.claim_ports(0xE9, 1, self)
+        bus.claim_ports(self.PORT, 1, self)
 
     def reset(self) -> None:
         """Nothing is remembered."""
@@ -60,6 +62,13 @@ class DebugConsole(Chip):
     def write_port(self, offset: int, size: int, value: int) -> None:
         if self._on_output is not None:
             self._on_output(bytes((value,)))
+
+
+class FirmwareLog(DebugConsole):
+    """The same, at a port of its own."""
+
+    name = "firmware-log"
+    PORT = 0x402
 
 
 class PostPort(Chip):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bt.engine import BUILD
+from devices.chipset import Chipset
 from monitor.checkpoint import snapshot as snapshots
 from monitor.checkpoint.checkpoints import Checkpoints
 from monitor.checkpoint.snapshot import Snapshot
@@ -26,6 +27,7 @@ from monitor.embedding.hardware import Hardware
 from monitor.embedding.keyboard import Keyboard
 from monitor.embedding.lines import Lines
 from monitor.embedding.plugging import Devices, MakeDevice
+from monitor.embedding.resetting import Resetting
 from monitor.embedding.roms import Roms
 from monitor.embedding.running import Running
 from monitor.embedding.segments import Segments
@@ -36,11 +38,13 @@ from monitor.extensions import Extensions
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
 from monitor.host.console import Console
+from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
 from monitor.screen.display import Display
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.machine import MEMORY_MB, Settings
+from monitor.vmm.chipset import add_chipset
 from monitor.vmm.errors import UserError
 from monitor.vmm.events import Listener
 from monitor.vmm.outcome import Outcome
@@ -79,9 +83,10 @@ class Machine:
         without: Collection[str] = (),
         extensions: Extensions | None = None,
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+        chipset: str = "isa",
         vga: str = "none",
     ) -> None:
-        settings = Settings(memory_mb, mode, engine, clock, start_time, without, vga)
+        settings = Settings(memory_mb, mode, engine, clock, start_time, without, chipset, vga)
         check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
@@ -109,7 +114,8 @@ class Machine:
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
         self._stopping = Stopping(self.board, self.processor)
-        self._running = Running(self.loop, self._stopping, self._guest_calls)
+        self._resetting = Resetting(self.loop, self.physical_map, self._guest_calls)
+        self._running = Running(self.loop, self._stopping, self._guest_calls, self._resetting)
         self._loaded = False
         #: VMware's guest interfaces (`monitor.vmware.interfaces`, docs/vmware.md).
         self.vmware = Vmware(self._guest_calls)
@@ -117,6 +123,10 @@ class Machine:
         self.debug = Debug(self._stopping, self.processor, lambda: self.registers, self.read_memory)
         #: ROMs (`monitor.embedding.roms`).
         self.roms = Roms(self.physical_map, self.board.bus)
+        #: What firmware tells of itself, at port 402h (`monitor.host.serial_line`).
+        self.firmware_log = SerialLine(on_news=self.loop.look_soon)
+        #: 440FX, PIIX3 and power management (`devices.chipset`); None where the board has none.
+        self.chipset = self._chipset()
         #: All devices by name, and those of your own (`monitor.embedding.plugging`).
         self.devices = Devices(self.board, self.physical_map)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
@@ -145,8 +155,15 @@ class Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions, devices, settings.vga,
+            settings.start_time, settings.without, extensions, devices, settings.chipset,
+            settings.vga,
         )  # fmt: skip
+
+    def _chipset(self) -> Chipset | None:
+        self._resetting.has_chipset = self.settings.chipset == "i440fx"
+        if not self._resetting.has_chipset:
+            return None
+        return add_chipset(self.board, self.physical_map, self.firmware_log)
 
     @property
     def watch(self) -> Watch:
@@ -289,17 +306,33 @@ class Machine:
         self.roms.add_firmware(open_image(image, "firmware").data)
         self.reset()
 
+    def load_bios(
+        self,
+        bios: Source | None = None,
+        *,
+        vgabios: Source | None = None,
+        option_roms: Sequence[Source | tuple[Source, int]] = (),
+        boot: str = "",
+    ) -> None:
+        """Put a PC's BIOS in and reset(): it starts what it finds, as a PC does.
+
+        Each image is a file or its bytes; without `bios` and `vgabios` those of Debian's package
+        seabios, or of `make guests`. An option ROM is run by SeaBIOS, or lies at the physical
+        address that is given with it. `boot` is as for --boot: "dca" for CD, disk, floppy. The
+        machine needs the chipset "i440fx". UserError for an image that is none.
+        """
+        from monitor.firmware.bios import load
+
+        load(self, bios, vgabios, option_roms, boot)
+        self.reset()
+
     def reset(self) -> None:
         """The reset button: processor and devices are as after power-on, and run() goes on.
 
         The processor stands at F000:FFF0, physical FFFFFFF0 (SDM vol. 3, 9.1.4): without
         load_rom() there is nothing to execute. RAM, the clock and the consoles stay as they are.
         """
-        self.board.reset()
-        self.processor.ideal.reset()
-        self.loop.halted = False
-        self._guest_calls.forget()
-        self.processor.restarted()
+        self._resetting.reset()
 
     # --- running ------------------------------------------------------------------------
 

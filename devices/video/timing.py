@@ -17,15 +17,13 @@ Text of 80 columns: 900 dots of 28.322 MHz and 449 lines, 70.1 frames a second.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from devices.clock import NS_PER_SECOND, tick_at
-from devices.video.crtc import DIVIDE_SCAN_LINE_CLOCK, MODE_CONTROL
-from devices.video.general import CLOCK_28_MHZ
-from devices.video.sequencer import CLOCKING_MODE, EIGHT_DOTS, HALF_CLOCK
-
-if TYPE_CHECKING:
-    from devices.video.vga import Vga
+from devices.video.crtc import DIVIDE_SCAN_LINE_CLOCK, MODE_CONTROL, CrtController
+from devices.video.general import CLOCK_28_MHZ, GeneralRegisters
+from devices.video.sequencer import CLOCKING_MODE, EIGHT_DOTS, HALF_CLOCK, Sequencer
+from devices.video.vbe import VbeExtensions
 
 MHZ_25, MHZ_28 = 25_175_000, 28_322_000
 VBE_HZ = 60
@@ -72,15 +70,17 @@ class Frame(NamedTuple):
         return self.dots * self.lines * NS_PER_SECOND // self.hertz
 
 
-def frame_of(vga: Vga) -> Frame:
+def frame_of(
+    general: GeneralRegisters, sequencer: Sequencer, crtc: CrtController, vbe: VbeExtensions
+) -> Frame:
     """What the registers say. With a mode of VBE's, whose guests need not set the CRTC: 60 Hz."""
-    if vga.vbe.enabled:
-        width, height = vga.vbe.xres, vga.vbe.yres
+    if vbe.enabled:
+        width, height = vbe.xres, vbe.yres
         dots, lines = width + 160, height + 24
         return Frame(dots * lines * VBE_HZ, dots, width, lines, height, height + 3, 4)
-    clocking, crtc = vga.sequencer.registers[CLOCKING_MODE], vga.crtc
+    clocking = sequencer.registers[CLOCKING_MODE]
     width = 8 if clocking & EIGHT_DOTS else 9
-    hertz = MHZ_28 if vga.general.clock_select == CLOCK_28_MHZ else MHZ_25
+    hertz = MHZ_28 if general.clock_select == CLOCK_28_MHZ else MHZ_25
     if clocking & HALF_CLOCK:
         hertz //= 2
     twice = 2 if crtc.registers[MODE_CONTROL] & DIVIDE_SCAN_LINE_CLOCK else 1

@@ -101,7 +101,7 @@ class Vga(Chip):
     @property
     def frame(self) -> Frame:
         """The frame that the registers make."""
-        return frame_of(self)
+        return frame_of(self.general, self.sequencer, self.crtc, self.vbe)
 
     @property
     def now(self) -> int:

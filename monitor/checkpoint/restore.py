@@ -28,6 +28,7 @@ from monitor.checkpoint.format import (
 )
 from monitor.checkpoint.ram import Filler
 from monitor.checkpoint.state import GUEST, SETTINGS, apply, apply_consoles
+from monitor.settings.machine import CHIPSETS, VGAS
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -115,8 +116,10 @@ def head_of(payload: bytes) -> Head:
 
 
 def _as_now(settings: Any) -> Any:
-    """Settings as they are written now: files from before there was a display adapter have none."""
-    return {"vga": "none", **settings} if isinstance(settings, dict) else settings
+    """Settings as they are written now: before there was a choice, all machines had the first."""
+    if not isinstance(settings, dict):
+        return settings
+    return {"chipset": CHIPSETS[0], "vga": VGAS[0], **settings}
 
 
 @contextmanager

@@ -75,6 +75,7 @@ def machine_of(
             without=without,
             extensions=extensions,
             devices=devices,
+            chipset=settings["chipset"],
             vga=settings["vga"],
         )
         machine.guest = head.guest

@@ -31,7 +31,14 @@ from devices.shapes import (
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, VGAS
+from monitor.settings.machine import (
+    CHIPSETS,
+    CLOCKS,
+    MAX_MEMORY_MB,
+    MIN_MEMORY_MB,
+    MODES,
+    VGAS,
+)
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -53,10 +60,11 @@ class Anything:
 
 SETTINGS = Record(
     {
-        "vga": Text(20, frozenset(VGAS)),
+        "vga": Among(frozenset(VGAS)),
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
         "mode": Among(frozenset(MODES)),
         "clock": Among(frozenset(CLOCKS)),
+        "chipset": Among(frozenset(CHIPSETS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
     }
 )
@@ -93,6 +101,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "memory_mb": machine.memory.size >> 20,
         "mode": machine.mode,
         "clock": machine.settings.clock,
+        "chipset": machine.settings.chipset,
         "start_time": machine.settings.start_time,
         "vga": machine.settings.vga,
     }

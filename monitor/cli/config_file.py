@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monitor.settings.config import KINDS
+from monitor.settings.config import BIOS, KINDS
 from monitor.settings.did_you_mean import choose
 from monitor.settings.serial_config import SERIAL_PATHS
 from monitor.vmm.errors import UserError
@@ -32,7 +32,8 @@ from monitor.vmm.errors import UserError
 OPTION = "--config"
 TYPING, VMX = "type", "vmx"
 #: Keys that say something about the guest, and go with it.
-GUEST = (*KINDS, "initrd", "append", "module", "entry", "firmware-state")
+GUEST = (*KINDS, "initrd", "append", "module", "entry", "firmware-state",
+         BIOS, "vgabios", "option-rom", "boot")  # fmt: skip
 NOT_HERE = ("config", "help", "type-after")
 TEXTS_OF_OURS = ("until",)  # where the command line has escapes
 WORDS = {bool: "true or false", str: "text", list: "a list of texts"}
@@ -61,7 +62,7 @@ def settings(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict
     toml_file.known(data, options, where)
     said = {key for key, action in options.items()
             if getattr(given, action.dest) != parser.get_default(action.dest)}  # fmt: skip
-    kinds = said & {*KINDS}
+    kinds = said & {*KINDS, BIOS}
     dropped = GUEST if kinds - {*data} else ()
     found: dict[str, Any] = {}
     for key, value in data.items():
@@ -136,7 +137,7 @@ def _converted(value: Any, action: argparse.Action, path: Path, where: str) -> A
 
 def _beside(text: str, action: argparse.Action, path: Path) -> str:
     """A path of the file is relative to the file."""
-    if action.type is Path or action.dest == "flat":
+    if action.type is Path or action.dest in ("flat", "option_rom"):
         return str(path.parent / text)
     if action.dest == "serial":
         kind, colon, name = text.partition(":")

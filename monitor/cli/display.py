@@ -24,7 +24,7 @@ def add_vga(group: argparse._ArgumentGroup) -> None:
     """The option that vga_of() reads."""
     group.add_argument("--vga", choices=VGAS,
                        help="a display adapter: VGA with Bochs VBE (std, the default with "
-                       "--display), or none")
+                       "--display or a BIOS), or none")
 
 
 def add_display(group: argparse._ArgumentGroup) -> None:
@@ -43,10 +43,11 @@ def display_of(args: argparse.Namespace) -> DisplayConfig:
     return config
 
 
-def vga_of(args: argparse.Namespace) -> str:
-    """The adapter: what --vga says, or one if there is a display to show it."""
+def vga_of(args: argparse.Namespace, firmware: bool) -> str:
+    """The adapter: what --vga says, or one if there is a display to show it, or a BIOS."""
     asked: str | None = args.vga
-    return asked or ("none" if parse_display(args.display or NONE).kind == NONE else "std")
+    shown = parse_display(args.display or NONE).kind != NONE
+    return asked or ("std" if shown or firmware else "none")
 
 
 def serial_beside(

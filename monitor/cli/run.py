@@ -26,12 +26,18 @@ from monitor.cli.checkpoints import (
     checkpoint_of,
 )
 from monitor.cli.display import Shown, add_display, add_vga, display_of, serial_beside
+from monitor.cli.firmware import (
+    add_chipset,
+    add_firmware,
+    check_no_firmware,
+    firmware_image,
+    starts_firmware,
+)
 from monitor.cli.json_output import JsonOutput, add_json
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
-    nothing_to_run,
     open_vmx,
     serial_of,
     settings_of,
@@ -40,6 +46,7 @@ from monitor.cli.vmx import (
 from monitor.host.typist import TypedLine
 from monitor.settings.capabilities import HYPERCALL_MODES, X86_VMWARE_BACKDOOR, X86_VMWARE_HYPERCALL
 from monitor.settings.config import (
+    BIOS,
     FIRMWARE_STATES,
     KINDS,
     ImageConfig,
@@ -73,6 +80,7 @@ HELP = "run a guest in a virtual PC, its serial console here"
 EXAMPLES = (
     "vp run --kernel guests/vmlinuz --initrd guests/initramfs.cpio.gz --append console=ttyS0",
     "vp run --flat boot.bin@0x100000 --mode bare --timeout 10 --stats run.json",
+    "vp run --boot order=dca --memory 64",
     "vp run --elf kernel.elf --without chaining,stubs --until ready --quiet",
     "vp run machine.vmx --kernel guests/vmlinuz --gdb 1234 --gdb-wait",
 )
@@ -101,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_machine(parser.add_argument_group("the machine"))
     _add_vmware(parser.add_argument_group("VMware's guest interfaces"))
     add_image(parser.add_argument_group("the guest, one of"))
+    add_firmware(parser.add_argument_group("or a PC that boots"))
     add_console(parser.add_argument_group("the console"))
     add_ending(parser.add_argument_group("the end"))
     add_debugger(parser.add_argument_group("a debugger"))
@@ -116,6 +125,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        f"(default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
+    add_chipset(group)
     add_vga(group)
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
@@ -219,7 +229,7 @@ def run(args: argparse.Namespace) -> int:
     with config_file.named(args):
         vmx = open_vmx(args.vmx)
         settings = settings_of(args, vmx)
-        image = image_of(args)
+        image = image_of(args, vmx)
         asked = asked_of(args, serial_of(args.serial, vmx), vmx)
 
     def make() -> Ready:
@@ -383,14 +393,18 @@ def share_clipboard(machine: Machine) -> None:
     tools.share_clipboard()
 
 
-def image_of(args: argparse.Namespace) -> ImageConfig:
+def image_of(args: argparse.Namespace, vmx: VmxMachine | None = None) -> ImageConfig:
     """The one image that was asked for."""
-    given = [kind for kind in KINDS if getattr(args, kind) is not None]
+    if starts_firmware(args, vmx):
+        return firmware_image(args, vmx)
+    kinds = (*KINDS, BIOS)
+    given = [kind for kind in kinds if getattr(args, kind, None) is not None]
     if len(given) != 1:
-        options = ", ".join(f"--{kind}" for kind in KINDS)
-        what = "more than one guest" if given else nothing_to_run(args.vmx)
+        options = ", ".join(f"--{kind}" for kind in kinds)
+        what = "more than one guest" if given else "nothing to run"
         raise UserError(f"{what}: give one of {options}")
     kind = given[0]
+    check_no_firmware(args, kind)
     path, address = getattr(args, kind), 0
     if kind == "flat":
         path, address = parse_flat(path)

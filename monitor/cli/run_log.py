@@ -68,6 +68,7 @@ class RunLog:
         self._counts: Counter[str] = Counter()
         self._lines = 0  # of exits and events
         self._trouble: OSError | None = None
+        self._said = ""  # of the firmware's line, so far
 
     @property
     def on(self) -> bool:
@@ -120,6 +121,14 @@ class RunLog:
             self._write(f"device  {name} at {', '.join(ranges)}")
         self._write(f"begin   {time.strftime('%Y-%m-%d %H:%M:%S')}")
         machine.on_exit.append(self._exit)
+        machine.firmware_log.listeners.append(self._firmware)
+
+    def _firmware(self, data: bytes) -> None:
+        """What firmware says of itself, a line at a time."""
+        *lines, self._said = (self._said + data.decode("latin-1")).split("\n")
+        for line in filter(None, lines):
+            self.event(f"firmware: {line[:200]}")
+        self._said = self._said[-200:]
 
     def event(self, text: str) -> None:
         """Something that the machine did not do itself. From any thread."""

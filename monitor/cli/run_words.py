@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from monitor.cli.session import Finished
 
 CALLED = {"kernel": "kernel", "multiboot": "Multiboot image", "elf": "ELF executable",
-          "flat": "flat image"}  # fmt: skip
+          "flat": "flat image", "bios": "BIOS"}  # fmt: skip
 
 
 def say(line: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.display import vga_of
+from monitor.cli.firmware import chipset_of, starts_firmware
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.machine import MEMORY_MB, Settings
@@ -37,13 +38,6 @@ def open_vmx(path: Path | None) -> VmxMachine | None:
     return VmxMachine(read_vmx(path))
 
 
-def nothing_to_run(path: Path | None) -> str:
-    """What to say when no image was given: a file's machine cannot boot by itself yet."""
-    if path is None:
-        return "nothing to run"
-    return f"{path}: nothing to boot, for this version has no disks and no firmware"
-
-
 def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
     """The machine: options beat the file, the file beats defaults."""
     memory_mb, start_time = MEMORY_MB, 0
@@ -55,7 +49,7 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
             vmx.override("--memory", "memsize")
     return Settings(
         memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
-        vga=vga_of(args),
+        chipset_of(args, vmx), vga_of(args, starts_firmware(args, vmx)),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from monitor.embedding import watchdog
+from monitor.embedding.resetting import Resetting
 from monitor.embedding.stopping import Stopping
 from monitor.embedding.waiting import Check
 from monitor.vmm.loop import Limits, Loop
@@ -15,8 +16,11 @@ from monitor.vmware.guest_calls import GuestCalls
 class Running:
     """One machine's runs, and the real time that they took."""
 
-    def __init__(self, loop: Loop, stopping: Stopping, calls: GuestCalls) -> None:
+    def __init__(
+        self, loop: Loop, stopping: Stopping, calls: GuestCalls, resetting: Resetting
+    ) -> None:
         self._loop = loop
+        self._resetting = resetting
         self._stopping = stopping
         self._calls = calls
         self.seconds = 0.0
@@ -47,5 +51,7 @@ class Running:
         while True:
             self._stopping.arm(until_address)
             outcome = self._calls.resume() or self._loop.run(limits)
+            if self._resetting.begins_anew(outcome):
+                continue
             if not self._stopping.hooked(outcome, until_address):
                 return outcome

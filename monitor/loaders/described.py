@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.loaders.source import open_image
-from monitor.settings.config import FIRMWARE_STATE, ImageConfig
+from monitor.settings.config import BIOS, FIRMWARE_STATE, ImageConfig
 
 if TYPE_CHECKING:
     from monitor import Machine
@@ -21,6 +21,9 @@ def load(machine: Machine, image: ImageConfig, contents: Mapping[Path, bytes] = 
     def source(path: Path) -> Path | bytes:
         return contents.get(path, path)
 
+    if image.kind == BIOS:
+        _load_bios(machine, image, source)
+        return
     machine.guest = {"kind": image.kind, "name": image.path.name, "cmdline": image.cmdline}
     state = image.firmware_state or FIRMWARE_STATE[image.kind]
     if image.kind == "kernel":
@@ -38,3 +41,18 @@ def load(machine: Machine, image: ImageConfig, contents: Mapping[Path, bytes] = 
     else:
         data = open_image(source(image.path), "flat image").data
         machine.load_flat(data, image.address, eip=image.entry, firmware_state=state)
+
+
+def _load_bios(
+    machine: Machine, image: ImageConfig, source: Callable[[Path], Path | bytes]
+) -> None:
+    machine.guest = {"kind": image.kind, "name": image.path.name}
+    machine.load_bios(
+        source(image.path),
+        vgabios=None if image.vgabios is None else source(image.vgabios),
+        option_roms=[
+            source(path) if address is None else (source(path), address)
+            for path, address in image.option_roms
+        ],
+        boot=image.boot,
+    )

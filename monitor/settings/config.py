@@ -13,7 +13,8 @@ from pathlib import Path
 
 from monitor.vmm.errors import UserError
 
-KINDS = ("kernel", "multiboot", "elf", "flat")
+KINDS = ("kernel", "multiboot", "elf", "flat")  # what loaders put into a machine
+BIOS = "bios"  # what begins at the reset vector
 FIRMWARE_STATES = ("bios", "raw")
 # The boot protocols of the first two have a BIOS before them; the others promise nothing.
 FIRMWARE_STATE = {"kernel": "bios", "multiboot": "bios", "elf": "raw", "flat": "raw"}
@@ -36,7 +37,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What the machine starts: exactly one of a kernel, a Multiboot, ELF or flat image."""
+    """What the machine starts: exactly one of a kernel, a Multiboot, ELF or flat image, a BIOS."""
 
     kind: str
     path: Path
@@ -46,10 +47,14 @@ class ImageConfig:
     address: int = 0
     entry: int | None = None
     firmware_state: str | None = None  # None: as the image's kind has it
+    vgabios: Path | None = None
+    option_roms: tuple[tuple[Path, int | None], ...] = ()
+    boot: str = ""
 
     def __post_init__(self) -> None:
         if self.firmware_state is not None:
             check_firmware_state(self.firmware_state)
+        self._belongs("--firmware-state", self.firmware_state is not None, *KINDS)
         self._belongs("--initrd", self.initrd is not None, "kernel")
         self._belongs("--append", bool(self.cmdline), "kernel", "multiboot")
         self._belongs("--module", bool(self.modules), "multiboot")
@@ -92,6 +97,18 @@ def parse_number(text: str, option: str) -> int:
     if not 0 <= value < 1 << 32:
         raise UserError(f"{option} {text}: not a 32-bit number; write it as 4096 or 0x1000")
     return value
+
+
+def parse_option_rom(text: str) -> tuple[Path, int | None]:
+    """FILE or FILE@ADDR.
+
+    >>> parse_option_rom("ne2k.rom@0xd0000")
+    (PosixPath('ne2k.rom'), 851968)
+    """
+    name, at, address = text.rpartition("@")
+    if not at:
+        return Path(text), None
+    return Path(name), parse_number(address, "--option-rom FILE@")
 
 
 def parse_flat(text: str) -> tuple[Path, int]:

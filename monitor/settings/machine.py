@@ -18,6 +18,7 @@ from monitor.vmm.errors import UserError
 MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
+CHIPSETS = ("isa", "i440fx")
 VGAS = ("none", "std")  # display adapters
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
@@ -34,6 +35,8 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
+    * `chipset`: "isa", the chips of a PC/AT; or "i440fx", with PCI, shadow RAM, power management
+      and what firmware asks of a virtual machine (`monitor.vmm.chipset`).
     * `vga`: "std", a display adapter (VGA and the Bochs VBE extensions), or "none".
     """
 
@@ -43,6 +46,7 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    chipset: str = "isa"
     vga: str = VGAS[0]
 
     def __post_init__(self) -> None:
@@ -51,6 +55,7 @@ class Settings:
             ("mode", self.mode, MODES),
             ("engine", self.engine, ENGINES),
             ("clock", self.clock, CLOCKS),
+            ("chipset", self.chipset, CHIPSETS),
             ("vga", self.vga, VGAS),
         ):
             if value not in choices:

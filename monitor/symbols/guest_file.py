@@ -18,7 +18,7 @@ from pathlib import Path
 
 from monitor.loaders.elf_file import SHF_EXECINSTR, ElfFile, parse
 from monitor.loaders.source import Image, open_image
-from monitor.settings.config import ImageConfig
+from monitor.settings.config import BIOS, ImageConfig
 from monitor.symbols.table import Symbol, SymbolTable
 from monitor.vmm.errors import UserError
 
@@ -108,7 +108,7 @@ def file_for_gdb(image: ImageConfig) -> Path | None:
     """The file whose symbols are this guest's, for gdb; None if nobody knows one."""
     if image.kind == "kernel":
         return _vmlinux(image.path)
-    if image.kind == "flat":
+    if image.kind in ("flat", BIOS):
         return None
     with suppress(UserError):
         if names_in_elf(open_image(image.path, "guest").data) is not None:

@@ -64,6 +64,7 @@ class Board:
         self.host = WorldSwitch()
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
         self.ended: Outcome | None = None
+        self.hard_reset = False  # if it ended by a reset: of the board, or of the processor alone
         self.notice: Callable[[], None] = _nothing
         self.on_intr: Callable[[bool], None] = _ignore
         self.on_a20: Callable[[bool], None] = _ignore
@@ -76,7 +77,7 @@ class Board:
             self.bus,
             memory_bytes=memory_bytes,
             start_time=start_time,
-            on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
+            on_reset=lambda: self.request_reset(hard=False),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
             on_serial=lambda data: self.host.request("console output", self.serial.write, data),
@@ -195,6 +196,11 @@ class Board:
 
     def _debug_exit(self, status: int) -> None:
         self.end(Outcome("exit", status, f"the guest asked to end with status {status}"))
+
+    def request_reset(self, hard: bool) -> None:
+        """The guest pulls a reset line: the board's, or the processor's alone."""
+        self.hard_reset = hard
+        self.end(Outcome("reset", detail="the guest reset the machine"))
 
     def end(self, outcome: Outcome) -> None:
         """End the machine after this instruction; the first reason counts."""

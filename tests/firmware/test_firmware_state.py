@@ -212,7 +212,8 @@ def test_waiting_for_a_key_waits_with_interrupts_on() -> None:
 
 def test_an_interrupt_that_nobody_handles_closes_its_line() -> None:
     """The serial port's, opened by a guest that forgot the vector; the timer goes on."""
-    machine = real("""
+    machine = real(
+        """
         mov al, 0xA8
         out 0x21, al
         mov dx, 0x3FC
@@ -227,14 +228,17 @@ def test_an_interrupt_that_nobody_handles_closes_its_line() -> None:
         in al, 0x21
         mov bl, al
         mov bh, [0x46C]
-    """ + DONE)
+    """
+        + DONE
+    )
     assert finish(machine).kind == "exit"
     assert machine.registers["ebx"] & 0xFFFF == 0x01B8
 
 
 def test_the_same_of_the_second_controller() -> None:
     """The mouse's line, by a byte that the guest itself puts into the controller's buffer."""
-    machine = real("""
+    machine = real(
+        """
         mov al, 0xEE
         out 0xA1, al
         mov al, 0x60
@@ -251,7 +255,9 @@ def test_the_same_of_the_second_controller() -> None:
         in al, 0xA1
         mov bl, al
         mov bh, [0x46C]
-    """ + DONE)
+    """
+        + DONE
+    )
     assert finish(machine).kind == "exit"
     assert machine.registers["ebx"] & 0xFFFF == 0x01FE
 

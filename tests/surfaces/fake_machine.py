@@ -77,7 +77,10 @@ class FakeMachine:
         clock: str = "icount",
         start_time: int = 0,
         without: Sequence[str] = (),
+        chipset: str = "isa",
     ) -> None:
+        self.chipset = chipset
+        self.firmware_log = SimpleNamespace(listeners=[])
         self.without = tuple(without)
         self.settings = {"memory_mb": memory_mb, "mode": mode, "engine": engine, "clock": clock}
         self.start_time = start_time
@@ -110,12 +113,16 @@ class FakeMachine:
     @classmethod
     def of(cls, settings: Settings) -> FakeMachine:
         return cls(settings.memory_mb, settings.mode, settings.engine, settings.clock,
-                   settings.start_time, tuple(settings.without))  # fmt: skip
+                   settings.start_time, tuple(settings.without), settings.chipset)  # fmt: skip
 
     def enable(self, capability: str, value: object = True, **options: object) -> None:
         self.enabled[capability] = value, options
 
     # --- loading
+
+    def load_bios(self, bios: Path, **options: object) -> None:
+        self.loaded = {"bios": bios, **options}
+        self._steps = []
 
     def load_flat(
         self, data: bytes, address: int, *, eip: int | None = None, firmware_state: str

@@ -120,16 +120,44 @@ def test_a_bad_file_is_one_line_and_nothing_is_written(
     assert not any(path.exists() for path in outputs)
 
 
-def test_a_file_alone_boots_nothing(vp: Vp, tmp_path: Path) -> None:
+def test_a_file_alone_needs_firmware(
+    vp: Vp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.firmware.rom_files.FOLDERS", ())
     path = tmp_path / "x.vmx"
     path.write_text(FILE)
     result = vp("run", path)
     assert result.status == 2
     assert result.err == (
-        f"vp: error: {path}: nothing to boot, for this version has no disks and no firmware: "
-        "give one of --kernel, --multiboot, --elf, --flat\n"
+        "vp: error: there is no SeaBIOS here: install Debian's package seabios, fetch it with "
+        "`make guests`, or name a BIOS with --bios FILE\n"
     )
     assert not (tmp_path / "console").exists()
+
+
+def test_a_file_alone_boots_as_a_pc(vp: Vp, tmp_path: Path) -> None:
+    """With the firmware and the order that it names; options beat it."""
+    (tmp_path / "own.rom").write_bytes(b"BIOS")
+    path = tmp_path / "x.vmx"
+    path.write_text(
+        f'{FILE}bios440.filename = "own.rom"\nbios.bootOrder = "CDROM, hdd,cdrom,floppy"\n'
+    )
+    result = vp("run", path, "--serial", "null")
+    assert last_machine().chipset == "i440fx"
+    loaded = last_machine().loaded
+    assert (loaded["bios"], loaded["boot"]) == (tmp_path / "own.rom", "order=dca"), result.err
+    vp("run", path, "--boot", "a", "--bios", tmp_path / "other", "--serial", "null")
+    loaded = last_machine().loaded
+    assert (loaded["bios"], loaded["boot"]) == (tmp_path / "other", "a")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.rom", "c:\\\\x.rom", ".."])
+def test_firmware_elsewhere_is_not_read(vp: Vp, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.vmx"
+    path.write_text(f'{FILE}bios440.filename = "{name}"\n')
+    result = vp("run", path, "--serial", "null")
+    assert result.status == 2
+    assert "is not a file below the folder of the .vmx file; --bios names any" in result.err
 
 
 def test_a_console_that_cannot_be_written(run: Vp, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ Vp = Callable[..., Result]
 BAD_USAGE = [
     ("", "the following arguments are required: VERB (`vp --help` explains)"),
     ("fly", None),
-    ("run", "nothing to run: give one of --kernel, --multiboot, --elf, --flat"),
+    ("run", "nothing to run: give one of --kernel, --multiboot, --elf, --flat, --bios"),
     ("run --elf a --kernel b",
-     "more than one guest: give one of --kernel, --multiboot, --elf, --flat"),
+     "more than one guest: give one of --kernel, --multiboot, --elf, --flat, --bios"),
     ("run --no-such-option", "vp run has no option --no-such-option (`vp run --help` explains)"),
     ("run --kern vmlinuz",
      "vp run has no option --kern: did you mean --kernel? (`vp run --help` explains)"),

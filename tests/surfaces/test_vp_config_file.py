@@ -154,7 +154,7 @@ WRONG = [
     ('type = [{ after = "", text = "x" }]', "type-after needs a text to wait for"),
     ('module = "a"', "module: must be a list of texts"),
     ('initrd = "a"', "initrd: goes with --kernel, not with --elf"),
-    ('kernel = "a"', "more than one guest: give one of --kernel, --multiboot, --elf, --flat"),
+    ('kernel = "a"', "more than one guest: give one of --kernel, --multiboot, --elf, --flat, --b"),
     ('serial = "unix:a"', None),
     ('until = ""', "until: needs a text to wait for"),
     ("gdb = 70000", "gdb: 70000: choose a port from 0 (any that is free) to 65535"),

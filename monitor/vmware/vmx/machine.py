@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from monitor.settings.machine import MAX_MEMORY_MB
@@ -28,6 +29,7 @@ MAX_SIZE_LIMIT = 1 << 30
 MAX_HARDWARE_VERSION = 0xFF
 MAX_SECONDS = 0xFFFFFFFF
 GUESTINFO = "guestinfo."
+DRIVE_LETTERS = {"floppy": "a", "hdd": "c", "cdrom": "d", "ethernet0": "n"}
 TOOLS_OPTIONS = {  # settings, and what the tools call them
     "tools.syncTime": "synctime",
     "toolScripts.afterPowerOn": "toolScripts.afterPowerOn",
@@ -54,10 +56,16 @@ class VmxSettings:
     hardware_version: int | None = None
     machine_id: str | None = None
     boot_order: tuple[str, ...] = ()
+    bios: Path | None = None
     hypervisor_leaf: bool = True  #: CPUID leaf 0x40000000 tells of VMware
     restrictions: Restrictions = field(default_factory=Restrictions)
     tools_options: Mapping[str, bool] = field(default_factory=dict)
     guestinfo: Mapping[str, str] = field(default_factory=dict)  #: names without "guestinfo."
+
+    def firmware_order(self) -> str | None:
+        """The drives in letters of `monitor.settings.boot`; None: the file does not say."""
+        letters = [DRIVE_LETTERS[name] for name in self.boot_order if name in DRIVE_LETTERS]
+        return f"order={''.join(dict.fromkeys(letters))[:3]}" if letters else None
 
     def backdoor_options(self) -> dict[str, Any]:
         """What Machine.enable is told: fields of monitor.vmware.host.Host."""
@@ -87,6 +95,7 @@ class VmxMachine:
             ),
             machine_id=account.text("machine.id"),
             boot_order=_boot_order(account),
+            bios=_bios(account),
             hypervisor_leaf=account.flag(
                 "hypervisor.cpuid.v0", True, "whether CPUID tells of VMware"
             ),
@@ -170,8 +179,28 @@ def _uuid(account: Account) -> bytes | None:
 
 
 def _boot_order(account: Account) -> tuple[str, ...]:
-    text = account.text("bios.bootOrder", "{}, for the firmware, which is not here yet") or ""
-    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    text = account.text("bios.bootOrder", "the firmware boots {}, in this order") or ""
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    entry = account.entry("bios.bootOrder")
+    for name in names:
+        if entry is not None and name not in DRIVE_LETTERS:
+            known = ", ".join(DRIVE_LETTERS)
+            account.warn(entry, f"{shown(name)} is no drive: choose from {known}")
+    return names
+
+
+def _bios(account: Account) -> Path | None:
+    """The firmware's file, below the folder of the .vmx file, which may come from anywhere."""
+    entry = account.entry("bios440.filename")
+    if entry is None or not entry.value:
+        return None
+    folder = Path(account.file.name).resolve().parent
+    path = folder / entry.value
+    if "\\" in entry.value or folder not in path.resolve().parents:
+        problem = "is not a file below the folder of the .vmx file; --bios names any"
+        raise account.file.error(entry, f"{shown(entry.value)} {problem}")
+    account.use(entry, f"the firmware is {path}")
+    return path
 
 
 def _restrictions(account: Account) -> Restrictions:
