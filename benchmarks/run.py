@@ -20,6 +20,7 @@ from rich.console import Console
 
 from benchmarks import (
     bus,
+    display,
     guest_calls,
     integer_mix,
     linux_boot,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkPlan], Iterator[Section]]] = {
     "integer_mix": integer_mix.sections,
     "memory": memory.sections,
     "bus": bus.sections,
+    "display": display.sections,
     "virtualization": virtualization.sections,
     "segments": segments.sections,
     "self_modifying": self_modifying.sections,

@@ -48,3 +48,7 @@ class OwnMemory(Protocol):
     def wrote(self, offset: int, size: int) -> None:
         """The device has written into `bytes`."""
         ...
+
+    def stored(self, offset: int, size: int) -> None:
+        """The same of a few bytes in one page, from within write_memory(): it costs less."""
+        ...

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bt.engine import BUILD
 from devices.chipset import Chipset
@@ -42,6 +42,7 @@ from monitor.host.console import Console
 from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
 from monitor.loaders.start import StartState
+from monitor.screen.display import Display
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR, defaults
 from monitor.settings.drives import Drive, drives_of
 from monitor.settings.drives import Source as DriveSource
@@ -57,6 +58,9 @@ from monitor.vmware.guest_calls import GuestCalls
 from monitor.vmware.interfaces import Vmware
 from monitor.vmware.switches import Switches
 from monitor.watch import Watch
+
+if TYPE_CHECKING:
+    from monitor.screen.screen import Screen
 
 
 class Machine:
@@ -84,10 +88,11 @@ class Machine:
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
         cpu: str = CPU,
         chipset: str = "isa",
+        vga: str = "none",
         drives: Mapping[str, DriveSource] | Iterable[Drive] = (),
     ) -> None:
         settings = Settings(
-            memory_mb, mode, engine, clock, start_time, without, cpu, chipset, drives
+            memory_mb, mode, engine, clock, start_time, without, cpu, chipset, vga, drives
         )
         check_engine(settings)
         if extensions is not None:
@@ -116,7 +121,6 @@ class Machine:
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
         self._stopping = Stopping(self.board, self.processor)
-        self._waiting = Waiting(self.serial.output, self.processor)
         self._resetting = Resetting(self.loop, self.physical_map, self._guest_calls)
         self._running = Running(self.loop, self._stopping, self._guest_calls, self._resetting)
         self._loaded = False
@@ -134,6 +138,8 @@ class Machine:
         self.devices = Devices(self.board, self.physical_map)
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
+        self._display = Display.of(settings.vga, self.devices, self.loop)
+        self._waiting = Waiting(self.serial.output, self.processor, self._display)
         #: Interrupt lines and NMI (`monitor.embedding.lines`).
         self.lines = Lines(self.board, self.processor)
         #: Keys of the PS/2 keyboard (`monitor.embedding.keyboard`).
@@ -161,7 +167,7 @@ class Machine:
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
             settings.start_time, settings.without, extensions, devices, settings.cpu,
-            settings.chipset, settings.drives,
+            settings.chipset, settings.vga, settings.drives,
         )  # fmt: skip
 
     def _chipset(self) -> Chipset | None:
@@ -352,9 +358,9 @@ class Machine:
     ) -> Outcome:
         """Run until the guest ends or a limit is reached; run on with another call.
 
-        * `until`: the serial console shows this text. `since` says which text counts: "new", what
-          is complete only after this call; "all", also what it shows already; or a position of
-          `machine.output`, for what lies from there on.
+        * `until`: the serial console or a text screen shows this text. `since` says which text
+          counts: "new", what is complete only after this call; "all", also what it shows already;
+          or a position of `machine.output`, for what lies from there on.
         * `timeout`: so many seconds of real time are over, also while a function of yours does not
           return.
         * `max_instructions`: so many guest instructions have completed in this call.
@@ -414,6 +420,25 @@ class Machine:
     def debug_console(self) -> bytes:
         """What the guest wrote to port 0xE9, as `console`."""
         return self.debug_port.output.tail
+
+    # --- the screen ---------------------------------------------------------------------
+
+    @property
+    def screen(self) -> Screen:
+        """What the display adapter shows (`monitor.screen.screen`). UserError: there is none."""
+        return self._display.screen
+
+    def screenshot(self, path: str | Path) -> None:
+        """The screen as a PNG, or what the name's ending says. UserError: it cannot be written."""
+        self._display.screen.save(path)
+
+    def wait_for_text(self, text: str, timeout: float | None = None) -> Outcome:
+        """Run until a text screen shows this, also if it does already: then nothing runs.
+
+        A text does not go over the end of a line. UserError: there is no screen.
+        """
+        self._display.screen  # noqa: B018
+        return self.run(until=text, since="all", timeout=timeout)
 
     # --- looking and changing -----------------------------------------------------------
 

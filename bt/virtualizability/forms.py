@@ -18,7 +18,6 @@ from functools import cache
 from typing import Any
 
 from bt.instruction import Instruction
-from bt.models import DEFAULT
 from bt.table import TABLE
 
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")

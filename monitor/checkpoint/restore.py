@@ -30,7 +30,7 @@ from monitor.checkpoint.format import (
 )
 from monitor.checkpoint.ram import Filler
 from monitor.checkpoint.state import GUEST, SETTINGS, apply, apply_consoles
-from monitor.settings.machine import CHIPSETS
+from monitor.settings.machine import CHIPSETS, VGAS
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def head_of(payload: bytes) -> Head:
         )
     try:
         check_names(head, dict.fromkeys(HEAD_NAMES))
-        settings = SETTINGS.check(_with_chipset(head["settings"]))
+        settings = SETTINGS.check(_as_now(head["settings"]))
         guest = GUEST.check(head["guest"])
     except WrongField as error:
         raise BadCheckpoint(f"its head is wrong: {error}") from None
@@ -120,9 +120,11 @@ def head_of(payload: bytes) -> Head:
     return Head(program, settings, guest)
 
 
-def _with_chipset(settings: Any) -> Any:
-    """Before there was a choice, all machines had the first."""
-    return {"chipset": CHIPSETS[0], **settings} if isinstance(settings, dict) else settings
+def _as_now(settings: Any) -> Any:
+    """Settings as they are written now: before there was a choice, all machines had the first."""
+    if not isinstance(settings, dict):
+        return settings
+    return {"chipset": CHIPSETS[0], "vga": VGAS[0], **settings}
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def machine_of(
             chipset=settings["chipset"],
             drives=given,
             cpu=settings["cpu"],
+            vga=settings["vga"],
         )
         check_sizes(settings["drives"], machine)
         machine.guest = head.guest

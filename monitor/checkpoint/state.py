@@ -39,6 +39,7 @@ from monitor.settings.machine import (
     MAX_MEMORY_MB,
     MIN_MEMORY_MB,
     MODES,
+    VGAS,
 )
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
@@ -61,6 +62,7 @@ class Anything:
 
 SETTINGS = Record(
     {
+        "vga": Among(frozenset(VGAS)),
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
         "mode": Among(frozenset(MODES)),
         "clock": Among(frozenset(CLOCKS)),
@@ -107,6 +109,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "cpu": machine.settings.cpu,
         "start_time": machine.settings.start_time,
         "drives": media(machine),
+        "vga": machine.settings.vga,
     }
 
 

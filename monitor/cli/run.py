@@ -25,6 +25,7 @@ from monitor.cli.checkpoints import (
     add_checkpoint,
     checkpoint_of,
 )
+from monitor.cli.display import Shown, add_display, add_vga, display_of, serial_beside
 from monitor.cli.drives import add_drives
 from monitor.cli.firmware import (
     add_chipset,
@@ -55,6 +56,7 @@ from monitor.settings.config import (
     parse_number,
     unescape,
 )
+from monitor.settings.display_config import DisplayConfig
 from monitor.settings.machine import (
     CLOCKS,
     CPU,
@@ -133,6 +135,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
     add_chipset(group)
+    add_vga(group)
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
@@ -171,6 +174,7 @@ def add_console(group: argparse._ArgumentGroup) -> None:
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
     group.add_argument("--monitor", metavar="WHERE", choices=MONITORS,
                        help="where the monitor's console is (Ctrl-A c leads there, too): stdio")
+    add_display(group)
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
@@ -179,7 +183,7 @@ def add_console(group: argparse._ArgumentGroup) -> None:
 
 def add_ending(group: argparse._ArgumentGroup) -> None:
     """When it ends, and what is told then."""
-    group.add_argument("--until", metavar="TEXT", help="stop when the console shows TEXT")
+    group.add_argument("--until", metavar="TEXT", help="stop when console or screen shows TEXT")
     group.add_argument("--timeout", type=seconds, metavar="TIME",
                        help="stop after so much real time (90, 90s, 1m30s), status 1")
     group.add_argument("--max-instructions", type=count, metavar="N",
@@ -212,6 +216,7 @@ def add_debugger(group: argparse._ArgumentGroup) -> None:
 class Asked:
     """What the options ask for, beside the machine."""
 
+    display: DisplayConfig
     limits: LimitConfig
     typing: list[TypedLine]
     serial: SerialConfig
@@ -258,7 +263,10 @@ def asked_of(
     """The options that are no settings of the machine's, checked."""
     if args.rewind is not None and args.gdb is None:
         raise UserError("--rewind needs --gdb: a debugger is who goes back")
+    display = display_of(args)
+    serial = serial_beside(display, serial, args.serial)
     asked = Asked(
+        display=display,
         limits=limits_of(args),
         typing=typing_of(args.typing or ()),
         serial=serial,
@@ -297,13 +305,14 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         stack.enter_context(asked.json)
         output = stack.enter_context(open_serial(asked.serial, machine, log.event))
         stdio = asked.serial.kind == "stdio"
-        progress = not (args.quiet or args.verbose) and visible()
+        shown = Shown(asked.display, machine, stack)
+        progress = not (args.quiet or args.verbose or shown.terminal) and visible()
         checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=asked.typing,
             console=args.monitor == "stdio",
             debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint, display=shown.terminal,
         )  # fmt: skip
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
@@ -314,6 +323,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         if not args.quiet:
             say(opening_line(image, settings, session.takes_keys, begun))
         finished = session.run(limits)
+        shown.finish()
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from monitor import Machine, Outcome
     from monitor.cli.checkpoints import CheckpointWriter
     from monitor.gdb.server import GdbServer
+    from monitor.host.terminal_display import TerminalDisplay
 
 NO_INPUT = -1
 
@@ -67,6 +68,7 @@ class Session:
         typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
         checkpoint: CheckpointWriter | None = None,
+        display: TerminalDisplay | None = None,
     ) -> None:
         self._machine = machine
         runner = machine if debugger is None else debugger
@@ -77,7 +79,8 @@ class Session:
         self._running = report.Running(machine)
         self._progress = RunProgress(machine, doing, stdio and _shared()) if progress else None
         self._aside = nullcontext if self._progress is None else self._progress.aside
-        self._input = _standard_input() if stdio or console else NO_INPUT
+        self._display = display
+        self._input = _standard_input() if stdio or console or display else NO_INPUT
         self._console = console
         self._raw = RawMode(self._input)
         output.on_trouble = self._runner.stop
@@ -102,6 +105,8 @@ class Session:
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
+            if self._display is not None:
+                stack.enter_context(self._display)
             outcome = self._runner.run(
                 until=None if limits.until is None else unescape(limits.until, "--until"),
                 timeout=limits.timeout,
@@ -122,6 +127,7 @@ class Session:
         if not owns_terminal(self._input):
             return LineReader(self._runner).feed if self._console else self._machine.send
         prompt = TerminalPrompt(self._runner, self._write, self._end_progress)
+        send = self._machine.send if self._display is None else self._display.type
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
@@ -137,7 +143,7 @@ class Session:
             if rest and (prompt.open or self._console):
                 prompt.feed(rest)
             elif rest:
-                self._machine.send(rest)
+                send(rest)
 
         if self._console:
             prompt.toggle()
@@ -161,6 +167,8 @@ class Session:
         self._write("\n" + text)
 
     def _write(self, text: str) -> None:
+        if self._display is not None:
+            self._display.pause()
         with self._aside():
             say(text, raw=self._raw.active)
 

@@ -6,8 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.display import vga_of
 from monitor.cli.drives import asked_drives
-from monitor.cli.firmware import chipset_of
+from monitor.cli.firmware import chipset_of, starts_firmware
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
@@ -50,7 +51,8 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
             vmx.override("--memory", "memsize")
     return Settings(
         memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
-        cpu_of(args.cpu, vmx), chipset_of(args, vmx), drives_for(args, vmx),
+        cpu_of(args.cpu, vmx), chipset_of(args, vmx), vga_of(args, starts_firmware(args, vmx)),
+        drives_for(args, vmx),
     )  # fmt: skip
 
 

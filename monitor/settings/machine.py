@@ -22,6 +22,7 @@ CLOCKS = ("icount", "host")
 CHIPSETS = ("isa", "i440fx")
 CPUS = ("486", "pentium", "pentiumpro", "pentium2", "pentium3", "pentium4")  # bt/models.py has rows
 CPU = "pentiumpro"
+VGAS = ("none", "std")  # display adapters
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -42,6 +43,7 @@ class Settings:
     * `drives`: floppy, disk and CD-ROM drives by plug ("fda", "hda", "cdrom"), and what is in each:
       an image's name, perhaps with ",persistent" behind it, bytes, or None (`settings.drives`).
     * `cpu`: the model of the processor, by name (`bt.models`; `vp cpus` shows them).
+    * `vga`: "std", a display adapter (VGA and the Bochs VBE extensions), or "none".
     """
 
     memory_mb: int = MEMORY_MB
@@ -52,6 +54,7 @@ class Settings:
     without: Collection[str] = ()
     cpu: str = CPU
     chipset: str = "isa"
+    vga: str = VGAS[0]
     drives: Mapping[str, Source] | Iterable[Drive] = ()
 
     def __post_init__(self) -> None:
@@ -62,6 +65,7 @@ class Settings:
             ("clock", self.clock, CLOCKS),
             ("chipset", self.chipset, CHIPSETS),
             ("cpu", self.cpu, CPUS),
+            ("vga", self.vga, VGAS),
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")

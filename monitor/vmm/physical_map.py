@@ -143,16 +143,28 @@ class DeviceMemory:
         """The device has written into `bytes`: a guest's code among them is looked at anew."""
         self._owner.wrote(self.place + offset, size)
 
+    def stored(self, offset: int, size: int) -> None:
+        """The same of a few bytes in one page, while a register in memory is being accessed.
+
+        It costs less: the processor does not come back for it (Processor.memory_changed).
+        """
+        place = self.place + offset
+        self._owner._ram.set_flags(place // PAGE, 1, FRAME_CLEAN, False)
+        self._owner.on_written(place, size, False)
+
 
 class PhysicalMap:
-    """One machine's. `on_changed` is called after a change, `on_written` with place and bytes."""
+    """One machine's. `on_changed` is called after a change, `on_written` with place, bytes and
+
+    whether the processor shall come back for it.
+    """
 
     def __init__(self, memory: GuestMemory, ram: Ram) -> None:
         self._memory = memory
         self._ram = ram
         self._free = memory.size  # the next place that nobody has
         self.on_changed: Callable[[], None] = _nothing
-        self.on_written: Callable[[int, int], None] = _ignore
+        self.on_written: Callable[[int, int, bool], None] = _ignore
         self._roms: list[range] = []
         self._firmware = range(TOP, TOP)  # its second place
         self._memories: list[DeviceMemory] = []
@@ -230,7 +242,7 @@ class PhysicalMap:
         self._ram.set_flags(first, end - first, FRAME_CLEAN, False)
         for at in range(place & -PAGE, place + size, PAGE):
             begin = max(at, place)
-            self.on_written(begin, min(at + PAGE, place + size) - begin)
+            self.on_written(begin, min(at + PAGE, place + size) - begin, True)
 
     # What DMA sees of it (devices/dma.py: PhysicalMemory)
 
@@ -509,5 +521,5 @@ def _nothing() -> None:
     pass
 
 
-def _ignore(place: int, size: int) -> None:
+def _ignore(place: int, size: int, leave: bool) -> None:
     pass

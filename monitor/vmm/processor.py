@@ -145,13 +145,15 @@ class Processor(ABC):
         holds for the guest's next instruction.
         """
 
-    def memory_changed(self, physical: int, size: int) -> None:
+    def memory_changed(self, physical: int, size: int, leave: bool = True) -> None:
         """Somebody other than a processor changed memory at this place, perhaps in an access.
 
-        Then run() comes back behind the instruction that does it.
+        Then run() comes back behind the instruction that does it. It need not (`leave`) where that
+        is an access to registers in memory, which is done alone in every mode.
         """
         self.frames.written(physical, size)
-        self.notice()
+        if leave:
+            self.notice()
 
     def set_breakpoints(self, stops: set[int]) -> None:
         """Linear addresses before which run() leaves with EXIT_BREAKPOINT."""

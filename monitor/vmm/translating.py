@@ -373,8 +373,8 @@ class TranslatingProcessor(VirtualProcessor):
         self.descriptors.forget()
         self.forget_translations()
 
-    def memory_changed(self, physical: int, size: int) -> None:
-        super().memory_changed(physical, size)
+    def memory_changed(self, physical: int, size: int, leave: bool = True) -> None:
+        super().memory_changed(physical, size, leave)
         self._written.append((physical, size))
         if not self._in_engine:  # else it may be in one of those blocks; it leaves at once
             self._take_writes()

@@ -158,8 +158,8 @@ class VirtualPins(Processor):
         self.descriptors.forget()
         super().forget_code()
 
-    def memory_changed(self, physical: int, size: int) -> None:
-        super().memory_changed(physical, size)
+    def memory_changed(self, physical: int, size: int, leave: bool = True) -> None:
+        super().memory_changed(physical, size, leave)
         if not self._in_engine:
             self.descriptors.written(physical, size)
 

@@ -1,0 +1,72 @@
+"""The frame buffer as RAM: a fire in mode 13h, against the same guest that draws into plain RAM.
+
+    instructions a second     drawing at A0000 and at 4 MiB
+    frames a second           with the picture taken after each, as a window would
+    exits a frame             of the engine's, in mode translate
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from benchmarks import images, ours
+from benchmarks.alternate import least
+from benchmarks.plan import BenchmarkPlan
+from benchmarks.report import Row, Section, per_second
+from monitor import Machine
+
+SLICE = 20_000_000
+FRAME = 830_000  # instructions, about
+SCREEN, RAM = 0xA0000, 0x400000
+COUNTER = 0x300000  # fire.asm: FRAMES
+RATIO_LIMIT = 1.1
+LEAST_FRAMES = 30.0  # a second
+EXITS_LIMIT = 10.0  # a frame has 63,360 pixels; these are the timer's
+
+
+def sections(plan: BenchmarkPlan) -> Iterator[Section]:
+    """One table."""
+    if plan.peers_only:
+        return
+    section = Section("A fire in mode 13h, against the same in RAM")
+    for mode in (ours.BARE, ours.TRANSLATE):
+        section.rows += list(_rows(plan, mode))
+    yield section
+
+
+def _fire(mode: str, place: int) -> Machine:
+    machine = Machine(memory_mb=ours.MEMORY_MB, mode=mode, vga="std")
+    settings = {"ROUNDS": ours.FOR_EVER, "PAGING": 1, "PLACE": place}
+    machine.load_multiboot(images.assembly("fire", settings), firmware_state="raw")
+    return machine
+
+
+def _rows(plan: BenchmarkPlan, mode: str) -> Iterator[Row]:
+    times = least(plan, SLICE, *(partial(_fire, mode, place) for place in (SCREEN, RAM)))
+    figures = per_second(SLICE / times[0]), per_second(SLICE / times[1])
+    yield Row(mode, *figures, times[0] / times[1], RATIO_LIMIT)
+    machine = _fire(mode, SCREEN)
+    machine.run(max_instructions=SLICE)
+    frames, exits = _frames(machine), _exits(machine)
+    begun = time.process_time()
+    for _ in range(30 * plan.repeats):
+        machine.run(max_instructions=FRAME)
+        machine.screen.dirty()
+    spent = time.process_time() - begun
+    frames = _frames(machine) - frames
+    rate = frames / spent
+    yield Row("  frames a second, each looked at", f"{rate:.0f}", f"{LEAST_FRAMES:.0f}",
+              rate / LEAST_FRAMES, 1.0, at_least=True)  # fmt: skip
+    if mode == ours.TRANSLATE:
+        each = (_exits(machine) - exits) / frames
+        yield Row("  exits a frame", f"{each:.1f}", "", each, EXITS_LIMIT)
+
+
+def _frames(machine: Machine) -> int:
+    return int.from_bytes(machine.read_physical(COUNTER, 4), "little")
+
+
+def _exits(machine: Machine) -> int:
+    return sum(machine.statistics().get("exits", {}).values())
