@@ -7,12 +7,25 @@ register moves a PCI device's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from devices.errors import BusError, NotClaimed
 
-if TYPE_CHECKING:
-    from devices.bus import Bus
+
+class Addresses(Protocol):
+    """What a claim asks of its bus."""
+
+    def enter_ports(self, claim: PortClaim) -> None:
+        """Take its ports. BusError: it cannot have them, and has none."""
+
+    def leave_ports(self, claim: PortClaim) -> None:
+        """Give them back."""
+
+    def enter_memory(self, claim: MemoryClaim) -> None:
+        """Take its addresses. BusError: it cannot have them, and has none."""
+
+    def leave_memory(self, claim: MemoryClaim) -> None:
+        """Give them back."""
 
 
 class Claim(ABC):
@@ -21,7 +34,7 @@ class Claim(ABC):
     __slots__ = ("_bus", "device", "first", "released", "size")
     what: ClassVar[str]
 
-    def __init__(self, bus: Bus, first: int, size: int, device: Any) -> None:
+    def __init__(self, bus: Addresses, first: int, size: int, device: Any) -> None:
         self._bus = bus
         self.first = first
         self.size = size

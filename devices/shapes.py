@@ -7,11 +7,12 @@ Traceback (most recent call last):
     ...
 devices.shapes.WrongField: 256 is not from 0 to 255
 
-Chips have fields of their own (devices/fields.py), which know attributes, timers and lines.
+A chip's fields (devices/fields.py) are shapes that also know of attributes, timers and lines.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from enum import IntFlag
 from typing import Any, Protocol
 
 SHOWN = 40  # characters of a wrong value
+HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 class WrongField(ValueError):
@@ -60,16 +62,26 @@ class Flag:
 
 @dataclass(frozen=True)
 class Text:
-    """Text of bounded length, one of `among` if that is given."""
+    """Text of bounded length."""
 
     most: int
-    among: frozenset[str] | None = None
 
     def check(self, value: Any) -> str:
         if type(value) is not str or len(value) > self.most:
             raise WrongField(f"{shown(value)} is no text of at most {self.most} characters")
-        if self.among is not None and value not in self.among:
-            raise WrongField(f"{shown(value)} is none of what it may be")
+        return value
+
+
+@dataclass(frozen=True)
+class Among:
+    """One of these numbers or texts."""
+
+    values: frozenset[int | str]
+
+    def check(self, value: Any) -> int | str:
+        if type(value) not in (int, str) or value not in self.values:
+            known = reprlib.repr(sorted(self.values, key=str)).strip("[]")
+            raise WrongField(f"{shown(value)} is not one of {known}")
         return value
 
 
@@ -85,16 +97,25 @@ class Maybe:
 
 @dataclass(frozen=True)
 class Some:
-    """A list of `least` to `most` values."""
+    """A list of `least` to `most` values; `most` None: of any length."""
 
     shape: Shape
     least: int
-    most: int
+    most: int | None
 
     def check(self, value: Any) -> list[Any]:
-        if type(value) is not list or not self.least <= len(value) <= self.most:
-            raise WrongField(f"{shown(value)} is no list of {self.least} to {self.most}")
+        if type(value) is not list or not self._fits(len(value)):
+            raise WrongField(f"{shown(value)} is no list{self._lengths()}")
         return [self.shape.check(each) for each in value]
+
+    def _fits(self, length: int) -> bool:
+        return self.least <= length and (self.most is None or length <= self.most)
+
+    def _lengths(self) -> str:
+        """The lengths that it may have, for a sentence."""
+        if self.most is None:
+            return f" of {self.least} or more" if self.least else ""
+        return f" of {self.least} to {self.most}" if self.least else f" of at most {self.most}"
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,22 @@ class Table:
             if type(name) is not str or len(name) > self.name_most:
                 raise WrongField(f"{shown(name)} is too long a name")
         return {name: named(name, self.shape, each) for name, each in value.items()}
+
+
+@dataclass(frozen=True)
+class Hex:
+    """Bytes as hexadecimal text."""
+
+    most: int | None  # bytes; None: however many
+
+    def check(self, value: Any) -> str:
+        too_long = self.most is not None and type(value) is str and len(value) > 2 * self.most
+        if type(value) is not str or too_long or len(value) % 2:
+            most = "" if self.most is None else f" of at most {self.most} bytes"
+            raise WrongField(f"{shown(value)} is no hexadecimal text{most}")
+        if not HEX_DIGITS.issuperset(value):
+            raise WrongField(f"{shown(value)} is not hexadecimal")
+        return value
 
 
 BYTE = Number(0, 0xFF)
@@ -217,20 +254,3 @@ def like(current: Any, value: Any) -> Any:
     if isinstance(current, (list, bytearray, tuple, set)):
         return type(current)(value)
     return value
-
-
-@dataclass(frozen=True)
-class Hex:
-    """Bytes as hexadecimal text."""
-
-    most: int  # bytes
-
-    def check(self, value: Any) -> str:
-        if type(value) is not str or len(value) > 2 * self.most or len(value) % 2:
-            raise WrongField(f"{shown(value)} is no hexadecimal text of at most {self.most} bytes")
-        if not set(value) <= HEX_DIGITS:
-            raise WrongField(f"{shown(value)} is not hexadecimal")
-        return value
-
-
-HEX_DIGITS = frozenset("0123456789abcdef")

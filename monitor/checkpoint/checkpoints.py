@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.checkpoint.save import save
+from monitor.embedding.engine_needs import check_counts
 from monitor.host.console import Awaited
 from monitor.vmm.errors import UserError
 
@@ -52,12 +53,14 @@ class Checkpoints:
     ) -> None:
         """Write a file once the console shows a text, or so many instructions have completed.
 
-        The instructions are counted from the machine's first. UserError: neither, or too late.
+        The instructions are counted from the machine's first. UserError: neither, or too late,
+        or the machine's engine does not count exactly.
         """
         if (text is None) == (instructions is None):
             raise UserError("a checkpoint is written at a text or at a number of instructions")
         self._plug_in()
         if instructions is not None:
+            check_counts(self._machine.settings, "a checkpoint at a number of instructions")
             if instructions < self._machine.instructions:
                 raise UserError(
                     f"{instructions} instructions are over: {self._machine.instructions} have run"

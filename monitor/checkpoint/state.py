@@ -16,6 +16,7 @@ from devices.shapes import (
     BYTE,
     COUNT,
     FLAG,
+    Among,
     Hex,
     Number,
     Record,
@@ -53,8 +54,8 @@ class Anything:
 SETTINGS = Record(
     {
         "memory_mb": Number(MIN_MEMORY_MB, MAX_MEMORY_MB),
-        "mode": Text(20, frozenset(MODES)),
-        "clock": Text(20, frozenset(CLOCKS)),
+        "mode": Among(frozenset(MODES)),
+        "clock": Among(frozenset(CLOCKS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
     }
 )

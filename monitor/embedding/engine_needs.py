@@ -25,13 +25,13 @@ def check_engine(settings: Settings) -> None:
         )
 
 
-def check_lockstep(settings: Settings) -> None:
-    """UserError: such machines cannot be compared instruction by instruction."""
+def check_counts(settings: Settings, what: str) -> None:
+    """UserError: `what` needs exact counts, and this engine has none."""
     traits = traits_of(settings)
     if traits is not None and not traits.exact_counts:
         raise UserError(
-            f"engine {settings.engine!r} does not count instructions exactly, and lockstep "
-            "compares machines after the same number of them: choose another engine (interp)"
+            f"engine {settings.engine!r} does not count instructions exactly, as {what} needs: "
+            "choose another engine (--engine interp)"
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from monitor.embedding.engine_needs import check_lockstep
+from monitor.embedding.engine_needs import check_counts
 from monitor.lockstep.cpu_state import explain, state_of
 from monitor.machine import Machine
 from monitor.vmm.memory import PAGE
@@ -35,7 +35,7 @@ class Pair:
         self.one = make(modes[0])
         self.other = make(modes[1])
         for machine in (self.one, self.other):
-            check_lockstep(machine.settings)
+            check_counts(machine.settings, "lockstep")
         self.ends: tuple[Outcome, Outcome] | None = None  # how the last runs ended
 
     @property

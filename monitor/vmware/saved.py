@@ -14,6 +14,7 @@ from devices.shapes import (
     COUNT,
     DWORD,
     FLAG,
+    Among,
     Flag,
     Hex,
     Number,
@@ -75,7 +76,7 @@ BACKDOOR = Record({"host": Record(HOST), "calls": Table(COUNT, 1 << 10), "parts"
 ALL = Record(
     {
         "backdoor": maybe(BACKDOOR),
-        "hypercall_mode": Text(8, frozenset(("", *HYPERCALL_MODES))),
+        "hypercall_mode": Among(frozenset(("", *HYPERCALL_MODES))),
         "hypercalls_served": FLAG,
         "hypercalls": COUNT,
         "forwarded": COUNT,

@@ -243,7 +243,7 @@ def test_other_devices_than_there_are() -> None:
         devices.restore({})
     with pytest.raises(SnapshotError, match=r"devices that this machine has not: \['lamp'\]"):
         devices.restore({**devices.snapshot(), "lamp": {}})
-    with pytest.raises(SnapshotError, match="counter: value: 256 is not a number from 0 to 255"):
+    with pytest.raises(SnapshotError, match="counter: value: 256 is not from 0 to 255"):
         devices.restore({"counter": {"device": "counter", "version": 1, "value": 256}})
 
 

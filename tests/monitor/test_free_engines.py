@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from inexact import offered
@@ -19,6 +20,7 @@ from test_shadow_descriptors import descriptor
 
 from bt.assembler import assemble
 from monitor import Machine
+from monitor.checkpoint.rewind import Rewind
 from monitor.cli import main as vp
 from monitor.cli import run
 from monitor.guests import embedded_image
@@ -96,6 +98,17 @@ def test_lockstep_needs_exact_counts() -> None:
     with pytest.raises(UserError, match=r"lockstep .* choose another engine") as why:
         Lockstep(make).run(Stage(instructions=10))
     assert why.value.status == 2
+
+
+def test_a_place_that_is_a_count_needs_exact_counts(tmp_path: Path) -> None:
+    machine = embedded("translate", "inexact", "host")
+    with pytest.raises(UserError, match=r"a checkpoint at a number of .* choose another engine"):
+        machine.checkpoints.when(tmp_path / "a.vpcheck", instructions=100)
+    machine.checkpoints.when(tmp_path / "a.vpcheck", text="never")
+    with pytest.raises(UserError, match="needs a run that repeats"):
+        Rewind(machine)
+    bare = embedded("bare", "inexact", "host")  # where no engine counts
+    bare.checkpoints.when(tmp_path / "b.vpcheck", instructions=100)
 
 
 def test_what_notes_nothing_cannot_be_traced() -> None:

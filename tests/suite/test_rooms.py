@@ -96,11 +96,12 @@ def test_engines_stand_in_the_settings_by_their_names() -> None:
     assert (*MADE, "auto") == ENGINES
 
 
-def test_no_two_files_of_the_monitor_need_each_other() -> None:
+@pytest.mark.parametrize("package", ["monitor", "devices", "bt"])
+def test_no_two_files_of_a_package_need_each_other(package: str) -> None:
     """Not even for types, or later: who reads one has an order to read the others in."""
     paths = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in files("monitor")
+        for path in files(package)
     }
     graph = {
         name: {each if each in paths else each.rpartition(".")[0] for each in imported(path)}

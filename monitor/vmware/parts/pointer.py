@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import ClassVar
 
-from devices.shapes import DWORD, FLAG, WORD, Fields, Number, Text, exactly, some
+from devices.shapes import DWORD, FLAG, WORD, Among, Fields, Number, exactly, some
 from monitor.vmware.call import Call
 from monitor.vmware.host import Host
 
@@ -49,7 +49,7 @@ class Pointer:
         "enabled": FLAG,
         "absolute": FLAG,
         "restriction": Number(0, 2),
-        "held": some(Text(6, frozenset(BUTTONS)), 3),
+        "held": some(Among(frozenset(BUTTONS)), 3),
         "at": exactly(WORD, 2),
         "location": exactly(Number(-(1 << 31), (1 << 31) - 1), 2),
     }

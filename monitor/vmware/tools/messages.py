@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.shapes import Record, Shape, Text, WrongField, exactly, maybe
+from devices.shapes import Among, Record, Shape, WrongField, exactly, maybe
 from monitor.vmware.call import UNSUPPORTED, Call
 from monitor.vmware.dice import Dice
 from monitor.vmware.host import Host
@@ -50,7 +50,7 @@ class _Anything:
 
 
 CHANNEL: dict[str, Shape] = {
-    "protocol": Text(4, frozenset(PROTOCOLS)),
+    "protocol": Among(frozenset(PROTOCOLS)),
     "channel": Channel.shape,
     "endpoint": _Anything(),
 }

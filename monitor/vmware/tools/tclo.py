@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from devices.shapes import COUNT, Number, Record, Text, WrongField, maybe, some
+from devices.shapes import COUNT, Among, Number, Record, Text, WrongField, maybe, some
 from monitor.vmm.errors import UserError
 from monitor.vmware.host import Host
 from monitor.vmware.tools.channel import MAX_IN_SIZE
@@ -66,7 +66,7 @@ class Request:
             "program": Text(MAX_NAME),
             "reply": maybe(Text(MAX_IN_SIZE)),
             "deadline": maybe(COUNT),
-            "state": Text(9, frozenset(state.value for state in State)),
+            "state": Among(frozenset(state.value for state in State)),
         }
     )
 
