@@ -141,6 +141,11 @@ class I8042(Chip):
         self.mouse = Ps2Mouse(self._bus, self._fill)
         return self.mouse
 
+    def call_driver(self) -> None:
+        """The mouse, if there is one, makes its driver look."""
+        if self.mouse is not None:
+            self.mouse.call_driver()
+
     @property
     def command_byte(self) -> int:
         """Byte 0 of its memory."""

@@ -13,7 +13,7 @@ wait overruns it. Replies to commands go out before keys, but never inside one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from devices.bus import Bus
@@ -119,12 +119,15 @@ class Ps2Keyboard(Chip):
 
     def type(self, text: str) -> None:
         """Press and release the keys of a US keyboard for a text."""
-        self.typed.extend(strokes_for(text))
-        self._scan()
+        self.strokes(strokes_for(text))
 
     def stroke(self, stroke: str) -> None:
         """ "+a": a key goes down, "-a": it comes up. It waits for room."""
-        self.typed.append(stroke)
+        self.strokes((stroke,))
+
+    def strokes(self, strokes: Iterable[str]) -> None:
+        """Several, one after the other."""
+        self.typed.extend(strokes)
         self._scan()
 
     def strike(self, stroke: str) -> None:

@@ -24,7 +24,10 @@ from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.hardware import Hardware
 from monitor.embedding.keyboard import Keyboard
+from monitor.embedding.keys import Keys
 from monitor.embedding.lines import Lines
+from monitor.embedding.mouse import Mouse
+from monitor.embedding.parts import plug_in
 from monitor.embedding.plugging import Devices, MakeDevice
 from monitor.embedding.roms import Roms
 from monitor.embedding.running import Running
@@ -75,8 +78,9 @@ class Machine:
         without: Collection[str] = (),
         extensions: Extensions | None = None,
         devices: Iterable[MakeDevice] | Mapping[str, MakeDevice] = (),
+        parts: Collection[str] = (),
     ) -> None:
-        settings = Settings(memory_mb, mode, engine, clock, start_time, without)
+        settings = Settings(memory_mb, mode, engine, clock, start_time, without, parts)
         check_engine(settings)
         if extensions is not None:
             extensions.check(mode)
@@ -100,12 +104,16 @@ class Machine:
         self.board = hardware.board
         self.processor = hardware.processor
         self.loop = hardware.loop
+        #: The other ends of all ports' cables by name: "com1", "debug", and those of more parts.
+        self.cables = {"com1": self.serial, "debug": self.debug_port}
+        plug_in(settings.parts, self.board)
         self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
         self._stopping = Stopping(self.board, self.processor)
         self._waiting = Waiting(self.serial.output, self.processor)
         self._running = Running(self.loop, self._stopping, self._guest_calls)
+        self.board.within_instruction = self._running.within_instruction
         self._loaded = False
         #: VMware's guest interfaces (`monitor.vmware.interfaces`, docs/vmware.md).
         self.vmware = Vmware(self._guest_calls)
@@ -121,6 +129,10 @@ class Machine:
         self.lines = Lines(self.board, self.processor)
         #: Keys of the PS/2 keyboard (`monitor.embedding.keyboard`).
         self.keyboard = Keyboard(self.board, self.processor)
+        #: Somebody who types on it, in virtual time (`monitor.embedding.keys`).
+        self.keys = Keys(self.board, self.loop.look_soon)
+        #: The mouse (`monitor.embedding.mouse`).
+        self.mouse = Mouse(self.board, self._guest_calls, self.loop.look_soon)
         #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
         #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
@@ -139,7 +151,7 @@ class Machine:
         """The machine that the settings describe."""
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
-            settings.start_time, settings.without, extensions, devices,
+            settings.start_time, settings.without, extensions, devices, settings.parts,
         )  # fmt: skip
 
     @property
@@ -347,6 +359,13 @@ class Machine:
     def send(self, data: bytes | str) -> None:
         """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""
         self.serial.send(data.encode() if isinstance(data, str) else data)
+
+    def type(self, text: str) -> None:
+        """Type on the PS/2 keyboard, as fast as people can: "dir\\n". From any thread.
+
+        UserError: no key of a US keyboard types a character of it.
+        """
+        self.keys.type(text)
 
     @property
     def input_waiting(self) -> int:

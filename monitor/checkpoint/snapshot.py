@@ -75,6 +75,7 @@ def machine_of(
             without=without,
             extensions=extensions,
             devices=devices,
+            parts=settings["parts"],
         )
         machine.guest = head.guest
         return machine

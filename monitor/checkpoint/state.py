@@ -31,7 +31,7 @@ from devices.shapes import (
 from monitor.checkpoint.format import MOST_DATA, BadCheckpoint
 from monitor.host.console import PIECE, ConsoleState
 from monitor.host.serial_line import SerialLine
-from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES
+from monitor.settings.machine import CLOCKS, MAX_MEMORY_MB, MIN_MEMORY_MB, MODES, PARTS
 from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 from monitor.vmware import saved as vmware
@@ -57,6 +57,7 @@ SETTINGS = Record(
         "mode": Among(frozenset(MODES)),
         "clock": Among(frozenset(CLOCKS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
+        "parts": some(Among(frozenset(PARTS)), len(PARTS)),
     }
 )
 GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it
@@ -93,6 +94,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "mode": machine.mode,
         "clock": machine.settings.clock,
         "start_time": machine.settings.start_time,
+        "parts": list(machine.settings.parts),
     }
 
 

@@ -33,7 +33,8 @@ OPTION = "--config"
 TYPING, VMX = "type", "vmx"
 #: Keys that say something about the guest, and go with it.
 GUEST = (*KINDS, "initrd", "append", "module", "entry", "firmware-state")
-NOT_HERE = ("config", "help", "type-after")
+NOT_HERE = ("config", "help", "type-after", "keys")
+TYPED = {"text": "--type", "keys": "--keys"}
 TEXTS_OF_OURS = ("until",)  # where the command line has escapes
 WORDS = {bool: "true or false", str: "text", list: "a list of texts"}
 
@@ -145,20 +146,22 @@ def _beside(text: str, action: argparse.Action, path: Path) -> str:
 
 
 def _typing(lines: Any, where: str) -> list[tuple[str, str]]:
-    """Texts and tables with `after` and `text`, as --type-after and --type say them."""
+    """Texts and tables with `after` and `text` or `keys`, as --type-after, --type and --keys."""
     if not isinstance(lines, list):
         raise UserError(f"{where}: must be a list of texts, or tables with `after` and `text`")
     found: list[tuple[str, str]] = []
     for line in lines:
         table: Mapping[str, Any] = line if isinstance(line, dict) else {"text": line}
-        texts = [table.get(name, "x") for name in ("after", "text")]
-        if not {"text"} <= {*table} <= {"after", "text"} or not all(
-            isinstance(text, str) for text in texts
+        typed = {*table} - {"after"}
+        if len(typed) != 1 or not typed <= {*TYPED} or not all(
+            isinstance(text, str) for text in table.values()
         ):
-            raise UserError(f"{where}: give texts, or tables with `after` and `text`")
+            raise UserError(f"{where}: give texts, or tables with `after` and `text` or `keys`")
         if "after" in table:
             found.append(("--type-after", _literally(table["after"])))
-        found.append(("--type", _literally(table["text"])))
+        (name,) = typed
+        text = table[name] if name == "keys" else _literally(table[name])
+        found.append((TYPED[name], text))
     return found
 
 

@@ -79,7 +79,7 @@ REWIND_MB = 256
 
 
 class InOrder(argparse.Action):
-    """Collects --type and --type-after into one list: their order matters."""
+    """Collects --type, --keys and --type-after into one list: their order matters."""
 
     def __call__(
         self,
@@ -114,6 +114,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        f"(default {MEMORY_MB})")
     group.add_argument("--clock", choices=CLOCKS, default="icount",
                        help="time is instructions, and repeats exactly (default), or real time")
+    group.add_argument("--mouse", action="store_true", help="a PS/2 mouse")
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
@@ -152,8 +153,10 @@ def add_console(group: argparse._ArgumentGroup) -> None:
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
+    group.add_argument("--keys", action=InOrder, dest="typing", metavar="TEXT",
+                       help=r"the same on the keyboard (US); \<ctrl-alt-delete> names keys")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
-                       help="the next --type waits for this output, not for a prompt")
+                       help="the next --type or --keys waits for this output, not for a prompt")
 
 
 def add_ending(group: argparse._ArgumentGroup) -> None:
@@ -403,8 +406,8 @@ def typing_of(options: Sequence[tuple[str, str]]) -> list[TypedLine]:
     lines: list[TypedLine] = []
     cue: bytes | None = None
     for option, text in options:
-        if option == "--type":
-            lines.append(TypedLine(unescape(text, option), cue))
+        if option != "--type-after":
+            lines.append(_typed_line(option, text, cue))
             cue = None
         elif cue is None:
             cue = unescape(text, option)
@@ -415,3 +418,11 @@ def typing_of(options: Sequence[tuple[str, str]]) -> list[TypedLine]:
     if cue is not None:
         raise UserError("--type-after without a --type after it: say what to type")
     return lines
+
+
+def _typed_line(option: str, text: str, cue: bytes | None) -> TypedLine:
+    if option == "--type":
+        return TypedLine(unescape(text, option), cue)
+    from monitor.embedding.key_names import strokes_of
+
+    return TypedLine(b"", cue, tuple(strokes_of(text, option)))

@@ -77,7 +77,7 @@ class Session:
             machine.serial.listeners.append(self._progress.on_output)
         machine.serial.listeners.append(output)
         if typing:
-            machine.serial.listeners.append(Typist(typing, machine.send))
+            machine.serial.listeners.append(Typist(typing, machine.send, machine.keys.give))
 
     @property
     def takes_keys(self) -> bool:

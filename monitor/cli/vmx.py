@@ -53,8 +53,14 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
         if vmx is not None:
             vmx.override("--memory", "memsize")
     return Settings(
-        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without)
-    )
+        memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
+        parts=parts_of(args),
+    )  # fmt: skip
+
+
+def parts_of(args: Namespace) -> list[str]:
+    """What the machine has beside the chips that every one has."""
+    return ["mouse"] if args.mouse else []
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

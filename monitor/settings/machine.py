@@ -18,6 +18,7 @@ from monitor.vmm.errors import UserError
 MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
+PARTS = ("mouse",)  # what a machine may have beside the chips that every one has
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -32,6 +33,7 @@ class Settings:
     * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
+    * `parts`: what it has beside the chips that every machine has: "mouse", a PS/2 mouse.
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
     """
 
@@ -41,6 +43,7 @@ class Settings:
     clock: str = "icount"
     start_time: int = 0
     without: Collection[str] = ()
+    parts: Collection[str] = ()
 
     def __post_init__(self) -> None:
         check_memory(self.memory_mb)
@@ -53,6 +56,10 @@ class Settings:
                 raise UserError(f"{name} {value!r}: {choose(value, choices)}")
         check_ablations(self.mode, self.without)
         object.__setattr__(self, "without", tuple(sorted(set(self.without))))
+        for part in self.parts:
+            if part not in PARTS:
+                raise UserError(f"part {part!r}: {choose(part, PARTS)}")
+        object.__setattr__(self, "parts", tuple(each for each in PARTS if each in self.parts))
         if self.engine == "auto":
             object.__setattr__(self, "engine", ENGINES[0])
 
