@@ -156,7 +156,7 @@ def _typing(lines: Any, where: str) -> list[tuple[str, str]]:
         if len(typed) != 1 or not typed <= {*TYPED} or not all(
             isinstance(text, str) for text in table.values()
         ):
-            raise UserError(f"{where}: give texts, or tables with `after` and `text` or `keys`")
+            raise UserError(f"{where}: give texts, or tables with `after` and `text`")
         if "after" in table:
             found.append(("--type-after", _literally(table["after"])))
         (name,) = typed

@@ -12,7 +12,6 @@ from monitor.checkpoint.rewind import Rewind
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 
 
-
 @pytest.fixture(autouse=True)
 def fast_hands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that poll need a bus cycle for every look."""

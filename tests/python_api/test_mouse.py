@@ -124,7 +124,7 @@ def test_who_has_none() -> None:
     machine = Machine(memory_mb=4)
     with pytest.raises(UserError, match="this machine has no mouse"):
         machine.mouse.move(1)
-    with pytest.raises(UserError, match="part 'mose': did you mean|part 'mose': choose"):
+    with pytest.raises(UserError, match=r"part 'mose': .*did you mean mouse"):
         Machine(memory_mb=4, parts=["mose"])
     with pytest.raises(UserError, match="no button named 'thumb'"):
         machine.mouse.press("thumb")

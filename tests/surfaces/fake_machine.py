@@ -89,6 +89,7 @@ class FakeMachine:
         self.limits: dict[str, Any] = {}
         self.typed = bytearray()
         self.serial = SimpleNamespace(listeners=[], input_open=False)
+        self.keys = SimpleNamespace(give=lambda strokes: self.typed.extend(str(strokes).encode()))
         self.debug = SimpleNamespace(where=self.where)
         self.checkpoints = FakeCheckpoints()
         self.guest: dict[str, str] = {}
