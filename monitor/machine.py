@@ -106,7 +106,7 @@ class Machine:
         self.loop = hardware.loop
         #: The other ends of all ports' cables by name: "com1", "debug", and those of more parts.
         self.cables = {"com1": self.serial, "debug": self.debug_port}
-        plug_in(settings.parts, self.board)
+        self.cables |= plug_in(settings.parts, self.board, self.loop.look_soon)
         self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)

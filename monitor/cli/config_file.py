@@ -139,9 +139,11 @@ def _beside(text: str, action: argparse.Action, path: Path) -> str:
     """A path of the file is relative to the file."""
     if action.type is Path or action.dest == "flat":
         return str(path.parent / text)
-    if action.dest == "serial":
+    if action.dest.startswith("serial"):
         kind, colon, name = text.partition(":")
         return f"{kind}:{path.parent / name}" if colon and kind in SERIAL_PATHS and name else text
+    if action.dest == "parallel" and not text.startswith("pipe:"):
+        return f"file:{path.parent / text.removeprefix('file:')}"
     return text
 
 

@@ -26,6 +26,7 @@ from monitor.cli.checkpoints import (
     checkpoint_of,
 )
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.ports import Attached, Ports, add_ports, ports_of
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
@@ -151,6 +152,7 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     """What the console is, and what is typed on it."""
     group.add_argument("--serial", metavar="WHERE",
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
+    add_ports(group)
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
     group.add_argument("--keys", action=InOrder, dest="typing", metavar="TEXT",
@@ -200,6 +202,7 @@ class Asked:
     json: JsonOutput
     port: int | None
     checkpoint: CheckpointConfig
+    ports: Ports
     vmx: VmxMachine | None = None
 
 
@@ -247,9 +250,12 @@ def asked_of(
         json=JsonOutput(args.json),
         port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
         checkpoint=checkpoint_of(args),
+        ports=ports_of(args),
         vmx=vmx,
     )
-    asked.json.keep_apart(serial)
+    asked.ports.keep_apart(serial)
+    for console in (serial, *asked.ports.serial.values()):
+        asked.json.keep_apart(console)
     return asked
 
 
@@ -275,14 +281,16 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         stack.enter_context(asked.json)
         output = stack.enter_context(open_serial(asked.serial, machine, log.event))
-        stdio = asked.serial.kind == "stdio"
+        more = Attached(asked.ports, machine, stack, log.event)
+        stdio = asked.serial.kind == "stdio" or more.console is not None
         progress = not (args.quiet or args.verbose) and visible()
         checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=asked.typing,
             debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint, console=more.console,
         )  # fmt: skip
+        more.stop_by(machine.stop)
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
         log.begin(machine, settings, image, limits, {
@@ -300,6 +308,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         checkpoint.say = lambda text: say(f"vp: {text}")
         written = checkpoint.finish(finished.outcome)
         output.check()
+        more.check()
         log.check()
     if finished.signal is not None:
         return 128 + finished.signal

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from monitor import Machine, Outcome
     from monitor.cli.checkpoints import CheckpointWriter
     from monitor.gdb.server import GdbServer
+    from monitor.host.guest_line import Guest
 
 NO_INPUT = -1
 
@@ -61,8 +62,10 @@ class Session:
         typing: Sequence[TypedLine] = (),
         debugger: GdbServer | None = None,
         checkpoint: CheckpointWriter | None = None,
+        console: Guest | None = None,
     ) -> None:
         self._machine = machine
+        self._console = machine if console is None else console  # whose the standard input is
         self._runner = machine if debugger is None else debugger
         self._checkpoint = checkpoint
         if checkpoint is not None:
@@ -90,7 +93,7 @@ class Session:
             signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
-                self._machine.serial.input_open = True
+                self._console.serial.input_open = True
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
@@ -104,14 +107,14 @@ class Session:
     def _reader(self) -> InputReader:
         def waiting() -> int:
             """A terminal is always read: there may be a command among its keys."""
-            return 0 if owns_terminal(self._input) else self._machine.input_waiting
+            return 0 if owns_terminal(self._input) else self._console.input_waiting
 
         return InputReader(self._input, self._deliver(), waiting, self._end_input)
 
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
         if not owns_terminal(self._input):
-            return self._machine.send
+            return self._console.send
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
@@ -124,7 +127,7 @@ class Session:
         def deliver(typed: bytes) -> None:
             rest = keys.feed(typed)
             if rest:
-                self._machine.send(rest)
+                self._console.send(rest)
 
         return deliver
 
@@ -133,7 +136,7 @@ class Session:
             self._checkpoint.key()
 
     def _end_input(self) -> None:
-        self._machine.serial.input_open = False
+        self._console.serial.input_open = False
 
     def _say(self, text: str) -> None:
         with self._aside():

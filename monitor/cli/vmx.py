@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.ports import ports_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.machine import MEMORY_MB, Settings
@@ -60,7 +61,7 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
 
 def parts_of(args: Namespace) -> list[str]:
     """What the machine has beside the chips that every one has."""
-    return ["mouse"] if args.mouse else []
+    return [*(["mouse"] if args.mouse else []), *ports_of(args).parts]
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

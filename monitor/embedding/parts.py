@@ -1,27 +1,49 @@
 """What a machine has beside the chips that every one has, by the names in `Settings.parts`.
 
-    Machine(parts=["mouse"])
+    machine = Machine(parts=["mouse", "com2", "parallel"])
+    machine.cables["com2"].send(b"hello")                    the other end of its cable
+    machine.cables["parallel"].listeners.append(printer)     called with what is printed
+    machine.devices["com2"]                                  the chip itself
 
 They are soldered in, in the order of that list, and a checkpoint says which there were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from functools import partial
 
+from devices.parallel import ParallelPort
+from devices.uart16550 import Uart16550
+from monitor.host.serial_line import SerialLine
 from monitor.settings.machine import PARTS
 from monitor.vmm.board import Board
 
-
-def _mouse(board: Board) -> None:
-    board.pc.kbc.plug_mouse()
+COM = {"com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}  # first port, interrupt line
 
 
-MAKERS: Mapping[str, Callable[[Board], None]] = {"mouse": _mouse}
-
-
-def plug_in(parts: Collection[str], board: Board) -> None:
-    """Put these in."""
+def plug_in(
+    parts: Collection[str], board: Board, on_news: Callable[[], None]
+) -> dict[str, SerialLine]:
+    """Put these in; the host's ends of the cables that they bring."""
+    cables = {}
     for name in PARTS:
-        if name in parts:
-            MAKERS[name](board)
+        if name not in parts:
+            continue
+        if name == "mouse":
+            board.pc.kbc.plug_mouse()
+        else:
+            cables[name] = board.cables[name] = line = SerialLine(on_news)
+            _port(name, board, line)
+    return cables
+
+
+def _port(name: str, board: Board, line: SerialLine) -> None:
+    send = partial(board.send_out, name)
+    if name == "parallel":
+        board.devices.add(name, ParallelPort(board.bus, send))
+        return
+    base, irq = COM[name]
+    uart = Uart16550(board.bus, base, irq, send)
+    board.devices.add(name, uart)
+    board.real_inputs.connect(name, uart.receive, line)

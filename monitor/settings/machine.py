@@ -18,7 +18,8 @@ from monitor.vmm.errors import UserError
 MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
-PARTS = ("mouse",)  # what a machine may have beside the chips that every one has
+# What a machine may have beside the chips that every one has, in the order in which it is put in.
+PARTS = ("mouse", "com2", "com3", "com4", "parallel")
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -33,7 +34,8 @@ class Settings:
     * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
-    * `parts`: what it has beside the chips that every machine has: "mouse", a PS/2 mouse.
+    * `parts`: what it has beside the chips that every machine has: "mouse" (PS/2), "com2" to
+      "com4" (serial ports), "parallel" (a printer's port).
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
     """
 

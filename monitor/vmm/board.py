@@ -84,8 +84,10 @@ class Board:
             on_reset=lambda: self.end(Outcome("reset", detail="the guest reset the machine")),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
-            on_serial=lambda data: self.host.request("console output", self._send, "com1", data),
-            on_debug=lambda data: self.host.request("debug output", self._send, "debug", data),
+            on_serial=lambda data: self.send_out("com1", data),
+            on_debug=lambda data: self.host.request(
+                "debug output", self.cables["debug"].write, data
+            ),
         )
         self.real_inputs.connect("com1", self.pc.uart.receive, serial)
         self.devices = self.pc.named()  # and those of the embedder's
@@ -268,8 +270,9 @@ class Board:
         if not within:
             self.take_input()
 
-    def _send(self, cable: str, data: bytes) -> None:
-        self.cables[cable].write(data)
+    def send_out(self, cable: str, data: bytes) -> None:
+        """A port has sent this."""
+        self.host.request("console output", self.cables[cable].write, data)
 
 
 def _no() -> bool:
