@@ -142,6 +142,8 @@ def _beside(text: str, action: argparse.Action, path: Path) -> str:
     if action.dest.startswith("serial"):
         kind, colon, name = text.partition(":")
         return f"{kind}:{path.parent / name}" if colon and kind in SERIAL_PATHS and name else text
+    if action.dest == "sound" and text.startswith("wav:"):
+        return f"wav:{path.parent / text.removeprefix('wav:')}"
     if action.dest == "parallel" and not text.startswith("pipe:"):
         return f"file:{path.parent / text.removeprefix('file:')}"
     return text

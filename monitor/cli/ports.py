@@ -1,4 +1,4 @@
-"""`--serial2`, `--parallel`: what the cables of further ports lead to."""
+"""`--serial2`, `--parallel`, `--sound`: what further ports and the speaker lead to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings.printer_config import FORMS as PRINTER_FORMS
@@ -26,11 +27,13 @@ class Ports:
 
     serial: dict[str, SerialConfig] = field(default_factory=dict)
     printer: PrinterConfig | None = None
+    sound: Path | None = None
 
     @property
     def parts(self) -> list[str]:
         """What the machine needs for it."""
-        return [*self.serial, *(["parallel"] if self.printer is not None else [])]
+        more = {"parallel": self.printer, "speaker": self.sound}
+        return [*self.serial, *(part for part, asked in more.items() if asked is not None)]
 
     def keep_apart(self, first: SerialConfig) -> None:
         """UserError if two have the standard streams."""
@@ -50,6 +53,16 @@ def add_ports(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--parallel", metavar="WHERE",
                        help="a parallel port, and where what is printed goes: "
                        f"{', '.join(PRINTER_FORMS)}")
+    group.add_argument("--sound", metavar="wav:FILE",
+                       help="what the PC speaker plays, into a file")
+
+
+def wave_path(text: str) -> Path:
+    """wav:FILE"""
+    kind, _, name = text.partition(":")
+    if kind != "wav" or not name:
+        raise UserError(f"--sound {text}: give a file, as wav:FILE")
+    return Path(name)
 
 
 def ports_of(args: argparse.Namespace) -> Ports:
@@ -58,6 +71,7 @@ def ports_of(args: argparse.Namespace) -> Ports:
     return Ports(
         {part: parse_serial(text, f"--{SERIAL[part]}") for part, text in given.items() if text},
         None if args.parallel is None else parse_printer(args.parallel),
+        None if args.sound is None else wave_path(args.sound),
     )
 
 
@@ -83,6 +97,17 @@ class Attached:
         if ports.printer is not None:
             _check(machine, "parallel", "--parallel")
             self._plug(machine, "parallel", stack.enter_context(Printer(ports.printer)))
+
+        if ports.sound is not None:
+            self._hear(machine, ports.sound, stack)
+
+    def _hear(self, machine: Machine, path: Path, stack: ExitStack) -> None:
+        from devices.sound.speaker import RATE
+        from monitor.host.wave_file import WaveFile
+
+        if "speaker" not in machine.devices:
+            raise UserError("--sound: the machine in the checkpoint has nobody to hear its speaker")
+        self._ends.append(stack.enter_context(WaveFile(path, machine.devices["speaker"], RATE)))
 
     def _plug(self, machine: Machine, part: str, end: Any) -> None:
         machine.cables[part].listeners.append(end)

@@ -4,6 +4,7 @@
     machine.cables["com2"].send(b"hello")                    the other end of its cable
     machine.cables["parallel"].listeners.append(printer)     called with what is printed
     machine.devices["com2"]                                  the chip itself
+    machine.devices["speaker"].on_samples = listener         called with the speaker's samples
 
 They are soldered in, in the order of that list, and a checkpoint says which there were.
 """
@@ -32,10 +33,18 @@ def plug_in(
             continue
         if name == "mouse":
             board.pc.kbc.plug_mouse()
+        elif name == "speaker":
+            _speaker(board)
         else:
             cables[name] = board.cables[name] = line = SerialLine(on_news)
             _port(name, board, line)
     return cables
+
+
+def _speaker(board: Board) -> None:
+    from devices.sound.speaker import Speaker  # with numpy
+
+    board.devices.add("speaker", Speaker(board.pc.pit, board.pc.port61))
 
 
 def _port(name: str, board: Board, line: SerialLine) -> None:

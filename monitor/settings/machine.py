@@ -19,7 +19,7 @@ MODES = ("translate", "trap", "bare")
 ENGINES = ("interp", "auto")  # the best one first; bt/engine.py has all but "auto"
 CLOCKS = ("icount", "host")
 # What a machine may have beside the chips that every one has, in the order in which it is put in.
-PARTS = ("mouse", "com2", "com3", "com4", "parallel")
+PARTS = ("mouse", "com2", "com3", "com4", "parallel", "speaker")
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -35,7 +35,7 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `parts`: what it has beside the chips that every machine has: "mouse" (PS/2), "com2" to
-      "com4" (serial ports), "parallel" (a printer's port).
+      "com4" (serial ports), "parallel" (a printer's port), "speaker" (that one hears it).
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
     """
 
