@@ -17,6 +17,7 @@ from monitor.bench import own_trial
 from monitor.bench.apart import Cost, Loops, cost, lengths
 from monitor.bench.model import Model
 from monitor.bench.own_loop import OwnOperation
+from monitor.bench.own_trial import TooLongError
 from monitor.bench.profile import MORE, Profile, Rounds, UnevenError, rounds_of
 from monitor.bench.rows import (
     BARE,
@@ -45,10 +46,6 @@ LATER = {
 }
 LATER_OTHERWISE = "ends the machine"
 ENGINE = 50  # instructions that the engine may execute for one of the guest's
-
-
-class TooLongError(UserError):
-    """The time limit was reached."""
 
 
 @dataclass(frozen=True)

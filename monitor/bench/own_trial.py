@@ -30,14 +30,18 @@ ENDED = {
     "shutdown": "it shuts the processor down: a fault could not be delivered (triple fault). "
                 "Is there still a stack at ESP?",
     "vmware": "it makes a hypercall, which nobody here answers",
-    "timeout": "the time limit was reached before three passes of it were over",
 }  # fmt: skip
+TOO_LONG = "the time limit was reached before three passes of it were over"
+
+
+class TooLongError(UserError):
+    """The time limit was reached."""
 
 
 def check(operation: OwnOperation, deadline: float | None = None, memory_mb: int = 8) -> None:
     """UserError where the operation cannot be measured, saying why.
 
-    `deadline` is by time.monotonic(), in seconds.
+    `deadline` is by time.monotonic(), in seconds; TooLongError where it comes first.
     """
     places = operation.places()
     if places.operation == places.behind:
@@ -89,6 +93,8 @@ class _Trial:
             outcome = machine.run(timeout=left, max_instructions=last - machine.instructions,
                                   until_address=place)  # fmt: skip
             at = machine.registers["eip"]
+            if outcome.kind == "timeout":
+                raise TooLongError(f"operation {self._operation.name!r}: {TOO_LONG}")
             if outcome.kind != "address":
                 raise self._wrong(self._how_it_ended(outcome, at))
             if at == place:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.bench.model import Model
-from monitor.bench.own_plan import SECONDS, TooLongError
+from monitor.bench.own_plan import SECONDS
+from monitor.bench.own_trial import TooLongError
 from monitor.bench.profile import Profile
 from monitor.bench.rows import Counts
 from monitor.bench.runner import counts_of

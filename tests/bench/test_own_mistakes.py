@@ -10,7 +10,8 @@ from patience import PATIENCE
 
 from monitor.bench import own_plan, own_trial
 from monitor.bench.own import EVERY, KERNEL, USER, costs
-from monitor.bench.own_plan import TooLongError
+from monitor.bench.own_loop import OwnOperation
+from monitor.bench.own_trial import TooLongError
 from monitor.vmm.errors import MonitorBug, UserError
 
 ROUNDS = 5
@@ -130,6 +131,11 @@ def test_all_of_it_may_not_take_too_long() -> None:
         costs({"mine": "mov ebx, 30000; .a:; dec ebx; jnz .a"}, rounds=1600, seconds=0.05,
               setups=EVERY)  # fmt: skip
     assert time.monotonic() - begun < PATIENCE
+
+
+def test_a_trial_that_the_time_limit_ends_says_so() -> None:
+    with pytest.raises(TooLongError, match="'mine': the time limit was reached before three"):
+        own_trial.check(OwnOperation("mine", "nop", KERNEL), deadline=time.monotonic() - 1)
 
 
 def test_a_run_that_the_time_limit_ends_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
