@@ -164,6 +164,21 @@ class _Part(Field):
         return list(zip(current, saved, strict=True)) if self._several else [(current, saved)]
 
 
+class _Socket(_Part):
+    """A chip that may be there or not. What is saved of one needs one to be taken back."""
+
+    def save(self, value: Any) -> Any:
+        return None if value is None else super().save(value)
+
+    def problem(self, saved: Any, current: Any = None) -> str | None:
+        if (saved is None) != (current is None):
+            return "in one of the two there is nothing plugged in"
+        return None if current is None else super().problem(saved, current)
+
+    def load(self, current: Any, saved: Any) -> Any:
+        return None if current is None else super().load(current, saved)
+
+
 def fields(**named: Field) -> Mapping[str, Field]:
     """Which attributes are saved, and what they may be."""
     return MappingProxyType(named)
@@ -207,3 +222,4 @@ TIMER = _Timer(Maybe(Number(0, MOST_TIME)))
 LINE = _Line(shapes.FLAG)
 PART = _Part(several=False)
 PARTS = _Part(several=True)
+SOCKET = _Socket(several=False)

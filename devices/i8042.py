@@ -1,4 +1,4 @@
-"""Intel 8042 keyboard controller of a PC/AT and PS/2, with a keyboard and an empty mouse socket.
+"""Intel 8042 keyboard controller of a PC/AT and PS/2, with a keyboard and a socket for a mouse.
 
 Manual: IBM PS/2 Technical Reference, "Keyboard/auxiliary device controller"; Intel UPI-41/42
 user's manual for the chip's two ports.
@@ -7,9 +7,13 @@ user's manual for the chip's two ports.
     0x64 read   status                  0x64 write  command
 
 A command is done the moment it is written: IBF is never seen set. Replies of the controller appear
-at once; bytes of the keyboard need ``BYTE_NS`` on their wire, so that a guest may read the same
-byte twice in a row, as the originals allow. (The real wire is slower; guests that poll would only
-wait longer.)
+at once; bytes of keyboard and mouse need ``BYTE_NS`` on their wires, so that a guest may read the
+same byte twice in a row, as the originals allow. (The real wire is slower; guests that poll would
+only wait longer.) One byte is in the output buffer at a time, and status bit 5 says whose; the
+other device keeps its own until that one is read.
+
+Left out: the password (A4 says that there is none, A5 takes one and forgets it, A6 does nothing)
+and AC, the diagnostic dump.
 """
 
 from __future__ import annotations
@@ -20,8 +24,22 @@ from collections.abc import Callable, Iterator
 from devices.a20 import A20
 from devices.bus import Bus
 from devices.device import Chip, PortHandlers
-from devices.fields import BYTE, FLAG, LINE, PART, TIMER, WORD, choice, fields, number, sequence
+from devices.fields import (
+    BYTE,
+    FLAG,
+    LINE,
+    PART,
+    SOCKET,
+    TIMER,
+    WORD,
+    choice,
+    fields,
+    number,
+    sequence,
+)
+from devices.hands import Hands
 from devices.ps2_keyboard import Ps2Keyboard
+from devices.ps2_mouse import Ps2Mouse
 from devices.scancodes import BREAK, TO_SET_1
 
 BYTE_NS = 50_000
@@ -38,13 +56,17 @@ CTR_DEFAULT = CTR_KBD_INT | CTR_SYS | CTR_AUX_OFF | CTR_TRANSLATE
 READ_RAM, WRITE_RAM = range(0x20, 0x40), range(0x60, 0x80)
 AUX_OFF, AUX_ON, AUX_TEST = 0xA7, 0xA8, 0xA9
 SELF_TEST, KBD_TEST, KBD_OFF, KBD_ON = 0xAA, 0xAB, 0xAD, 0xAE
+TEST_PASSWORD, LOAD_PASSWORD = 0xA4, 0xA5
 READ_INPUT, READ_OUTPUT, WRITE_OUTPUT = 0xC0, 0xD0, 0xD1
+POLL_LOW, POLL_HIGH = 0xC1, 0xC2
 WRITE_KBD_BUFFER, WRITE_AUX_BUFFER, WRITE_AUX = 0xD2, 0xD3, 0xD4
 A20_OFF, A20_ON, READ_TEST = 0xDD, 0xDF, 0xE0
 PULSE = range(0xF0, 0x100)
-WITH_ARGUMENT = frozenset((WRITE_OUTPUT, WRITE_KBD_BUFFER, WRITE_AUX_BUFFER, WRITE_AUX, *WRITE_RAM))
+WITH_ARGUMENT = frozenset(
+    (LOAD_PASSWORD, WRITE_OUTPUT, WRITE_KBD_BUFFER, WRITE_AUX_BUFFER, WRITE_AUX, *WRITE_RAM)
+)
 
-TEST_PASSED, LINES_GOOD = 0x55, 0x00
+TEST_PASSED, LINES_GOOD, NO_PASSWORD = 0x55, 0x00, 0xF1
 INPUT_PORT = 0xB0  # not locked, colour display, no manufacturing jumper
 OUT_RUN, OUT_A20, OUT_KBD_FULL, OUT_AUX_FULL = 0x01, 0x02, 0x10, 0x20
 OUTPUT_PORT = 0xCD  # every other pin of P2 idles high
@@ -52,7 +74,10 @@ NO_MOUSE = 0xFE
 
 
 class I8042(Chip):
-    """The controller and its `keyboard`. `on_reset` is called when the guest pulls that line."""
+    """The controller, its `keyboard`, the `hands` on that, and a `mouse` if there is one.
+
+    `on_reset` is called when the guest pulls that line.
+    """
 
     name = "i8042"
     state = fields(
@@ -63,10 +88,14 @@ class I8042(Chip):
         command=choice((0, *WITH_ARGUMENT)),
         last_was_command=FLAG,
         break_next=FLAG,
+        polling=choice((0, POLL_LOW, POLL_HIGH)),
         kbd_line=LINE,
         aux_line=LINE,
         timer=TIMER,
+        aux_timer=TIMER,
         keyboard=PART,
+        hands=PART,
+        mouse=SOCKET,
     )
     wiring = ("_a20", "_bus", "_on_reset")
 
@@ -82,6 +111,10 @@ class I8042(Chip):
         self.output = 0
         self.output_flags = 0
         self.keyboard = Ps2Keyboard(bus, self._fill)
+        self.hands = Hands(bus, self.keyboard)
+        self.keyboard.on_taken(self.hands.taken)
+        self.mouse: Ps2Mouse | None = None
+        self.aux_timer = bus.timer(self._mouse_byte)
         self.reset()
         bus.claim_ports(0x60, 1, PortHandlers("i8042", self._read_data, self._write_data))
         bus.claim_ports(0x64, 1, PortHandlers("i8042", self._read_status, self._write_command))
@@ -94,10 +127,24 @@ class I8042(Chip):
         self.command = 0
         self.last_was_command = False
         self.break_next = False
+        self.polling = 0
         self.timer.cancel()
+        self.aux_timer.cancel()
         self._a20.set_keyboard_controller(True)
         self._update_irqs()
         self.keyboard.reset()
+        if self.mouse is not None:
+            self.mouse.reset()
+
+    def plug_mouse(self) -> Ps2Mouse:
+        """Put a mouse into the socket, where none is."""
+        self.mouse = Ps2Mouse(self._bus, self._fill)
+        return self.mouse
+
+    def call_driver(self) -> None:
+        """The mouse, if there is one, makes its driver look."""
+        if self.mouse is not None:
+            self.mouse.call_driver()
 
     @property
     def command_byte(self) -> int:
@@ -112,6 +159,9 @@ class I8042(Chip):
             status |= STATUS_SYS
         if self.last_was_command:
             status |= STATUS_COMMAND
+        if self.polling:  # half of the input port, in place of the upper four bits
+            port = INPUT_PORT << 4 if self.polling == POLL_LOW else INPUT_PORT
+            status = status & 0x0F | port & 0xF0
         return status
 
     def _read_data(self, offset: int, size: int) -> int:
@@ -124,6 +174,7 @@ class I8042(Chip):
 
     def _write_data(self, offset: int, size: int, value: int) -> None:
         self.last_was_command = False
+        self.polling = 0
         command, self.command = self.command, 0
         if command:
             self._argument(command, value)
@@ -135,6 +186,7 @@ class I8042(Chip):
     def _write_command(self, offset: int, size: int, value: int) -> None:
         self.last_was_command = True
         self.command = 0
+        self.polling = value if value in (POLL_LOW, POLL_HIGH) else 0
         if value in WITH_ARGUMENT:
             self.command = value
         elif value in READ_RAM:
@@ -159,6 +211,8 @@ class I8042(Chip):
             self._reply(TEST_PASSED)
         elif value in (AUX_TEST, KBD_TEST):
             self._reply(LINES_GOOD)
+        elif value == TEST_PASSWORD:
+            self._reply(NO_PASSWORD)
         elif value == READ_INPUT:
             self._reply(INPUT_PORT)
         elif value == READ_OUTPUT:
@@ -178,6 +232,10 @@ class I8042(Chip):
             self._reply(value)
         elif command == WRITE_AUX_BUFFER:
             self._reply(value, STATUS_AUX)
+        elif command == LOAD_PASSWORD:
+            self.command = command if value else 0  # it ends with a zero
+        elif self.mouse is not None:
+            self.mouse.write(value)
         else:
             self._reply(NO_MOUSE, STATUS_AUX | STATUS_TIMEOUT)
 
@@ -215,11 +273,25 @@ class I8042(Chip):
         if self.replies:
             reply = self.replies.popleft()
             self._set_output(reply & 0xFF, reply >> 8)
-        elif not self.timer.live and self._keyboard_may_send():
+            return
+        if not self.timer.live and self._keyboard_may_send():
             self.timer.set(self._bus.clock.now() + BYTE_NS)
+        if not self.aux_timer.live and self._mouse_to_send() is not None:
+            self.aux_timer.set(self._bus.clock.now() + BYTE_NS)
 
     def _keyboard_may_send(self) -> bool:
         return self.keyboard.has_data() and not self.command_byte & CTR_KBD_OFF
+
+    def _mouse_to_send(self) -> Ps2Mouse | None:
+        if self.mouse is None or self.command_byte & CTR_AUX_OFF or not self.mouse.has_data():
+            return None
+        return self.mouse
+
+    def _mouse_byte(self) -> None:
+        """The same of the mouse, which nobody translates."""
+        mouse = self._mouse_to_send()
+        if mouse is not None and not self.output_flags:
+            self._set_output(mouse.take(), STATUS_AUX)
 
     def _keyboard_byte(self) -> None:
         """A byte has crossed the wire, if it still may."""
@@ -250,7 +322,15 @@ class I8042(Chip):
             self.aux_line.set(aux_level)
 
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
-        """A byte on the wire, or a key that is held down. (The host types on the serial line.)"""
-        on_its_way = self.timer.live or self.keyboard.timer.live
-        if on_its_way and self.command_byte & CTR_KBD_INT and not self.output_flags:
+        """A byte on a wire, a key that is held down, a stroke or a report that is to come.
+
+        (The host types on the serial line.)
+        """
+        if self.output_flags:
+            return
+        keys = (self.timer, self.keyboard.timer, self.hands.timer)
+        if self.command_byte & CTR_KBD_INT and any(timer.live for timer in keys):
             yield self.kbd_line.number
+        reports = self.aux_timer.live or (self.mouse is not None and self.mouse.timer.live)
+        if self.command_byte & CTR_AUX_INT and reports:
+            yield self.aux_line.number

@@ -17,7 +17,7 @@ pulsed at them; it stays high between, which nobody but a reader of the IRR can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from devices.bcd import from_bcd, to_bcd
@@ -291,10 +291,12 @@ class I8254(Chip):
 
     name = "i8254"
     state = fields(out0=FLAG, line=LINE, timer=TIMER, counters=PARTS)
-    wiring = ("_now",)
+    wiring = ("_now", "before_counter2")
 
     def __init__(self, bus: Bus) -> None:
         self._now = bus.clock.now
+        #: Told when counter 2 is about to change: whoever hears it.
+        self.before_counter2: Callable[[], None] = _nothing
         self.line = bus.irq(0)
         self.out0 = True
         self.timer = bus.timer(self._out0_rises)
@@ -306,6 +308,7 @@ class I8254(Chip):
         return tick_at(self._now(), PIT_HZ)
 
     def reset(self) -> None:
+        self.before_counter2()
         for counter in self.counters:
             counter.reset()
         self._counter0_changed(self.tick())
@@ -317,11 +320,15 @@ class I8254(Chip):
             return 0xFF  # the control word register cannot be read
         tick = self.tick()
         counter = self.counters[offset]
+        if offset == 2 and counter.switch_at is not None:
+            self.before_counter2()
         counter.settle(tick)
         return counter.read(tick)
 
     def write_port(self, offset: int, size: int, value: int) -> None:
         tick = self.tick()
+        if offset >= 2:
+            self.before_counter2()
         if offset == 3:
             self._write_control(tick, value)
             return
@@ -359,12 +366,15 @@ class I8254(Chip):
 
     def set_gate2(self, level: bool) -> None:
         """Port 0x61 drives GATE2."""
+        self.before_counter2()
         self.counters[2].set_gate(self.tick(), level)
 
     def out2(self) -> bool:
         """OUT2, as port 0x61 shows it."""
         tick = self.tick()
         counter = self.counters[2]
+        if counter.switch_at is not None:
+            self.before_counter2()
         counter.settle(tick)
         return counter.out(tick)
 
@@ -390,3 +400,7 @@ class I8254(Chip):
         self.out0 = True
         self.line.pulse()
         self._schedule(tick)
+
+
+def _nothing() -> None:
+    """Nobody hears it."""

@@ -12,6 +12,8 @@ Guests calibrate delay loops by polling bit 5 or bit 4, so reading it is a hot p
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from devices.bus import Bus
 from devices.device import Chip
 from devices.fields import fields, number
@@ -30,14 +32,17 @@ class Port61(Chip):
 
     name = "port61"
     state = fields(control=number(0, WRITABLE))
-    wiring = ("_pit",)
+    wiring = ("_pit", "before_write")
 
     def __init__(self, bus: Bus, pit: I8254) -> None:
         self._pit = pit
+        #: Told when the port is about to change: whoever hears it.
+        self.before_write: Callable[[], None] = _nothing
         self.reset()
         bus.claim_ports(0x61, 1, self)
 
     def reset(self) -> None:
+        self.before_write()
         self.control = 0
         self._pit.set_gate2(False)
 
@@ -50,5 +55,10 @@ class Port61(Chip):
         return value
 
     def write_port(self, offset: int, size: int, value: int) -> None:
+        self.before_write()
         self.control = value & WRITABLE
         self._pit.set_gate2(bool(value & GATE2))
+
+
+def _nothing() -> None:
+    """Nobody hears it."""

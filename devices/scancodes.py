@@ -41,7 +41,7 @@ _ROWS = (
     ("` 1 2 3 4 5 6 7 8 9 0 - = backspace", "0e 16 1e 26 25 2e 36 3d 3e 46 45 4e 55 66"),
     ("tab q w e r t y u i o p [ ] \\", "0d 15 1d 24 2d 2c 35 3c 43 44 4d 54 5b 5d"),
     ("capslock a s d f g h j k l ; ' enter", "58 1c 1b 23 2b 34 33 3b 42 4b 4c 52 5a"),
-    ("shift z x c v b n m , . / rshift", "12 1a 22 21 2a 32 31 3a 41 49 4a 59"),
+    ("shift less z x c v b n m , . / rshift", "12 61 1a 22 21 2a 32 31 3a 41 49 4a 59"),
     ("ctrl alt space numlock scrolllock", "14 11 29 77 7e"),
     ("kp7 kp8 kp9 kp- kp4 kp5 kp6 kp+", "6c 75 7d 7b 6b 73 74 79"),
     ("kp1 kp2 kp3 kp0 kp. kp*", "69 72 7a 70 71 7c"),
@@ -50,6 +50,9 @@ _EXTENDED_ROWS = (
     ("insert home pageup delete end pagedown", "70 6c 7d 71 69 7a"),
     ("up left down right", "75 6b 72 74"),
     ("rctrl ralt kp/ kpenter lwin rwin menu", "14 11 4a 5a 1f 27 2f"),
+    ("audiomute volumedown volumeup", "23 21 32"),
+    ("audioplay audiostop audioprev audionext", "34 3b 15 4d"),
+    ("power sleep wake mail calculator computer ac_home", "37 3f 5e 48 2b 40 3a"),
 )
 
 

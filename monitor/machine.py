@@ -25,7 +25,10 @@ from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
 from monitor.embedding.hardware import Hardware
 from monitor.embedding.keyboard import Keyboard
+from monitor.embedding.keys import Keys
 from monitor.embedding.lines import Lines
+from monitor.embedding.mouse import Mouse
+from monitor.embedding.parts import plug_in
 from monitor.embedding.plugging import Devices, MakeDevice
 from monitor.embedding.resetting import Resetting
 from monitor.embedding.roms import Roms
@@ -89,10 +92,11 @@ class Machine:
         cpu: str = CPU,
         chipset: str = "isa",
         vga: str = "none",
+        parts: Collection[str] = (),
         drives: Mapping[str, DriveSource] | Iterable[Drive] = (),
     ) -> None:
         settings = Settings(
-            memory_mb, mode, engine, clock, start_time, without, cpu, chipset, vga, drives
+            memory_mb, mode, engine, clock, start_time, without, cpu, chipset, vga, parts, drives
         )
         check_engine(settings)
         if extensions is not None:
@@ -117,12 +121,16 @@ class Machine:
         self.board = hardware.board
         self.processor = hardware.processor
         self.loop = hardware.loop
+        #: The other ends of all ports' cables by name: "com1", "debug", and those of more parts.
+        self.cables = {"com1": self.serial, "debug": self.debug_port}
+        self.cables |= plug_in(settings.parts, self.board, self.loop.look_soon)
         self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
         self._stopping = Stopping(self.board, self.processor)
         self._resetting = Resetting(self.loop, self.physical_map, self._guest_calls)
         self._running = Running(self.loop, self._stopping, self._guest_calls, self._resetting)
+        self.board.within_instruction = self._running.within_instruction
         self._loaded = False
         #: VMware's guest interfaces (`monitor.vmware.interfaces`, docs/vmware.md).
         self.vmware = Vmware(self._guest_calls)
@@ -144,6 +152,10 @@ class Machine:
         self.lines = Lines(self.board, self.processor)
         #: Keys of the PS/2 keyboard (`monitor.embedding.keyboard`).
         self.keyboard = Keyboard(self.board, self.processor)
+        #: Somebody who types on it, in virtual time (`monitor.embedding.keys`).
+        self.keys = Keys(self.board, self.loop.look_soon)
+        #: The mouse (`monitor.embedding.mouse`).
+        self.mouse = Mouse(self.board, self._guest_calls, self.loop.look_soon)
         #: Segment registers with base, limit and rights (`monitor.embedding.segments`).
         self.segments = Segments(self.processor)
         #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
@@ -167,7 +179,7 @@ class Machine:
         return cls(
             settings.memory_mb, settings.mode, settings.engine, settings.clock,
             settings.start_time, settings.without, extensions, devices, settings.cpu,
-            settings.chipset, settings.vga, settings.drives,
+            settings.chipset, settings.vga, settings.parts, settings.drives,
         )  # fmt: skip
 
     def _chipset(self) -> Chipset | None:
@@ -397,6 +409,13 @@ class Machine:
     def send(self, data: bytes | str) -> None:
         """Type on the serial console: text, sent as UTF-8, or bytes. From any thread."""
         self.serial.send(data.encode() if isinstance(data, str) else data)
+
+    def type(self, text: str) -> None:
+        """Type on the PS/2 keyboard, as fast as people can: "dir\\n". From any thread.
+
+        UserError: no key of a US keyboard types a character of it.
+        """
+        self.keys.type(text)
 
     @property
     def input_waiting(self) -> int:

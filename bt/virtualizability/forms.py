@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from bt.instruction import Instruction
+from bt.models import DEFAULT
 from bt.table import TABLE
 
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
@@ -61,7 +62,8 @@ class Operands:
 
 def all_forms() -> list[Form]:
     """Every form that the default model has, in the table's order."""
-    return [form for row in TABLE if row.feature in PROCESSOR for form in _forms(row)]
+    return [form for row in TABLE if not row.feature or row.feature in DEFAULT.features
+            for form in _forms(row)]  # fmt: skip
 
 
 def _forms(row: Instruction) -> list[Form]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.checkpoint.ram import chunk_frames, touched
-from monitor.checkpoint.state import CONSOLES, check_quiet, gather, revert, settings
+from monitor.checkpoint.state import check_quiet, gather, revert, settings
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,18 +34,13 @@ def become(machine: Machine, source: Path) -> None:
         )
     _copy_ram(other, machine)
     revert(machine, state)
-    for name in CONSOLES:
-        mine, theirs = getattr(machine, name_of(name)), getattr(other, name_of(name))
+    for name, mine in machine.cables.items():
+        theirs = other.cables[name]
         mine.output.resume(theirs.output.state(len(theirs.output.tail)))
         mine.take()  # what was typed and not read was typed later, or never
         if theirs.waiting:
             mine.send(theirs.take())
     machine.guest = other.guest
-
-
-def name_of(console: str) -> str:
-    """The attribute of Machine."""
-    return "serial" if console == "serial" else "debug_port"
 
 
 def _hardware(

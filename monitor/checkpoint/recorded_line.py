@@ -1,9 +1,8 @@
-"""A serial line whose input is noted, and said again at the same places.
+"""A serial line whose output is shown once.
 
-It stands between the board and the real line (monitor/host/serial_line.py). While the run is at its
-newest place, what is typed goes to the guest and is noted; in the past the guest gets what it got
-then, and what is typed waits until the run is where it has not been before. What the guest sends is
-shown once: what is sent again goes into the console's record and to nobody else.
+It stands between the board and the real line (monitor/host/serial_line.py). What the guest sends
+again, while the past is repeated, goes into the line's record and to nobody else. What is typed on
+a line is among the machine's inputs (recorded_inputs.py).
 """
 
 from __future__ import annotations
@@ -22,16 +21,8 @@ class Run(Protocol):
 
     searching: bool
     """Is it repeated for somebody who looks for a place in it?"""
-
-    def when(self) -> When:
-        """Where it is."""
-
-    @property
-    def in_the_past(self) -> bool:
-        """Has it been further?"""
-
-    def amid_rep(self) -> bool:
-        """Is it between two iterations of a REP, where one place is like another?"""
+    telling: bool
+    """Are listeners called with what the guest sends?"""
 
 
 class RecordedLine:
@@ -40,8 +31,6 @@ class RecordedLine:
     def __init__(self, line: SerialLine, run: Run) -> None:
         self._line = line
         self._run = run
-        self._typed: list[tuple[When, bytes]] = []
-        self._next = 0  # of these, while the past is repeated
         self._shown = line.output.total
 
     @property
@@ -60,47 +49,18 @@ class RecordedLine:
         new = output.total - self._shown
         if new > 0 and not self._run.searching:
             self._shown = output.total
-            for listener in self._line.listeners:
-                listener(bytes(data[-new:]))
+            self._run.telling = True
+            try:
+                for listener in self._line.listeners:
+                    listener(bytes(data[-new:]))
+            finally:
+                self._run.telling = False
 
     @property
     def waiting(self) -> int:
-        """Bytes that take() would give."""
-        due = self._due()
-        if due is not None:
-            return len(due)
-        return 0 if self._run.in_the_past else self._line.waiting
+        """Bytes that are typed, and not the guest's yet."""
+        return self._line.waiting
 
     def take(self) -> bytes:
-        """What the guest gets now."""
-        due = self._due()
-        if due is not None:
-            self._next += 1
-            return due
-        if self._run.in_the_past or self._run.amid_rep():
-            return b""
-        data = self._line.take()
-        if data:
-            self._typed.append((self._run.when(), data))
-            self._next = len(self._typed)
-        return data
-
-    def _due(self) -> bytes | None:
-        """What the guest got here."""
-        if self._next < len(self._typed):
-            when, data = self._typed[self._next]
-            if self._run.when() >= when:
-                return data
-        return None
-
-    def next_count(self) -> int | None:
-        """In the past: the instructions after which something was typed."""
-        return self._typed[self._next][0][0] if self._next < len(self._typed) else None
-
-    def rewound(self, when: When) -> None:
-        """The run is there again."""
-        self._next = sum(each[0] < when for each in self._typed)
-
-    def forget(self) -> None:
-        """What was typed after this place never was."""
-        del self._typed[self._next :]
+        """These."""
+        return self._line.take()

@@ -29,7 +29,7 @@ from monitor.checkpoint.format import (
     split_data,
 )
 from monitor.checkpoint.ram import Filler
-from monitor.checkpoint.state import GUEST, SETTINGS, apply, apply_consoles
+from monitor.checkpoint.state import CABLES, GUEST, SETTINGS, apply, apply_consoles
 from monitor.settings.machine import CHIPSETS, VGAS
 from monitor.vmm.errors import UserError
 
@@ -87,7 +87,8 @@ def _take(kind: bytes, payload: bytes, contents: _Contents, filler: Filler) -> N
     elif kind == DATA:
         name, data = split_data(payload)
         contents.data[name] = contents.data.get(name, b"") + data
-        if sum(map(len, contents.data.values())) > 6 * MOST_DATA or len(contents.data) > 64:
+        size = sum(map(len, contents.data.values()))
+        if size > 3 * len(CABLES) * MOST_DATA or len(contents.data) > 64:
             raise BadCheckpoint("it has more data than any machine keeps")
     elif kind == STAT and contents.state is None:
         contents.state = parse(payload, "state")

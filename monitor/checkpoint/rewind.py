@@ -8,9 +8,9 @@
 
 With counted instructions as the clock every run repeats: the machine a moment ago is a checkpoint
 in memory and the instructions since. So checkpoints are taken while it runs (history.py), what is
-typed is noted with the place where the guest got it (recorded_line.py), and going back is restoring
-and running forward up to where one wants to be. What the guest sent to its console before is not
-shown again.
+typed, moved or pasted is noted with the place where the guest got it (recorded_inputs.py), and
+going back is restoring and running forward up to where one wants to be. What the guest sent to its
+console before is not shown again.
 
 A place is told by instructions, interrupts, time and registers, since a REP, or an interrupt that
 was delivered, is more than one place at one count. Running on from the past repeats what was;
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.checkpoint.history import RamHistory
 from monitor.checkpoint.ram import touched
+from monitor.checkpoint.recorded_inputs import RecordedInputs
 from monitor.checkpoint.recorded_line import RecordedLine, When
 from monitor.checkpoint.state import check_quiet, gather, revert
 from monitor.host.console import ConsoleState
@@ -59,8 +60,9 @@ class Moment:
 
     when: When
     state: dict[str, Any]
-    consoles: tuple[ConsoleState, ConsoleState]
+    consoles: tuple[ConsoleState, ...]
     storage: dict[str, Any]  # what is in the drives
+    inputs: tuple[int, int, int]  # how much had come
     exact: bool  # nothing else happened at its count of instructions before it
 
     @property
@@ -82,12 +84,17 @@ class Rewind:
         memory = machine.physical_map.all_memory()
         self._ram = RamHistory(memory, partial(touched, machine.memory, len(memory)))
         self._moments: list[Moment] = []
-        self._line = RecordedLine(machine.serial, self)
+        self._inputs = RecordedInputs(machine.board.real_inputs, self)
         self._newest: When = self.when()  # as far as the run ever got
         self._taken = time.monotonic()
         self._cost = 0.0
         self.searching = False  # it runs for our sake, and nobody shall see it
-        machine.board.serial = self._line
+        self.telling = False  # somebody hears what the guest sends for the first time
+        machine.board.inputs = self._inputs
+        cables = machine.board.cables
+        for name in cables:
+            if name != "debug":
+                cables[name] = RecordedLine(machine.cables[name], self)
         machine.loop.chores.append(self)
         self._take(exact=True)
 
@@ -97,6 +104,24 @@ class Rewind:
         """Where the machine is, as far as it matters between two turns."""
         machine = self._machine
         return machine.processor.count(), machine.loop.interrupts, machine.clock.now()
+
+    def when_within(self) -> When:
+        """The same within an instruction: at its beginning."""
+        machine = self._machine
+        return machine.board.counter(), machine.loop.interrupts, machine.clock.now()
+
+    def calls_us(self) -> bool:
+        """Are we called from within a run of this thread's?"""
+        return self._machine._running.within()
+
+    def timers_due(self) -> bool:
+        """Is a device's timer due?"""
+        due = self._machine.board.bus.next_deadline()
+        return due is not None and due <= self._machine.clock.now()
+
+    def fire(self) -> None:
+        """Let what is due go off."""
+        self._machine.board.bus.run_due()
 
     def place(self) -> Place:
         """Where it is, exactly."""
@@ -122,7 +147,7 @@ class Rewind:
     def look(self) -> int | None:
         """Between two turns (monitor/vmm/loop.py)."""
         if self.in_the_past:
-            return self._line.next_count()
+            return self._inputs.next_count()
         self._newest = self.when()
         if not self.searching and self._is_time():
             self._take(exact=False)
@@ -141,9 +166,10 @@ class Rewind:
         begun = time.monotonic()
         machine = self._machine
         self._ram.take()
-        consoles = machine.serial.output.state(KEPT), machine.debug_port.output.state(KEPT)
-        disks = machine.storage.remember()
-        self._moments.append(Moment(self.when(), gather(machine), consoles, disks, exact))
+        consoles = tuple(line.output.state(KEPT) for line in machine.cables.values())
+        state = gather(machine)  # which hands over what was typed
+        disks, inputs = machine.storage.remember(), self._inputs.position
+        self._moments.append(Moment(self.when(), state, consoles, disks, inputs, exact))
         self._make_room()
         self._taken = time.monotonic()
         self._cost = self._taken - begun
@@ -206,7 +232,7 @@ class Rewind:
         while len(self._moments) > 1 and self._moments[-1].when >= when:
             self._moments.pop()
         self._ram.forget_after(len(self._moments) - 1)
-        self._line.forget()
+        self._inputs.forget()
         self._newest = when
         self._take(exact=True)
 
@@ -229,10 +255,9 @@ class Rewind:
         self._ram.go(at)
         machine.storage.recall(moment.storage)
         revert(machine, moment.state)
-        lines = machine.serial, machine.debug_port
-        for line, console in zip(lines, moment.consoles, strict=True):
+        for line, console in zip(machine.cables.values(), moment.consoles, strict=True):
             line.output.resume(console)
-        self._line.rewound(moment.when)
+        self._inputs.rewound(moment.inputs)
 
     def _moment_before(self, place: Place) -> int:
         """The newest moment that lies before a place, or is it; 0 if none does."""

@@ -85,6 +85,7 @@ def machine_of(
             drives=given,
             cpu=settings["cpu"],
             vga=settings["vga"],
+            parts=settings["parts"],
         )
         check_sizes(settings["drives"], machine)
         machine.guest = head.guest

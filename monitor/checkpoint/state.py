@@ -39,6 +39,7 @@ from monitor.settings.machine import (
     MAX_MEMORY_MB,
     MIN_MEMORY_MB,
     MODES,
+    PARTS,
     VGAS,
 )
 from monitor.vmm.errors import UserError
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from monitor.machine import Machine
 
 MOST_KEPT = 4 << 20  # bytes of a console's tail
-CONSOLES = {"serial": "serial", "debug": "debug port"}
+CABLES = ("com1", "debug", *(part for part in PARTS if part not in ("mouse", "speaker")))
 
 
 class Anything:
@@ -70,6 +71,7 @@ SETTINGS = Record(
         "cpu": Among(frozenset(CPUS)),
         "start_time": Number(-62_135_596_800, 253_402_300_799),  # years 1 to 9999
         "drives": MEDIA,
+        "parts": some(Among(frozenset(PARTS)), len(PARTS)),
     }
 )
 GUEST = Table(Text(1 << 14), 8)  # words of whoever loaded it
@@ -85,7 +87,7 @@ STATE: dict[str, Shape] = {
         dict.fromkeys(("port_reads", "port_writes", "memory_reads", "memory_writes"), COUNT)
     ),
     "ended": maybe(ENDED),
-    "consoles": Record(dict.fromkeys(CONSOLES, CONSOLE)),
+    "consoles": Table(CONSOLE, len(CABLES)),
     "roms": some(exactly(COUNT, 2), 64),
     "firmware": COUNT,
     "map": Record({
@@ -110,6 +112,7 @@ def settings(machine: Machine) -> dict[str, Any]:
         "start_time": machine.settings.start_time,
         "drives": media(machine),
         "vga": machine.settings.vga,
+        "parts": list(machine.settings.parts),
     }
 
 
@@ -139,7 +142,7 @@ def gather(machine: Machine) -> dict[str, Any]:
         "ended": None if ended is None else {
             "kind": ended.kind, "status": ended.status, "detail": ended.detail
         },
-        "consoles": {name: _console(_line(machine, name)) for name in CONSOLES},
+        "consoles": {name: _console(line) for name, line in machine.cables.items()},
         "roms": [[place.start, len(place)] for place in machine.roms.ranges],
         "firmware": machine.roms.firmware_size,
         "map": machine.physical_map.snapshot(),
@@ -207,10 +210,6 @@ class _Restore:
 # --- consoles -------------------------------------------------------------------------------------
 
 
-def _line(machine: Machine, name: str) -> SerialLine:
-    return machine.serial if name == "serial" else machine.debug_port
-
-
 def _console(line: SerialLine) -> dict[str, Any]:
     state = line.output.state(MOST_KEPT)
     return {"cut": state.cut, "chain": state.chain.hex()}
@@ -219,8 +218,7 @@ def _console(line: SerialLine) -> dict[str, Any]:
 def console_data(machine: Machine) -> dict[str, bytes]:
     """What is long: the tails, what waits to be hashed, and what was typed."""
     data: dict[str, bytes] = {}
-    for name in CONSOLES:
-        line = _line(machine, name)
+    for name, line in machine.cables.items():
         state = line.output.state(MOST_KEPT)
         typed = line.peek()
         if len(typed) > MOST_DATA:
@@ -232,8 +230,10 @@ def console_data(machine: Machine) -> dict[str, bytes]:
 
 def apply_consoles(machine: Machine, state: dict[str, Any], data: dict[str, bytes]) -> None:
     """The consoles' part of apply(), after it."""
-    for name in CONSOLES:
-        line, saved = _line(machine, name), state["consoles"][name]
+    if set(state["consoles"]) != set(machine.cables):
+        raise BadCheckpoint("its consoles are not those of the machine in it")
+    for name, line in machine.cables.items():
+        saved = state["consoles"][name]
         kept, pending, typed = (
             data.pop(f"{name} {part}", b"") for part in ("kept", "pending", "typed")
         )
@@ -241,7 +241,7 @@ def apply_consoles(machine: Machine, state: dict[str, Any], data: dict[str, byte
         whole = saved["cut"] - len(pending)
         wrong = len(pending) >= PIECE or whole < 0 or whole % PIECE
         if wrong or len(chain) != (32 if whole else 0):
-            raise BadCheckpoint(f"the {CONSOLES[name]}'s figures do not fit each other")
+            raise BadCheckpoint(f"the figures of {name} do not fit each other")
         line.output.resume(ConsoleState(saved["cut"], chain, pending, kept))
         if typed:
             line.send(typed)

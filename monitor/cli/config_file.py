@@ -35,7 +35,8 @@ TYPING, VMX = "type", "vmx"
 #: Keys that say something about the guest, and go with it.
 GUEST = (*KINDS, "initrd", "append", "module", "entry", "firmware-state",
          BIOS, "vgabios", "option-rom", "boot")  # fmt: skip
-NOT_HERE = ("config", "help", "type-after")
+NOT_HERE = ("config", "help", "type-after", "keys")
+TYPED = {"text": "--type", "keys": "--keys"}
 TEXTS_OF_OURS = ("until",)  # where the command line has escapes
 WORDS = {bool: "true or false", str: "text", list: "a list of texts"}
 
@@ -142,27 +143,33 @@ def _beside(text: str, action: argparse.Action, path: Path) -> str:
         return str(path.parent / text)
     if action.dest in PLUGS and text != EMPTY:
         return str(path.parent / text)
-    if action.dest == "serial":
+    if action.dest.startswith("serial"):
         kind, colon, name = text.partition(":")
         return f"{kind}:{path.parent / name}" if colon and kind in SERIAL_PATHS and name else text
+    if action.dest == "sound" and text.startswith("wav:"):
+        return f"wav:{path.parent / text.removeprefix('wav:')}"
+    if action.dest == "parallel" and not text.startswith("pipe:"):
+        return f"file:{path.parent / text.removeprefix('file:')}"
     return text
 
 
 def _typing(lines: Any, where: str) -> list[tuple[str, str]]:
-    """Texts and tables with `after` and `text`, as --type-after and --type say them."""
+    """Texts and tables with `after` and `text` or `keys`, as --type-after, --type and --keys."""
     if not isinstance(lines, list):
         raise UserError(f"{where}: must be a list of texts, or tables with `after` and `text`")
     found: list[tuple[str, str]] = []
     for line in lines:
         table: Mapping[str, Any] = line if isinstance(line, dict) else {"text": line}
-        texts = [table.get(name, "x") for name in ("after", "text")]
-        if not {"text"} <= {*table} <= {"after", "text"} or not all(
-            isinstance(text, str) for text in texts
+        typed = {*table} - {"after"}
+        if len(typed) != 1 or not typed <= {*TYPED} or not all(
+            isinstance(text, str) for text in table.values()
         ):
             raise UserError(f"{where}: give texts, or tables with `after` and `text`")
         if "after" in table:
             found.append(("--type-after", _literally(table["after"])))
-        found.append(("--type", _literally(table["text"])))
+        (name,) = typed
+        text = table[name] if name == "keys" else _literally(table[name])
+        found.append((TYPED[name], text))
     return found
 
 

@@ -35,6 +35,7 @@ from monitor.cli.firmware import (
     starts_firmware,
 )
 from monitor.cli.json_output import JsonOutput, add_json
+from monitor.cli.ports import Attached, Ports, add_ports, ports_of
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
@@ -93,7 +94,7 @@ REWIND_MB = 256
 
 
 class InOrder(argparse.Action):
-    """Collects --type and --type-after into one list: their order matters."""
+    """Collects --type, --keys and --type-after into one list: their order matters."""
 
     def __call__(
         self,
@@ -136,6 +137,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        help="time is instructions, and repeats exactly (default), or real time")
     add_chipset(group)
     add_vga(group)
+    group.add_argument("--mouse", action="store_true", help="a PS/2 mouse")
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
@@ -175,10 +177,13 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--monitor", metavar="WHERE", choices=MONITORS,
                        help="where the monitor's console is (Ctrl-A c leads there, too): stdio")
     add_display(group)
+    add_ports(group)
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
                        help="type TEXT at the guest's prompt ('# ' or '$ '); may be repeated")
+    group.add_argument("--keys", action=InOrder, dest="typing", metavar="TEXT",
+                       help=r"the same on the keyboard (US); \<ctrl-alt-delete> names keys")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
-                       help="the next --type waits for this output, not for a prompt")
+                       help="the next --type or --keys waits for this output, not for a prompt")
 
 
 def add_ending(group: argparse._ArgumentGroup) -> None:
@@ -223,6 +228,7 @@ class Asked:
     json: JsonOutput
     port: int | None
     checkpoint: CheckpointConfig
+    ports: Ports
     vmx: VmxMachine | None = None
 
 
@@ -273,12 +279,15 @@ def asked_of(
         json=JsonOutput(args.json),
         port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
         checkpoint=checkpoint_of(args),
+        ports=ports_of(args),
         vmx=vmx,
     )
-    asked.json.keep_apart(serial)
     if args.monitor == "stdio" and serial.kind == "stdio":
         raise UserError("--monitor stdio: the serial console is there; give it another place "
                         "(--serial null), or press Ctrl-A c")  # fmt: skip
+    asked.ports.keep_apart(serial)
+    for console in (serial, *asked.ports.serial.values()):
+        asked.json.keep_apart(console)
     return asked
 
 
@@ -304,7 +313,8 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         stats = stack.enter_context(StatsFile(args.stats)) if args.stats else None
         stack.enter_context(asked.json)
         output = stack.enter_context(open_serial(asked.serial, machine, log.event))
-        stdio = asked.serial.kind == "stdio"
+        more = Attached(asked.ports, machine, stack, log.event)
+        stdio = asked.serial.kind == "stdio" or more.console is not None
         shown = Shown(asked.display, machine, stack)
         progress = not (args.quiet or args.verbose or shown.terminal) and visible()
         checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
@@ -312,8 +322,9 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
             machine, output, stdio=stdio, progress=progress, typing=asked.typing,
             console=args.monitor == "stdio",
             debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
-            checkpoint=checkpoint, display=shown.terminal,
+            checkpoint=checkpoint, display=shown.terminal, guest=more.console,
         )  # fmt: skip
+        more.stop_by(machine.stop)
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
         log.begin(machine, settings, image, limits, {
@@ -332,6 +343,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         checkpoint.say = lambda text: say(f"vp: {text}")
         written = checkpoint.finish(finished.outcome)
         output.check()
+        more.check()
         log.check()
     if finished.signal is not None:
         return 128 + finished.signal
@@ -444,8 +456,8 @@ def typing_of(options: Sequence[tuple[str, str]]) -> list[TypedLine]:
     lines: list[TypedLine] = []
     cue: bytes | None = None
     for option, text in options:
-        if option == "--type":
-            lines.append(TypedLine(unescape(text, option), cue))
+        if option != "--type-after":
+            lines.append(_typed_line(option, text, cue))
             cue = None
         elif cue is None:
             cue = unescape(text, option)
@@ -456,3 +468,11 @@ def typing_of(options: Sequence[tuple[str, str]]) -> list[TypedLine]:
     if cue is not None:
         raise UserError("--type-after without a --type after it: say what to type")
     return lines
+
+
+def _typed_line(option: str, text: str, cue: bytes | None) -> TypedLine:
+    if option == "--type":
+        return TypedLine(unescape(text, option), cue)
+    from monitor.embedding.key_names import strokes_of
+
+    return TypedLine(b"", cue, tuple(strokes_of(text, option)))

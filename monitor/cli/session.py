@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from monitor import Machine, Outcome
     from monitor.cli.checkpoints import CheckpointWriter
     from monitor.gdb.server import GdbServer
+    from monitor.host.guest_line import Guest
     from monitor.host.terminal_display import TerminalDisplay
 
 NO_INPUT = -1
@@ -69,8 +70,10 @@ class Session:
         debugger: GdbServer | None = None,
         checkpoint: CheckpointWriter | None = None,
         display: TerminalDisplay | None = None,
+        guest: Guest | None = None,
     ) -> None:
         self._machine = machine
+        self._guest = machine if guest is None else guest  # whose the standard input is
         runner = machine if debugger is None else debugger
         self._runner = Attended(machine, runner, debugger is not None)
         self._checkpoint = checkpoint
@@ -88,7 +91,7 @@ class Session:
             machine.serial.listeners.append(self._progress.on_output)
         machine.serial.listeners.append(output)
         if typing:
-            machine.serial.listeners.append(Typist(typing, machine.send))
+            machine.serial.listeners.append(Typist(typing, machine.send, machine.keys.give))
 
     @property
     def takes_keys(self) -> bool:
@@ -101,7 +104,7 @@ class Session:
             signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
-                self._machine.serial.input_open |= not self._console
+                self._guest.serial.input_open |= not self._console
                 stack.enter_context(self._reader())
             if self._progress is not None:
                 stack.enter_context(self._progress)
@@ -118,16 +121,16 @@ class Session:
         def waiting() -> int:
             """A terminal is always read: there may be a command among its keys."""
             feeds_guest = not (self._console or owns_terminal(self._input))
-            return self._machine.input_waiting if feeds_guest else 0
+            return self._guest.input_waiting if feeds_guest else 0
 
         return InputReader(self._input, self._deliver(), waiting, self._end_input)
 
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
         if not owns_terminal(self._input):
-            return LineReader(self._runner).feed if self._console else self._machine.send
+            return LineReader(self._runner).feed if self._console else self._guest.send
         prompt = TerminalPrompt(self._runner, self._write, self._end_progress)
-        send = self._machine.send if self._display is None else self._display.type
+        send = self._guest.send if self._display is None else self._display.type
         keys = EscapeKeys(
             {
                 ord("x"): self._runner.stop,
@@ -161,7 +164,7 @@ class Session:
 
     def _end_input(self) -> None:
         if not self._console:
-            self._machine.serial.input_open = False
+            self._guest.serial.input_open = False
 
     def _say(self, text: str) -> None:
         self._write("\n" + text)

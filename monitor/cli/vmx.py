@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.cli.display import vga_of
 from monitor.cli.drives import asked_drives
 from monitor.cli.firmware import chipset_of, starts_firmware
+from monitor.cli.ports import ports_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
@@ -52,7 +53,7 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
     return Settings(
         memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
         cpu_of(args.cpu, vmx), chipset_of(args, vmx), vga_of(args, starts_firmware(args, vmx)),
-        drives_for(args, vmx),
+        parts_of(args), drives_for(args, vmx),
     )  # fmt: skip
 
 
@@ -77,6 +78,11 @@ def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
             vmx.override("--cpu", "vp.cpu")
         return option
     return (vmx and vmx.settings.cpu) or CPU
+
+
+def parts_of(args: Namespace) -> list[str]:
+    """What the machine has beside the chips that every one has."""
+    return [*(["mouse"] if args.mouse else []), *ports_of(args).parts]
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

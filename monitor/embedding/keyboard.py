@@ -10,6 +10,7 @@ send(), which types on the serial console.
 
 from __future__ import annotations
 
+from devices.hands import strokes_for
 from devices.scancodes import MAKE
 from monitor.vmm.board import Board
 from monitor.vmm.errors import UserError
@@ -20,6 +21,7 @@ class Keyboard:
     """The keys of a US keyboard, by the names in `keys`. For the machine's own thread."""
 
     def __init__(self, board: Board, processor: Processor) -> None:
+        self._board = board
         self._keyboard = board.pc.kbc.keyboard
         self._notice = processor.notice
 
@@ -33,15 +35,11 @@ class Keyboard:
 
         UserError: there is no such key, and then none is pressed.
         """
-        for key in self._checked(keys):
-            self._keyboard.press(key)
-        self._notice()  # a timer may be due sooner now
+        self._give(["+" + key for key in self._checked(keys)])
 
     def release(self, *keys: str) -> None:
         """Let go of keys, one after the other. UserError: there is no such key."""
-        for key in self._checked(keys):
-            self._keyboard.release(key)
-        self._notice()
+        self._give(["-" + key for key in self._checked(keys)])
 
     def chord(self, *keys: str) -> None:
         """Press keys and let go of them in the other order: chord("ctrl", "alt", "delete").
@@ -54,10 +52,14 @@ class Keyboard:
     def type(self, text: str) -> None:
         """Press and release what a text needs, Shift too. UserError: no key types a character."""
         try:
-            self._keyboard.type(text)
+            strokes = strokes_for(text)
         except ValueError as error:
             raise UserError(str(error)) from error
-        self._notice()
+        self._give(strokes)
+
+    def _give(self, strokes: list[str]) -> None:
+        self._board.give("keyboard", strokes)
+        self._notice()  # a timer may be due sooner now
 
     def _checked(self, keys: tuple[str, ...]) -> tuple[str, ...]:
         for key in keys:

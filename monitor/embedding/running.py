@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from monitor.embedding import watchdog
@@ -24,6 +25,7 @@ class Running:
         self._stopping = stopping
         self._calls = calls
         self.seconds = 0.0
+        self._thread: int | None = None  # which runs it now
 
     def run(
         self,
@@ -37,6 +39,7 @@ class Running:
         most = None if max_instructions is None else processor.count() + max_instructions
         deadline = None if timeout is None else time.monotonic() + timeout
         begun = time.perf_counter()
+        before, self._thread = self._thread, threading.get_ident()
         try:
             with watchdog.limit(deadline, board, processor, self._stopping.hooks):
                 return self._loop_until(Limits(deadline, most, check), until_address)
@@ -45,7 +48,17 @@ class Running:
                 raise
             return over.outcome()
         finally:
+            self._thread = before
             self.seconds += time.perf_counter() - begun
+
+    def within(self) -> bool:
+        """Does this thread run the machine now: is it one of its callbacks that asks?"""
+        return self._thread == threading.get_ident()
+
+    def within_instruction(self) -> bool:
+        """The same, amid guest code?"""
+        amid = self._loop.executing or self._loop.board.counter.in_access
+        return amid and self.within()
 
     def _loop_until(self, limits: Limits, until_address: int | None) -> Outcome:
         while True:

@@ -38,6 +38,7 @@ CHECKSUMMED, CHECKSUM = range(0x10, 0x2E), 0x2E  # the high byte first
 DMA1_CLEAR, DMA2_CLEAR, DMA2_MODE, DMA2_MASK = 0x0D, 0xDA, 0xD6, 0xD4
 CASCADE_MODE = 0xC0
 SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
+PARALLEL_PORTS = (0x3BC, 0x378, 0x278)
 IER, IIR = 1, 2
 THR_EMPTY = 0x02  # in both
 
@@ -52,7 +53,7 @@ class Ports(Protocol):
 
 def power_on(bus: Ports) -> Found:
     """Look what there is and leave the chips ready; says what was found."""
-    found = Found(_serial_ports(bus), _ticks(bus))
+    found = Found(_serial_ports(bus), _ticks(bus), _parallel_ports(bus))
     _keyboard(bus)
     _clock_chip(bus, found.equipment & 0xFF)
     _dma(bus)
@@ -70,6 +71,16 @@ def _serial_ports(bus: Ports) -> list[int]:
         if there and bus.read_port(base + IIR, 1) & 0x3F == THR_EMPTY:
             found.append(base)
         bus.write_port(base + IER, 1, 0)
+    return found
+
+
+def _parallel_ports(bus: Ports) -> list[int]:
+    """Where a data register keeps what is written to it."""
+    found = []
+    for base in PARALLEL_PORTS:
+        bus.write_port(base, 1, 0xAA)
+        if bus.read_port(base, 1) == 0xAA:
+            found.append(base)
     return found
 
 

@@ -51,15 +51,16 @@ class Endpoint:
 def open_endpoint(config: SerialConfig) -> Endpoint:
     """Connect, or listen and, if asked to, wait for the first peer. UserError."""
     if config.kind == "pty":
-        return _pty()
+        return _pty(config)
     try:
         if not config.server:
             return _connect(config)
         endpoint = _listen(config)
     except OSError as error:
-        raise UserError(f"--serial {name_of(config)}: {_what(config, error)}") from error
+        raise UserError(f"{config.option} {name_of(config)}: {_what(config, error)}") from error
     try:
-        _tell(endpoint.name + (", and the guest waits for a connection" if config.wait else ""))
+        waits = ", and the guest waits for a connection" if config.wait else ""
+        _tell(config, endpoint.name + waits)
         if config.wait:
             endpoint.peer = _first_peer(endpoint)
     except BaseException:  # Ctrl-C
@@ -86,8 +87,8 @@ def _what(config: SerialConfig, error: OSError) -> str:
     return f"cannot connect: {why}; is somebody listening? (,server listens here)"
 
 
-def _tell(text: str) -> None:
-    print(f"serial: {text}", file=sys.stderr, flush=True)
+def _tell(config: SerialConfig, text: str) -> None:
+    print(f"{config.name}: {text}", file=sys.stderr, flush=True)
 
 
 def _descriptor(connection: socket.socket) -> int:
@@ -153,15 +154,15 @@ def _first_peer(endpoint: Endpoint) -> int:
             return endpoint.accept()
 
 
-def _pty() -> Endpoint:
+def _pty(config: SerialConfig) -> Endpoint:
     """The guest's side is the master; we hold the other one open too, raw and without echo, so
     that programs may come and go."""
     try:
         master, slave = os.openpty()
     except OSError as error:
-        raise UserError(f"--serial pty: no pseudo-terminal: {error.strerror}") from error
+        raise UserError(f"{config.option} pty: no pseudo-terminal: {error.strerror}") from error
     tty.setraw(slave)
     os.set_blocking(master, False)
     name = os.ttyname(slave)
-    _tell(name)
+    _tell(config, name)
     return Endpoint(name, peer=master, forget=lambda: os.close(slave))

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from monitor.host.guest_line import Guest
 from monitor.host.serial_endpoint import Endpoint, open_endpoint
 from monitor.host.serial_output import Serial, SerialOutput
 from monitor.host.terminal import ATTENTION, CHUNK
@@ -32,14 +33,12 @@ from monitor.settings.serial_config import LINKS, SerialConfig
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from monitor import Machine
-
 OUTPUT = 1 << 16  # bytes
 LINGER = 2.0  # seconds that a peer gets at the end for what it has not read yet
 
 
 def open_serial(
-    config: SerialConfig, machine: Machine, on_change: Callable[[str], None]
+    config: SerialConfig, machine: Guest, on_change: Callable[[str], None]
 ) -> Serial:
     """The serial console as `--serial` says; a context manager, and a listener of on_serial.
 
@@ -54,7 +53,7 @@ class SerialLink(Serial):
     """Both directions. Entered, it opens its endpoint."""
 
     def __init__(
-        self, config: SerialConfig, machine: Machine, on_change: Callable[[str], None]
+        self, config: SerialConfig, machine: Guest, on_change: Callable[[str], None]
     ) -> None:
         self._config = config
         self._machine = machine
@@ -170,7 +169,7 @@ class SerialLink(Serial):
         self._hears = False
         if self._endpoint.listener is None:
             self._machine.serial.input_open = False
-        self._on_change(f"serial: the peer of {self._endpoint.name} sends no more")
+        self._on_change(f"{self._config.name}: the peer of {self._endpoint.name} sends no more")
 
     def _send(self, peer: int) -> None:
         with self._lock:
@@ -189,7 +188,7 @@ class SerialLink(Serial):
             self._gone()
         if self._endpoint.listener is None:
             self._machine.serial.input_open = False
-        self._on_change(f"serial: the peer of {self._endpoint.name} is {how}")
+        self._on_change(f"{self._config.name}: the peer of {self._endpoint.name} is {how}")
 
     def _next_peer(self) -> None:
         try:
@@ -199,7 +198,7 @@ class SerialLink(Serial):
         with self._lock:
             self._gone()  # one that no longer sends makes room
             self._came(peer)
-        self._on_change(f"serial: a peer has connected to {self._endpoint.name}")
+        self._on_change(f"{self._config.name}: a peer has connected to {self._endpoint.name}")
 
     def _came(self, peer: int) -> None:
         self._peer, self._hears = peer, True

@@ -59,7 +59,7 @@ class SerialOutput(Serial):
                 self._descriptor = os.open(self._config.path, flags, 0o666)
             except OSError as error:
                 raise UserError(
-                    f"cannot write --serial file:{self._config.path}: {error.strerror}"
+                    f"cannot write {self._config.option} file:{self._config.path}: {error.strerror}"
                 ) from error
         return self
 
@@ -82,8 +82,8 @@ class SerialOutput(Serial):
             return
         if self._config.path is None:
             raise trouble_with_output(self._trouble)
-        why = self._trouble.strerror
-        raise UserError(f"cannot write the serial output to {self._config.path}: {why}")
+        why, name = self._trouble.strerror, self._config.name
+        raise UserError(f"cannot write the {name} output to {self._config.path}: {why}")
 
 
 def _nothing() -> None:

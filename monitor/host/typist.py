@@ -1,4 +1,4 @@
-r"""`vp run --type TEXT`: typing to the guest when its console shows that it listens.
+r"""`vp run --type TEXT`, `--keys TEXT`: typing when the guest's console shows that it listens.
 
 Each text waits for its cue. The cue is the text of the `--type-after` before it, or else a
 shell's prompt: the output ends with "# " or "$ " there, in a line that began after the last text
@@ -8,7 +8,8 @@ typing repeats exactly.
 
     --type 'ls /\n' --type-after 'login: ' --type 'root\n'
 
-types `ls /` at the first prompt, and `root` when `login: ` shows up after that.
+types `ls /` at the first prompt, and `root` when `login: ` shows up after that. --type types on the
+serial line, --keys on the keyboard.
 """
 
 from __future__ import annotations
@@ -23,18 +24,28 @@ NEWLINE = 0x0A
 
 @dataclass(frozen=True)
 class TypedLine:
-    """A text to type, and the output to wait for; no cue means a prompt."""
+    """A text to type, or strokes of keys, and the output to wait for; no cue means a prompt."""
 
     text: bytes
     cue: bytes | None = None
+    strokes: tuple[str, ...] = ()
 
 
 class Typist:
-    """Listens to the console (a callable for `machine.serial.listeners`) and types with `send`."""
+    """Listens to the console (a callable for `machine.serial.listeners`) and types with `send`.
 
-    def __init__(self, lines: Iterable[TypedLine], send: Callable[[bytes], None]) -> None:
+    Strokes go to `press`, where there are any.
+    """
+
+    def __init__(
+        self,
+        lines: Iterable[TypedLine],
+        send: Callable[[bytes], None],
+        press: Callable[[list[str]], None] = lambda strokes: None,
+    ) -> None:
         self._waiting = deque(lines)
         self._send = send
+        self._press = press
         self._heard = bytearray()  # the end of the output since the last text
         self._on_a_new_line = True  # has a line begun since then?
 
@@ -49,9 +60,15 @@ class Typist:
                 return
             self._hear(byte)
             if self._cue_is_complete(self._waiting[0].cue):
-                self._send(self._waiting.popleft().text)
+                self._type(self._waiting.popleft())
                 self._heard.clear()
                 self._on_a_new_line = False
+
+    def _type(self, line: TypedLine) -> None:
+        if line.text:
+            self._send(line.text)
+        if line.strokes:
+            self._press(list(line.strokes))
 
     def _hear(self, byte: int) -> None:
         """One more byte of output; no more is kept than the next cue may need."""

@@ -23,6 +23,8 @@ CHIPSETS = ("isa", "i440fx")
 CPUS = ("486", "pentium", "pentiumpro", "pentium2", "pentium3", "pentium4")  # bt/models.py has rows
 CPU = "pentiumpro"
 VGAS = ("none", "std")  # display adapters
+# What a machine may have beside the chips that every one has, in the order in which it is put in.
+PARTS = ("mouse", "com2", "com3", "com4", "parallel", "speaker")
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -37,6 +39,8 @@ class Settings:
     * `clock`: "icount", where time is the number of instructions (5 ns each) and every run repeats
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
+    * `parts`: what it has beside the chips that every machine has: "mouse" (PS/2), "com2" to
+      "com4" (serial ports), "parallel" (a printer's port), "speaker" (that one hears it).
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
     * `chipset`: "isa", the chips of a PC/AT; or "i440fx", with PCI, shadow RAM, power management
       and what firmware asks of a virtual machine (`monitor.vmm.chipset`).
@@ -55,6 +59,7 @@ class Settings:
     cpu: str = CPU
     chipset: str = "isa"
     vga: str = VGAS[0]
+    parts: Collection[str] = ()
     drives: Mapping[str, Source] | Iterable[Drive] = ()
 
     def __post_init__(self) -> None:
@@ -72,6 +77,10 @@ class Settings:
         check_ablations(self.mode, self.without)
         object.__setattr__(self, "without", tuple(sorted(set(self.without))))
         object.__setattr__(self, "drives", drives_of(self.drives))
+        for part in self.parts:
+            if part not in PARTS:
+                raise UserError(f"part {part!r}: {choose(part, PARTS)}")
+        object.__setattr__(self, "parts", tuple(each for each in PARTS if each in self.parts))
         if self.engine == "auto":
             object.__setattr__(self, "engine", ENGINES[0])
 

@@ -12,7 +12,7 @@ for somebody to connect before the guest starts, unless `nowait` is given. The w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monitor.settings.did_you_mean import question
@@ -42,10 +42,23 @@ class SerialConfig:
     port: int = 0
     server: bool = False
     wait: bool = True
+    option: str = "--serial"  # that says so
+
+    @property
+    def name(self) -> str:
+        """ "serial", or which other one it is."""
+        return self.option.removeprefix("--")
 
 
-def parse_serial(text: str) -> SerialConfig:
-    """What `--serial` says. UserError."""
+def parse_serial(text: str, option: str = "--serial") -> SerialConfig:
+    """What `--serial`, or its like for another port, says. UserError."""
+    try:
+        return replace(_parse(text), option=option)
+    except UserError as error:
+        raise UserError(str(error).replace("--serial", option, 1)) from error
+
+
+def _parse(text: str) -> SerialConfig:
     if text in PLAIN:
         return SerialConfig(text)
     kind, colon, rest = text.partition(":")

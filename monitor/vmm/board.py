@@ -14,6 +14,7 @@ from devices.bus import Bus
 from devices.pc import Pc, build_pc
 from monitor.vmm.back_ends import CharacterBackEnd
 from monitor.vmm.clock import Clock, InstructionCounter
+from monitor.vmm.inputs import Inputs, InputSource
 from monitor.vmm.outcome import Outcome
 from monitor.vmm.world_switch import WorldSwitch
 
@@ -43,7 +44,8 @@ command's number as value, "rdpmc" with the counter's, "hypercall" with EAX."""
 class Board:
     """Bus and chips. `notice` is called when the processor must leave its loop.
 
-    `serial` and `debug` are what COM1 and port 0xE9 lead to, in the host application's world.
+    `serial` and `debug` are what COM1 and port 0xE9 lead to, in the host application's world;
+    more ports bring cables of their own.
     """
 
     def __init__(
@@ -59,8 +61,11 @@ class Board:
         self.counter = counter
         self.memory_bytes = memory_bytes
         self.bus = Bus(clock)
-        self.serial = serial
-        self.debug = debug
+        #: What the ports' cables lead to, by the name of the port.
+        self.cables: dict[str, CharacterBackEnd] = {"com1": serial, "debug": debug}
+        self.real_inputs = Inputs()
+        self.inputs: InputSource = self.real_inputs
+        self.within_instruction: Callable[[], bool] = _no  # does this thread run guest code now?
         self.host = WorldSwitch()
         self.on_access: list[AccessListener] = []  # told of every access; empty costs nothing
         self.ended: Outcome | None = None
@@ -80,9 +85,12 @@ class Board:
             on_reset=lambda: self.request_reset(hard=False),
             on_a20=lambda level: self.on_a20(level),
             on_exit=self._debug_exit,
-            on_serial=lambda data: self.host.request("console output", self.serial.write, data),
-            on_debug=lambda data: self.host.request("debug output", self.debug.write, data),
+            on_serial=lambda data: self.send_out("com1", data),
+            on_debug=lambda data: self.host.request(
+                "debug output", self.cables["debug"].write, data
+            ),
         )
+        self.real_inputs.connect("com1", self.pc.uart.receive, serial)
         self.devices = self.pc.named()  # and those of the embedder's
         self.bus.on_intr = self._interrupt_line
 
@@ -218,12 +226,12 @@ class Board:
     @property
     def input_waiting(self) -> int:
         """Bytes of input that the guest has not read. Safe from any thread, and then a guess."""
-        return self.serial.waiting + len(self.pc.uart.waiting)
+        return self.cables["com1"].waiting + len(self.pc.uart.waiting)
 
     def can_interrupt(self) -> bool:
         """Can anything still interrupt a halted processor: a timer, or somebody who types?"""
-        input_open = self.serial.input_open  # first: the last text is sent before it closes
-        if self.serial.waiting:
+        input_open = self.inputs.open  # first: the last text is sent before it closes
+        if self.inputs.waiting:
             return True
         return any(map(self.pc.pic.would_interrupt, self.devices.coming_irqs(input_open)))
 
@@ -246,11 +254,35 @@ class Board:
         self.devices.restore(state)
 
     def take_input(self) -> bool:
-        """Hand queued input to the serial port; was there any?"""
-        if not self.serial.waiting:
+        """Hand queued input to the devices it is for; was there any?"""
+        if not self.inputs.waiting:
             return False
-        self.pc.uart.receive(self.host.request("console input", self.serial.take))
-        return True
+        taken = self.host.request("console input", self.inputs.take)
+        for source, data in taken:
+            self.inputs.hand_over(source, data)
+        return bool(taken)
+
+    def give(self, source: str, data: Any) -> None:
+        """Input from this thread: at once.
+
+        From within an instruction, it is a function of the embedder's that gives it; it is called
+        again whenever the instruction is repeated, unless it listens to output.
+        """
+        within = self.within_instruction()
+        if within and not self.inputs.told_once:
+            self.inputs.hand_over(source, data)
+            return
+        self.inputs.give(source, data)
+        if not within:
+            self.take_input()
+
+    def send_out(self, cable: str, data: bytes) -> None:
+        """A port has sent this."""
+        self.host.request("console output", self.cables[cable].write, data)
+
+
+def _no() -> bool:
+    return False
 
 
 def _nothing() -> None:

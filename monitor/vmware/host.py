@@ -103,4 +103,7 @@ class Host:
     screenshot: Callable[[], bool] | None = None
     disks: Sequence[DiskGeometry] = ()
     devices: Sequence[RemovableDevice] = ()
+    give: Callable[[str, Any], None] | None = None  #: input for the guest, by its source
+    ask: Callable[[str, Callable[[], Any]], Any] = lambda source, question: question()
+    repeated: Callable[[], bool] = lambda: False  #: what the guest does it has done before
     report: Callable[[str], None] = lambda line: None  #: for the machine's log

@@ -25,7 +25,7 @@ from monitor.vmware.served import serve
 
 WIRED = ("memory_bytes", "tsc_hz", "start_time", "now", "real_time", "notice", "put_char", "power",
          "restricted", "descriptor_tables", "keyboard", "mouse_event", "report",
-         "call_user")  # fmt: skip
+         "call_user", "give", "ask", "repeated")  # fmt: skip
 OPTIONS = tuple(field.name for field in fields(Host) if field.name not in WIRED)
 
 ENDS = {"off": "poweroff", "reset": "reset", "crash": "reset"}
@@ -60,7 +60,9 @@ class Switches:
 
     def _backdoor(self, on: bool, options: dict[str, Any]) -> None:
         _check(X86_VMWARE_BACKDOOR, options, OPTIONS)
-        self.calls.backdoor = Backdoor(self._host(options)) if on else None
+        self.calls.backdoor = backdoor = Backdoor(self._host(options)) if on else None
+        if backdoor is not None:
+            self.calls.board.real_inputs.connect("clipboard", backdoor.clipboard.copy)
 
     def _hypercalls(self, value: bool | str, options: dict[str, Any]) -> None:
         _check("X86_VMWARE_HYPERCALL", options, ("serve",))
@@ -81,11 +83,15 @@ class Switches:
             now=board.clock.now,
             real_time=isinstance(board.clock, HostClock),
             notice=self.calls.processor.notice,
-            put_char=lambda code: board.debug.write(bytes((code,))),
+            put_char=lambda code: board.cables["debug"].write(bytes((code,))),
             power=self._power,
             restricted=lambda needs_privilege: self._configure(),
             descriptor_tables=self._descriptor_tables,
             keyboard=board.pc.kbc.keyboard,
+            mouse_event=board.pc.kbc.call_driver,
+            give=board.give,
+            ask=lambda source, question: board.inputs.answer(source, question),
+            repeated=lambda: board.inputs.repeated,
             report=self.calls.reports.append,
             call_user=self.calls.hypercalls.caller.call,
             **options,

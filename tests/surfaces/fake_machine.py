@@ -92,6 +92,7 @@ class FakeMachine:
         self.limits: dict[str, Any] = {}
         self.typed = bytearray()
         self.serial = SimpleNamespace(listeners=[], input_open=False)
+        self.keys = SimpleNamespace(give=lambda strokes: self.typed.extend(str(strokes).encode()))
         self.debug = SimpleNamespace(where=self.where)
         self.loop = SimpleNamespace(chores=[], look_soon=lambda: None)
         self.checkpoints = FakeCheckpoints()

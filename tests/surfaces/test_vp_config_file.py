@@ -128,7 +128,7 @@ def test_every_option_is_a_key() -> None:
     keys = config_file.keys(parser)
     options = {name for action in parser._actions for name in action.option_strings[-1:]}
     assert {f"--{key}" for key in keys} >= options - {
-        "--help", "--config", "--type-after", "--no-vmware-backdoor"
+        "--help", "--config", "--type-after", "--keys", "--no-vmware-backdoor"
     }  # fmt: skip
     assert "vmx" in keys and "vmware-backdoor" in keys
 

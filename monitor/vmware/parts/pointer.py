@@ -90,16 +90,26 @@ class Pointer:
     def ungrab(self) -> None:
         self.location = OUTSIDE
 
+    def step(self, x: int, y: int, held: Collection[str], wheel: int = 0) -> bool:
+        """By steps, whatever the driver prefers; where nothing moves, it is where it was."""
+        if self.absolute and not (x or y):
+            return self.event(*self.at, held, wheel)
+        return self._packet(x, y, held, wheel, RELATIVE_PACKET)
+
     def event(self, x: int, y: int, held: Collection[str], wheel: int = 0) -> bool:
         """One packet, and one call for the driver. Lost if nobody listens or the queue is full."""
+        if not self.absolute:
+            return self._packet(x, y, held, wheel, RELATIVE_PACKET)
+        x, y = min(max(x, 0), 0xFFFF), min(max(y, 0), 0xFFFF)
+        if not self._packet(x, y, held, wheel, 0):
+            return False
+        self.at = (x, y)
+        return True
+
+    def _packet(self, x: int, y: int, held: Collection[str], wheel: int, flags: int) -> bool:
         if not self.enabled or len(self.queue) > QUEUE_WORDS - PACKET_WORDS:
             return False
-        flags = sum(BUTTONS[button] for button in held)
-        if self.absolute:
-            x, y = min(max(x, 0), 0xFFFF), min(max(y, 0), 0xFFFF)
-            self.at = (x, y)
-        else:
-            flags |= RELATIVE_PACKET
+        flags |= sum(BUTTONS[button] for button in held)
         self.held = set(held)
         self.queue.extend((flags, x & LOW_32, y & LOW_32, wheel & LOW_32))
         self.host.mouse_event()

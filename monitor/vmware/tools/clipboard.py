@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from devices.shapes import BYTE, Fields, Hex, Number, some
@@ -46,15 +47,18 @@ class Clipboard:
 
     @property
     def text(self) -> str:
-        self._look_at_host()
-        return self._text.decode("utf-8", "replace")
+        data = None if self.shared is None else self._paste(self.shared)
+        return (self._text if data is None else data).decode("utf-8", "replace")
 
     @text.setter
     def text(self, text: str) -> None:
         data = bytes_of(text)
         if len(data) > MAX_SELECTION:
             raise UserError(f"the clipboard takes {MAX_SELECTION} bytes, not {len(data)}")
-        self._copy(data)
+        if self.host.give is None:
+            self.copy(data)
+        else:
+            self.host.give("clipboard", data)
 
     def get_length(self, call: Call) -> None:
         """GETSELLENGTH"""
@@ -93,12 +97,13 @@ class Clipboard:
             data = bytes(self._incoming[: self._expected])
             self._incoming = bytearray()
             self._expected = 0
-            self._copy(data)
+            self.copy(data, shown=self.host.repeated())
             self.events.append(Copied(self.host.now(), len(data)))
 
-    def _copy(self, data: bytes) -> None:
+    def copy(self, data: bytes, shown: bool = False) -> None:
+        """Either side copies something; `shown`: the host's own clipboard has had it."""
         self._text = data
-        if self.shared is not None:
+        if self.shared is not None and not shown:
             try:
                 self.shared.copy(data)
             except ClipboardError as error:
@@ -108,10 +113,15 @@ class Clipboard:
         """Somebody may have copied something there."""
         if self.shared is None:
             return
+        data = self.host.ask("clipboard", partial(self._paste, self.shared))
+        if data is not None:
+            self._text = data
+
+    def _paste(self, shared: HostClipboard) -> bytes | None:
+        """What the host's has; nothing if that cannot be had, or is too much."""
         try:
-            data = self.shared.paste()
+            data = shared.paste()
         except ClipboardError as error:
             self.events.append(HostClipboardFailed(self.host.now(), str(error)))
-            return
-        if len(data) <= MAX_SELECTION:
-            self._text = data
+            return None
+        return data if len(data) <= MAX_SELECTION else None

@@ -1,0 +1,1 @@
+"""Chips that are heard: each renders samples in virtual time."""
