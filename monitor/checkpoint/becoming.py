@@ -24,7 +24,8 @@ def become(machine: Machine, source: Path) -> None:
     from monitor.checkpoint.snapshot import machine_of
 
     check_quiet(machine)
-    other = machine_of(source, machine.mode, machine.settings.engine, machine.settings.clock)
+    asked = machine.settings
+    other = machine_of(source, asked.mode, asked.engine, asked.clock, drives=asked.drives)
     state = gather(other)
     differs = [name for name, same in _hardware(machine, gather(machine), other, state) if not same]
     if differs:
@@ -33,6 +34,10 @@ def become(machine: Machine, source: Path) -> None:
             "`vp resume` makes such a one"
         )
     _copy_ram(other, machine)
+    for plug, drive in machine.storage.items():
+        written = other.storage[plug].overlay
+        if drive.overlay is not None and written is not None:
+            drive.overlay.put_back(written.chunks())
     revert(machine, state)
     for name, mine in machine.cables.items():
         theirs = other.cables[name]

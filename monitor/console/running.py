@@ -37,35 +37,11 @@ def _nmi(context: Context, rest: str) -> str:
 
 
 def _sendkey(context: Context, rest: str) -> str:
-    """Keys that are held together, by their names."""
-    keys = [KEYS.get(key, key) for key in rest.strip().lower().split("-")]
-    if keys == [""]:
+    """Keys that are held together, by their names; several such, one after the other."""
+    if not rest:
         raise UserError("sendkey needs keys: sendkey ctrl-alt-delete")
-    context.machine.keyboard.chord(*keys)
+    context.machine.keys.send(*rest.split())
     return ""
-
-
-# What QEMU calls keys that have other names here (devices/scancodes.py).
-KEYS = {
-    "ret": "enter",
-    "spc": "space",
-    "minus": "-",
-    "equal": "=",
-    "comma": ",",
-    "dot": ".",
-    "slash": "/",
-    "semicolon": ";",
-    "apostrophe": "'",
-    "grave_accent": "`",
-    "bracket_left": "[",
-    "bracket_right": "]",
-    "backslash": "\\",
-    "pgup": "pageup",
-    "pgdn": "pagedown",
-    "caps_lock": "capslock",
-    "num_lock": "numlock",
-    "scroll_lock": "scrolllock",
-}
 
 
 def _savevm(context: Context, rest: str) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from monitor.watch.subject import Subject as Watched
 
 if TYPE_CHECKING:
-    from monitor.embedding.keyboard import Keyboard
+    from monitor.embedding.keys import Keys
     from monitor.embedding.lines import Lines
+    from monitor.embedding.storage import Storage
     from monitor.settings.machine import Settings
     from monitor.watch import Watch
 
@@ -44,7 +45,8 @@ class Subject(Watched, Protocol):
     """A machine with a console."""
 
     settings: Settings
-    keyboard: Keyboard
+    keys: Keys
+    storage: Storage
     lines: Lines
 
     @property
@@ -79,6 +81,9 @@ class Subject(Watched, Protocol):
 
     def read_physical(self, address: int, size: int) -> bytes:
         """RAM, ROM or a device's memory. UserError."""
+
+    def screenshot(self, path: str | Path) -> None:
+        """The screen as a file. UserError."""
 
     def reset(self) -> None:
         """The reset button."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitor.console import chips, examine, mappings, ours, registers, running
+from monitor.console import chips, examine, mappings, media, ours, registers, running
 from monitor.console.command import Answer, Command, Context, chosen
 from monitor.vmm.errors import UserError
 
@@ -24,6 +24,8 @@ INFO = {
     "pic": _looks("the interrupt controllers", chips.info_pic),
     "irq": _looks("interrupts delivered", chips.info_irq),
     "devices": _looks("all devices; with a name, its registers", chips.info_devices, "[NAME]"),
+    "block": _looks("the drives, and what lies in them", media.info_block),
+    "pci": _looks("functions on the PCI bus", media.info_pci),
     "status": _looks("does it run, and how far has it come", chips.info_status),
     "version": _looks("of this program", chips.info_version),
     "exits": _looks("exits by reason, and the last ones", ours.info_exits),
@@ -85,6 +87,7 @@ COMMANDS: dict[str, Command] = {
     "info": Command("[SUBJECT]", "what there is to know; alone, a list", _info, True, INFO),
     **examine.COMMANDS,
     **running.COMMANDS,
+    **media.COMMANDS,
 }
 
 

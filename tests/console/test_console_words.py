@@ -149,8 +149,11 @@ def test_help_has_a_line_for_each() -> None:
 
 def test_reset_and_keys() -> None:
     machine = small()
+    other = small()
     machine.monitor("sendkey ctrl-alt-delete")
-    assert machine.monitor("info devices kbc") != small().monitor("info devices kbc")
+    for each in (machine, other):
+        each.run(max_instructions=100)
+    assert machine.monitor("info devices kbc") != other.monitor("info devices kbc")
     machine.monitor("system_reset")
     assert machine.registers["eip"] == 0xFFF0
 
@@ -198,6 +201,48 @@ def test_a_broken_file_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a checkpoint that can be restored"):
         machine.checkpoints.load(path)
     assert machine.snapshot().data == before
+
+
+def test_drives() -> None:
+    machine = Machine(memory_mb=2, drives={"fda": bytes(1474560), "cdrom": None})
+    assert machine.monitor("info block").splitlines() == [
+        "fda: an image in memory, 1,474,560 bytes, writes are forgotten", "cdrom: empty",
+    ]  # fmt: skip
+    machine.monitor("eject fda")
+    assert machine.monitor("info block").splitlines()[0] == "fda: empty"
+    wrong = {
+        "eject hda": "there is no drive 'hda'",
+        "change fda": "needs a drive and",
+        "change fda /nonexistent": "nonexistent",
+        "eject": "needs a drive",
+        "screendump": "needs a file",
+        "screendump x.png": "screen",
+    }
+    for line, why in wrong.items():
+        with pytest.raises(UserError, match=why):
+            machine.monitor(line)
+    assert small().monitor("info block") == "the machine has no drives"
+
+
+def test_a_screen_and_a_bus(tmp_path: Path) -> None:
+    machine = Machine(memory_mb=2, chipset="i440fx", vga="std")
+    machine.monitor(f"screendump {tmp_path / 'now.png'}")
+    assert (tmp_path / "now.png").read_bytes()[:4] == b"\x89PNG"
+    assert "00:00.0: class 0600, 8086:1237" in machine.monitor("info pci")
+    assert "chipset" in small().monitor("info pci")
+
+
+def test_what_was_written_to_a_disk_comes_back_too(tmp_path: Path) -> None:
+    machine = Machine(memory_mb=2, drives={"hda": bytes(1 << 20)})
+    disk = machine.storage["hda"]
+    assert disk.overlay is not None
+    disk.overlay.write(512, bytes([7]) * 512)
+    machine.monitor(f"savevm {tmp_path / 'x'}")
+    disk.overlay.write(512, bytes([9]) * 512)
+    machine.monitor(f"loadvm {tmp_path / 'x'}")
+    assert disk.overlay.read(512, 512) == bytes([7]) * 512
+    with pytest.raises(UserError, match=r"other devices|give --hda|has no drive"):
+        small().monitor(f"loadvm {tmp_path / 'x'}")
 
 
 def test_completions() -> None:
