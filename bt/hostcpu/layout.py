@@ -49,7 +49,7 @@ CAPACITY = 8192  # cases per batch
 
 # The control page. The current case's head is copied here, the result's head is built here.
 CURRENT = CONTROL
-OUT = CONTROL + 0x800
+OUT = CONTROL + 0x804  # so that XMM registers lie at multiples of 16: the code may check alignment
 INDEX = CONTROL + 0x200
 COUNT = CONTROL + 0x204
 FLAT_SELECTOR = CONTROL + 0x208

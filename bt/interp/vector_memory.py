@@ -285,7 +285,7 @@ def store_masked(c: Cpu, op: Op, count: u32, mask_low: u64, mask_high: u64) -> i
     DS:EDI or where an override says. All of them have to be writable.
     """
     at: u32 = c.regs[EDI] & op.amask
-    if can_write(c, op.seg, at, count, 1) < 0:
+    if can_write(c, op.seg, at, count, 8 if count == 8 else 1) < 0:
         return -1
     for i in range(count):
         mask: u64 = (mask_low if i < 8 else mask_high) >> (8 * (i & 7))
