@@ -23,6 +23,7 @@ KEYS = {  # of each document: some that must be there
     "run": {"mode", "instructions", "exits"},
     "resume": {"mode", "instructions", "exits"},
     "demo": {"lives", "verdict"},
+    "cpus": {"cpus"},
     "scan": {"regions", "instructions", "totals"},
     "virtualizability": {"forms", "experiments", "published"},
     "tc": {"blocks", "used", "size"},
