@@ -22,6 +22,7 @@ import keystone
 from bt.assembler import open_assembler
 from bt.instruction import Class
 from bt.lengths import Located, locate, operand_size
+from bt.models import DEFAULT
 from bt.policy import FLAG_BODIES
 from bt.segment_access import READ, WRITTEN, access_of, operand_of, split
 from bt.stub_code import LONG_JUMPS, OUTSIDE, SHORT_JUMPS, assembled
@@ -188,6 +189,8 @@ def _check_instruction(line: StubLine) -> int:
     if found is None or found.row is None or found.length != len(encoded):
         raise _Bad("this processor has no such instruction")
     row = found.row
+    if row.feature and row.feature not in DEFAULT.features:  # the other models may not have it
+        raise _Bad("this processor has no such instruction")
     if row.ends or row.modrm is not None or row.body in ("into", "hlt"):
         raise _Bad(f"{line.verb} is no way out of a stub; use exit, or {', '.join(sorted(JUMPS))}")
     if row.body in PORTS:

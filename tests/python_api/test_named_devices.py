@@ -23,8 +23,8 @@ from monitor.vmm.errors import UserError
 
 PORT = 0x300
 HIGH = 0xFED00000
-CHIPS = ["pic", "wires", "pit", "port61", "uart", "rtc", "a20", "kbc", "port92", "debug_exit",
-         "debugcon", "post"]  # fmt: skip
+CHIPS = ["pic", "wires", "dma", "pit", "port61", "uart", "rtc", "a20", "kbc", "port92",
+         "debug_exit", "debugcon", "post"]  # fmt: skip
 
 
 class Latch(Chip):
