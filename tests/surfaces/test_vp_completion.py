@@ -55,7 +55,7 @@ def test_verbs(complete: Callable[[str], set[str]]) -> None:
 
 
 def test_options_and_their_values(complete: Callable[[str], set[str]]) -> None:
-    assert complete("vp run --mo") == {"--mode", "--module", "--mouse"}
+    assert complete("vp run --mo") == {"--mode", "--module", "--monitor", "--mouse"}
     assert complete("vp run --mode ") == set(MODES)
     assert complete("vp run --engine ") == {"interp", "auto"}
     assert complete("vp lab grade --c") == {"--cpu", "--check-host"}

@@ -43,9 +43,9 @@ def test_the_whole_story(play: Vp, log: Path, tmp_path: Path) -> None:
     version, *_, end, _, _ = log.read_text().splitlines()
     assert re.match(r"vp .*, Python 3\.\S+, interpreter (compiled|pure)$", version)
     assert lines(log, "option") == [
-        "memory 1024 MiB", "mode translate", "engine interp", "clock icount", "chipset isa",
-        "kind flat", f"path {tmp_path / 'guest'}", "address 0x100000", "timeout 60.0",
-        "max-instructions 16", f"serial file:{tmp_path / 'console'}",
+        "memory 1024 MiB", "mode translate", "engine interp", "clock icount", "cpu pentiumpro",
+        "chipset isa", "vga none", "kind flat", f"path {tmp_path / 'guest'}", "address 0x100000",
+        "timeout 60.0", "max-instructions 16", f"serial file:{tmp_path / 'console'}",
     ]  # fmt: skip
     assert lines(log, "device") == ["uart16550 at ports 0x3f8-0x3ff", "debug at port 0xf4"]
     assert lines(log, "exit") == ["chain at 00100000 after 7 instructions"]
