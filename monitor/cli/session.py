@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING
 
 from monitor.cli import report
@@ -185,7 +186,10 @@ def _standard_input() -> int:
     """The descriptor to read, unless there is none or it belongs to a job in the foreground."""
     if sys.stdin is None:
         return NO_INPUT
-    descriptor = sys.stdin.fileno()
+    try:
+        descriptor = sys.stdin.fileno()
+    except UnsupportedOperation:  # a program has put something else there
+        return NO_INPUT
     if sys.stdin.isatty() and not owns_terminal(descriptor):
         return NO_INPUT
     return descriptor

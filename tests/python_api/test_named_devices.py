@@ -54,7 +54,7 @@ def test_the_chips_of_the_board() -> None:
     assert list(machine.devices) == CHIPS and len(machine.devices) == len(CHIPS)
     assert machine.devices["pit"] is machine.board.pc.pit
     assert "uart" in machine.devices and "disk" not in machine.devices
-    with pytest.raises(UnknownDevice, match="no device 'disk'; there are pic, wires, pit"):
+    with pytest.raises(UnknownDevice, match="no device 'disk'; there are pic, wires, dma"):
         machine.devices["disk"]
 
 
