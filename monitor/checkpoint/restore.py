@@ -30,7 +30,6 @@ from monitor.checkpoint.format import (
 )
 from monitor.checkpoint.ram import Filler
 from monitor.checkpoint.state import CABLES, GUEST, SETTINGS, apply, apply_consoles
-from monitor.settings.machine import CHIPSETS, VGAS
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -112,20 +111,13 @@ def head_of(payload: bytes) -> Head:
         )
     try:
         check_names(head, dict.fromkeys(HEAD_NAMES))
-        settings = SETTINGS.check(_as_now(head["settings"]))
+        settings = SETTINGS.check(head["settings"])
         guest = GUEST.check(head["guest"])
     except WrongField as error:
         raise BadCheckpoint(f"its head is wrong: {error}") from None
     if not isinstance(program, str):
         raise BadCheckpoint("its head is wrong")
     return Head(program, settings, guest)
-
-
-def _as_now(settings: Any) -> Any:
-    """Settings as they are written now: before there was a choice, all machines had the first."""
-    if not isinstance(settings, dict):
-        return settings
-    return {"chipset": CHIPSETS[0], "vga": VGAS[0], **settings}
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def broken_states() -> dict[str, Any]:
         "eax is float, not int": {**good, "eax": 1.0},
         "eax = -0x1: can only have the bits 0xffffffff": {**good, "eax": -1},
         "tsc_offset = 0x10000000000000000: can": {**good, "tsc_offset": 1 << 64},
-        "cr4 = 0x200: can only have the bits 0x1ff": {**good, "cr4": 0x200},
+        "cr4 = 0x800: can only have the bits 0x7ff": {**good, "cr4": 0x800},
         "ldtr_rights = 0x100: can only have": {**good, "ldtr_rights": 0x100},
         "icount = 0x7fffffffffffffff: can only": {**good, "icount": (1 << 63) - 1},
         "backdoor = 0x1: here it was set up to be 0x0": {**good, "backdoor": 1},

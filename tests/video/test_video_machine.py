@@ -23,8 +23,6 @@ from video_lab import (
 )
 
 from monitor import Machine
-from monitor.checkpoint.format import VERSION
-from monitor.checkpoint.restore import head_of
 from monitor.screen.rectangles import Rectangle
 from monitor.vmm.errors import UserError
 
@@ -205,13 +203,6 @@ def test_a_machine_is_put_aside_while_it_draws(kind: str, mode: str) -> None:
     assert (machine.screen.array == whole.screen.array).all()
     assert machine.screen.lines == whole.screen.lines
     assert machine.devices["vga"].snapshot() == whole.devices["vga"].snapshot()
-
-
-def test_checkpoints_from_before_there_was_a_display_are_read() -> None:
-    settings = b'{"memory_mb": 4, "mode": "bare", "clock": "icount", "start_time": 0}'
-    head = head_of(b'{"format": %d, "program": "x", "guest": {}, "settings": %s}'
-                   % (VERSION, settings))  # fmt: skip
-    assert head.settings["vga"] == "none"
 
 
 @pytest.mark.parametrize("name", ["no/such/folder.png", "picture.unknown", "picture"])
