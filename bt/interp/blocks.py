@@ -10,7 +10,7 @@ entry: its second page may be remapped or rewritten without any notice.
 
 from __future__ import annotations
 
-from bt.interp.control import JUMP_LINES
+from bt.interp.control import JUMP_LINES, based
 from bt.interp.decode import SH_CRITICAL, SH_WRONG, decode, op_ends, op_shape
 from bt.interp.dialect import (
     M32,
@@ -405,7 +405,7 @@ def link_branch(c: Cpu, op: Op, target: Op) -> i32:
     if from_page != to_page or op.eip == op.imm:
         if c.tlb_x[to_page] == 0:
             return 0
-        op.target_entry = c.tlb_x[to_page]
+        op.target_entry = based(c, c.tlb_x[to_page])
     op.target = target
     return 0
 
@@ -418,7 +418,7 @@ def remember_jump(c: Cpu, target: Op) -> i32:
         line = jump_at(c.mem.blocks.jumps, (c.eip ^ (c.eip >> 12)) & (JUMP_LINES - 1))
         line.eip = c.eip
         line.mode = c.mode
-        line.entry = entry
+        line.entry = based(c, entry)
         line.op = target
     return 0
 

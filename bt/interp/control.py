@@ -85,6 +85,16 @@ def link_later(c: Cpu, op: Op) -> i32:
 
 
 @inline
+def based(c: Cpu, entry: u64) -> u64:
+    """A TLB entry from where EIP counts: the host address that an EIP leads to, minus that EIP.
+
+    By the entry alone the same EIP in two segments could be taken for one: without paging, as in
+    real mode, all pages have the same entry.
+    """
+    return (entry + c.seg_base[CS]) & 0xFFFFFFFFFFFFFFFF
+
+
+@inline
 def take(c: Cpu, op: Op) -> i32:
     """Go to op.imm, by the link if it holds. Called with the instruction already paid for."""
     t = op.target
@@ -93,7 +103,8 @@ def take(c: Cpu, op: Op) -> i32:
     if t.handler == H_STALE:  # its block was dropped: find the one that took its place
         return link_later(c, op)
     if op.target_entry != 0:
-        if c.tlb_x[((op.imm + c.seg_base[CS]) & M32) >> 12] != op.target_entry:
+        entry = c.tlb_x[((op.imm + c.seg_base[CS]) & M32) >> 12]
+        if entry == 0 or based(c, entry) != op.target_entry:
             return link_later(c, op)
     return enter_block(c, t)
 
@@ -111,7 +122,7 @@ def go_indirect(c: Cpu, target: u32) -> i32:
     line = jump_at(c.mem.blocks.jumps, (target ^ (target >> 12)) & (JUMP_LINES - 1))
     if line.eip == target and line.mode == c.mode and not is_null(line.op):
         entry = c.tlb_x[((target + c.seg_base[CS]) & M32) >> 12]
-        if entry != 0 and entry == line.entry:
+        if entry != 0 and based(c, entry) == line.entry:
             return enter_block(c, line.op)
     c.eip = target
     return ST_LOOKUP

@@ -325,7 +325,7 @@ class Jump:
 
     eip: u32
     mode: u64
-    entry: u64  # tlb_x entry of the page then
+    entry: u64  # tlb_x entry of the page then, from where EIP counts (control.based)
     op: Op
 
 
@@ -358,7 +358,7 @@ class Op:
 
     fn: Handler  # status = fn(c, op)
     target: Op  # Op of the taken branch once chained
-    target_entry: u64  # TLB entry of the target's page when it was chained
+    target_entry: u64  # the same of the target's page when it was chained; 0: in the same page
     eip: u32  # of this instruction
     next_eip: u32
     imm: u32  # immediate; branch target EIP; far offset
