@@ -68,6 +68,7 @@ nitpick_ignore_regex += [
     ("py:class", r"monitor\.vmm\.physical_map\.(PhysicalMap|DeviceMemory)"),
     ("py:class", r"monitor\.embedding\.plugging\.Made|devices\.own_memory\.OwnMemory"),
     ("py:class", r"monitor\.extensions\.slots\.HasOwn"),
+    ("py:class", r"devices\.claims\.Addresses|devices\.shapes\.Shape"),
 ]
 
 #: A table of rich's, which says itself how it becomes narrow.

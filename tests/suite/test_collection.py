@@ -38,11 +38,13 @@ def start(folder: Path, tests: Path, **other: str) -> subprocess.Popen[str]:
 def collected_twice(folder: Path, tests: Path) -> tuple[list[Any], list[Any]]:
     """Both at once."""
     folders = [folder / name for name in ("one", "other")]
-    processes = [start(folders[0], tests, PYTHONHASHSEED="1"),
-                 start(folders[1], tests, PYTHONHASHSEED="2", OTHER_WORLD="1")]  # fmt: skip
-    for process in processes:
-        said, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said[-2000:]
+    with (
+        start(folders[0], tests, PYTHONHASHSEED="1") as first,
+        start(folders[1], tests, PYTHONHASHSEED="2", OTHER_WORLD="1") as second,
+    ):
+        said = [process.communicate(timeout=PATIENCE)[0] for process in (first, second)]
+    for process, text in zip((first, second), said, strict=True):
+        assert process.returncode == 0, text[-2000:]
     one, other = (json.loads((each / "collected.json").read_text()) for each in folders)
     return one, other
 
