@@ -17,6 +17,7 @@ from devices.shapes import (
     COUNT,
     FLAG,
     Among,
+    Anything,
     Hex,
     Number,
     Record,
@@ -41,14 +42,6 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 4 << 20  # bytes of a console's tail
 CONSOLES = {"serial": "serial", "debug": "debug port"}
-
-
-class Anything:
-    """What somebody else looks at."""
-
-    def check(self, value: Any) -> Any:
-        """The value."""
-        return value
 
 
 SETTINGS = Record(
