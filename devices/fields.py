@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from devices import shapes
-from devices.shapes import Among, Hex, Maybe, Number, Shape, Some, WrongField, like
+from devices.shapes import Among, Anything, Hex, Maybe, Number, Shape, Some, WrongField, like
 
 
 class Field:
@@ -130,18 +130,11 @@ class Part(Protocol):
         ...
 
 
-class _Anything:
-    """The shape of a part's snapshot, which the part itself checks."""
-
-    def check(self, value: Any) -> Any:
-        return value
-
-
 class _Part(Field):
     """A chip within the chip, or a list of them: each with a snapshot of its own."""
 
     def __init__(self, several: bool) -> None:
-        super().__init__(_Anything())
+        super().__init__(Anything())
         self._several = several
 
     def save(self, value: Any) -> Any:

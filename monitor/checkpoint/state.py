@@ -17,6 +17,7 @@ from devices.shapes import (
     COUNT,
     FLAG,
     Among,
+    Anything,
     Hex,
     Number,
     Record,
@@ -51,14 +52,6 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 4 << 20  # bytes of a console's tail
 CABLES = ("com1", "debug", *(part for part in PARTS if part not in ("mouse", "speaker")))
-
-
-class Anything:
-    """What somebody else looks at."""
-
-    def check(self, value: Any) -> Any:
-        """The value."""
-        return value
 
 
 SETTINGS = Record(

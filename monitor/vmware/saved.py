@@ -15,6 +15,7 @@ from devices.shapes import (
     DWORD,
     FLAG,
     Among,
+    Anything,
     Flag,
     Hex,
     Number,
@@ -63,15 +64,8 @@ HOST: dict[str, Shape] = {
     ),
 }
 
-
-class _Anything:
-    """What a part's own restore() looks at."""
-
-    def check(self, value: Any) -> Any:
-        return value
-
-
-PARTS: dict[str, Shape] = dict.fromkeys((*SIMPLE, "entropy", "tools", "messages"), _Anything())
+# The parts' own restore() look at them.
+PARTS: dict[str, Shape] = dict.fromkeys((*SIMPLE, "entropy", "tools", "messages"), Anything())
 BACKDOOR = Record({"host": Record(HOST), "calls": Table(COUNT, 1 << 10), "parts": Record(PARTS)})
 ALL = Record(
     {

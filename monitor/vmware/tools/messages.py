@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from devices.shapes import Among, Record, Shape, WrongField, exactly, maybe
+from devices.shapes import Among, Anything, Record, Shape, WrongField, exactly, maybe
 from monitor.vmware.call import UNSUPPORTED, Call
 from monitor.vmware.dice import Dice
 from monitor.vmware.host import Host
@@ -41,18 +41,10 @@ IDLE_LIMIT = 120 * 10**9  # nanoseconds without a call, of the machine's clock: 
 
 PROTOCOLS = {"RPCI": 0x49435052, "TCLO": 0x4F4C4354}
 
-
-class _Anything:
-    """What a channel leads to: its own restore() looks at it."""
-
-    def check(self, value: Any) -> Any:
-        return value
-
-
 CHANNEL: dict[str, Shape] = {
     "protocol": Among(frozenset(PROTOCOLS)),
     "channel": Channel.shape,
-    "endpoint": _Anything(),
+    "endpoint": Anything(),  # what it leads to, whose own restore() looks
 }
 CHANNELS = exactly(maybe(Record(CHANNEL)), MAX_CHANNELS)
 
