@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from monitor.machine import Machine
 
 MOST_KEPT = 4 << 20  # bytes of a console's tail
-CABLES = ("com1", "debug", *(part for part in PARTS if part not in ("mouse", "speaker")))
+CABLES = ("com1", "debug", *(part for part in PARTS if part not in ("mouse", "speaker", "apic")))
 
 
 SETTINGS = Record(

@@ -138,6 +138,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add_chipset(group)
     add_vga(group)
     group.add_argument("--mouse", action="store_true", help="a PS/2 mouse")
+    group.add_argument("--apic", action="store_true",
+                       help="a local APIC and an I/O APIC, with MP table and ACPI tables")
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 

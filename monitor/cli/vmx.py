@@ -82,7 +82,8 @@ def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
 
 def parts_of(args: Namespace) -> list[str]:
     """What the machine has beside the chips that every one has."""
-    return [*(["mouse"] if args.mouse else []), *ports_of(args).parts]
+    asked = {"mouse": args.mouse, "apic": args.apic}
+    return [*(part for part, on in asked.items() if on), *ports_of(args).parts]
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

@@ -16,6 +16,7 @@ from functools import partial
 
 from devices.parallel import ParallelPort
 from devices.uart16550 import Uart16550
+from monitor.embedding.apics import add_apics
 from monitor.host.serial_line import SerialLine
 from monitor.settings.machine import PARTS
 from monitor.vmm.board import Board
@@ -24,9 +25,9 @@ COM = {"com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}  # first port
 
 
 def plug_in(
-    parts: Collection[str], board: Board, on_news: Callable[[], None]
+    parts: Collection[str], board: Board, on_news: Callable[[], None], cpu: str
 ) -> dict[str, SerialLine]:
-    """Put these in; the host's ends of the cables that they bring."""
+    """Put these in; the host's ends of the cables that they bring. `cpu` is the model's name."""
     cables = {}
     for name in PARTS:
         if name not in parts:
@@ -35,6 +36,8 @@ def plug_in(
             board.pc.kbc.plug_mouse()
         elif name == "speaker":
             _speaker(board)
+        elif name == "apic":
+            add_apics(board, cpu)
         else:
             cables[name] = board.cables[name] = line = SerialLine(on_news)
             _port(name, board, line)
