@@ -39,6 +39,7 @@ from monitor.embedding.stopping import Stopping
 from monitor.embedding.storage import Storage
 from monitor.embedding.waiting import Waiting
 from monitor.extensions import Extensions
+from monitor.firmware.display import start_display
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
 from monitor.firmware.tables.install import install as install_tables
@@ -311,6 +312,7 @@ class Machine:
         self.board.reset_processor()
         if firmware_state == "bios":
             install_firmware(self.memory, self.board.bus)
+            start_display(self.board, self.processor, self.memory, self.roms)
             if self.board.apics is not None:
                 install_tables(self.board, self.roms, self.settings.cpu)
         if self._loaded or self.processor.count():
