@@ -92,6 +92,19 @@ def test_the_state_that_belongs_to_them() -> None:
     assert (bus.read_port(0x4D1, 1), bus.read_port(0x4D0, 1)) == (0x0E, 0), "9, 10 and 11"
 
 
+def entries_of(memory: bytes) -> list[bytes]:
+    """The entries of an MP configuration table, whose checksum and count are right."""
+    (length,), (count,) = (struct.unpack_from("<H", memory, each) for each in (4, 34))
+    assert memory.startswith(b"PCMP") and sum(memory[:length]) & 0xFF == 0
+    entries, at = [], 44
+    while at < length:
+        size = 20 if memory[at] == 0 else 8
+        entries.append(memory[at : at + size])
+        at += size
+    assert len(entries) == count and at == length
+    return entries
+
+
 @pytest.mark.parametrize("chipset", ["isa", "i440fx"])
 def test_the_mp_table(chipset: str) -> None:
     machine = loaded(chipset)
@@ -100,15 +113,7 @@ def test_the_mp_table(chipset: str) -> None:
     pointer = rom[at : at + 16]
     assert sum(pointer) & 0xFF == 0 and pointer[8:] == bytes((1, 4, pointer[10], 0, 0, 0, 0, 0))
     at = struct.unpack_from("<I", pointer, 4)[0] - ROM
-    (length,), (count,) = (struct.unpack_from("<H", rom, at + each) for each in (4, 34))
-    table = rom[at : at + length]
-    assert table.startswith(b"PCMP") and sum(table) & 0xFF == 0
-    entries, at = [], 44
-    while at < length:
-        size = 20 if table[at] == 0 else 8
-        entries.append(table[at : at + size])
-        at += size
-    assert len(entries) == count and at == length
+    entries = entries_of(rom[at:])
     assert [each[0] for each in entries] == sorted(each[0] for each in entries)
     processor = entries[0]
     assert struct.unpack_from("<BBBI", processor, 1) == (0, 0x11, 3, 0x686)
@@ -195,20 +200,23 @@ def test_seabios_puts_them_into_memory(mode: str, image: str) -> None:
     assert machine.chipset.power.long(0x40) == event | 1
     assert list(machine.chipset.isa_bridge.config[0x60:0x64]) == [10, 10, 11, 11]
     assert machine.board.apics.local.lvt[LINT0] == 0x8700, "virtual wire"
-    found(rom_of(machine), b"_MP_")
+    rom = rom_of(machine)
+    at = struct.unpack_from("<I", rom, found(rom, b"_MP_") + 4)[0] - ROM
+    wires = {entry[4:6]: entry[7] for entry in entries_of(rom[at:]) if entry[0] == 3}
+    assert wires[b"\1\0"] == 2 and wires[b"\1\4"] == 4, "lines of ISA, and where they arrive"
 
 
 @pytest.mark.slow
 @pytest.mark.guest
 @pytest.mark.skipif(seabios("bios.bin") is None or not KERNEL.exists(), reason="`make guests`")
 @pytest.mark.parametrize(
-    ("more", "said"),
-    [("", "ACPI: Using IOAPIC for interrupt routing"), ("acpi=off", "Intel MultiProcessor Spec")],
-)
-def test_linux_takes_those_of_seabios(more: str, said: str) -> None:
+    ("more", "cpu", "said"),
+    [("", "pentium3", "ACPI: Using IOAPIC for interrupt routing"),
+     ("acpi=off", "pentium4", "Intel MultiProcessor Specification v1.4")],
+)  # fmt: skip
+def test_linux_takes_those_of_seabios(more: str, cpu: str, said: str) -> None:
     """ACPI's, which are ours, and its own MP table."""
-    machine = Machine(memory_mb=64, mode="translate", chipset="i440fx", cpu="pentium3",
-                      parts=["apic"])  # fmt: skip
+    machine = Machine(memory_mb=64, mode="translate", chipset="i440fx", cpu=cpu, parts=["apic"])
     machine.load_bios(seabios("bios-256k.bin"))
     machine.run(until="No bootable device", max_instructions=10_000_000, timeout=PATIENCE)
     cmdline = f"console=ttyS0,115200 panic=1 cryptomgr.notests noisapnp mitigations=off {more}"

@@ -7,6 +7,10 @@ tables": 128 bytes each order.
     2  add pointer    to four bytes of a file at an offset, the address of another file
     3  add checksum   at an offset, over a range
 
+SeaBIOS makes the MP table itself, and asks whether the timer is at pin 2 of the I/O APIC
+(etc/irq0-override). In it the I/O APIC has the processor's ID, which a Pentium 4 lets pass; on a P6
+those two share a bus, and a system that believes that table alone is at a loss.
+
 The BIOS decides where power management has its ports, and sets the register for it before it asks
 for tables. So they are made anew whenever one of the files is read.
 """
@@ -28,6 +32,7 @@ from monitor.firmware.tables.acpi import (
 )
 
 RSDP_FILE, TABLES_FILE, LOADER_FILE = "etc/acpi/rsdp", "etc/acpi/tables", "etc/table-loader"
+IRQ0_OVERRIDE = "etc/irq0-override"
 FILES = (RSDP_FILE, TABLES_FILE, LOADER_FILE)
 PM_ADDRESS = 0xFFC0
 ALLOCATE, ADD_POINTER, ADD_CHECKSUM = 1, 2, 3
@@ -45,7 +50,8 @@ def offer(chipset: Chipset, memory_bytes: int) -> None:
             fw_cfg.set_files(fw_cfg.files | files(build(memory_bytes, pm_base)), fw_cfg.boot_menu)
 
     fw_cfg.on_select = renew
-    fw_cfg.set_files(fw_cfg.files | files(build(memory_bytes, PM_BASE)), fw_cfg.boot_menu)
+    more = files(build(memory_bytes, PM_BASE)) | {IRQ0_OVERRIDE: b"\x01"}
+    fw_cfg.set_files(fw_cfg.files | more, fw_cfg.boot_menu)
 
 
 def files(tables: Tables) -> dict[str, bytes]:
