@@ -3,8 +3,8 @@
 The PC/AT has it on a pin of the keyboard controller, the PS/2 in port 0x92 as well. Whoever knows
 one of the two uses that alone: SeaBIOS opens the gate by port 0x92 and leaves it open, DOS's HIMEM
 shuts it through the keyboard controller. So there is one gate with two handles, as in chipsets that
-watch for the controller's command D1h, and as in Bochs and QEMU: what was asked last holds, and both
-ports show it. On boards that only OR the two, such a BIOS would have shut port 0x92's before a boot.
+watch for the controller's command D1h, and as in Bochs and QEMU: what was asked last holds, and
+both ports show it. (Where a board only ORs the two, its BIOS shuts port 0x92's before it boots.)
 """
 
 from __future__ import annotations

@@ -110,6 +110,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
     parser.add_argument("vmx", nargs="?", type=Path, metavar="NAME.vmx",
                         help="a VMware machine, by its configuration file; options beat the file")
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those with a name; `vp guest run` has them, too."""
     config_file.add_config(parser)
     _add_machine(parser.add_argument_group("the machine"))
     add_drives(parser.add_argument_group(
@@ -241,8 +246,11 @@ class Ready(NamedTuple):
     begun: str = ""  # instead of "running" and the image
 
 
-def run(args: argparse.Namespace) -> int:
-    """`vp run`: everything that can be wrong with the options is found before the guest starts."""
+def run(args: argparse.Namespace, made: Callable[[Machine], None] = lambda machine: None) -> int:
+    """`vp run`: everything that can be wrong with the options is found before the guest starts.
+
+    `made` is told of the machine.
+    """
     with config_file.named(args):
         vmx = open_vmx(args.vmx)
         settings = settings_of(args, vmx)
@@ -258,6 +266,7 @@ def run(args: argparse.Namespace) -> int:
         if args.vmware_clipboard:
             share_clipboard(machine)
         load(machine, image)
+        made(machine)
         return Ready(machine, settings, image)
 
     return attend(args, asked, make)

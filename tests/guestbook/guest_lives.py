@@ -1,0 +1,82 @@
+"""A guest of monitor/guestbook/rows.py, run as `vp guest run --expect` does, and what is left."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+from patience import PATIENCE
+
+from monitor import Machine, Outcome
+from monitor.cli import build_parser
+from monitor.cli.run import image_of, typing_of
+from monitor.cli.vmx import settings_of
+from monitor.guestbook import bringing
+from monitor.guestbook.guest import Guest
+from monitor.loaders.described import load
+from monitor.screen.watch import type_at_cues
+from monitor.settings import guest_places
+from monitor.settings.config import unescape
+
+MADE = tempfile.TemporaryDirectory(prefix="guest-cds-")
+
+
+@dataclass(frozen=True)
+class Life:
+    """What there was to see, and the machine in numbers."""
+
+    outcome: Outcome
+    typed: bool  # all that the row types
+    screen: str
+    console: str
+    instructions: int
+    registers: dict[str, int]
+    memory: str  # a digest of RAM
+
+
+def needed(guest: Guest) -> None:
+    """Skip where a file is absent."""
+    lacking = bringing.missing(guest)
+    if lacking:
+        pytest.skip(f"guests/ has no {', '.join(lacking)}: `make guests`, or tests' shared folder")
+
+
+@cache
+def place(name: str) -> str:
+    """Where a file lies; a CD is made here, whatever else there is."""
+    if name not in bringing.CDS:
+        return str(guest_places.find(name))
+    path = Path(MADE.name) / name
+    bringing.write_cd(path, bringing.CDS[name], lambda part: Path(place(part)))
+    return str(path)
+
+
+def made(guest: Guest, mode: str) -> tuple[Machine, list[str]]:
+    """The machine of a row, about to start, and the words that attend it."""
+    words = guest.options({name: place(name) for name in guest.files})
+    args = build_parser().parse_args(["run", "--mode", mode, *words])
+    machine = Machine.of(settings_of(args, None))
+    load(machine, image_of(args, None))
+    return machine, guest.attended()
+
+
+@cache
+def life(guest: Guest, mode: str) -> Life:
+    """The whole of it, once."""
+    machine, words = made(guest, mode)
+    args = build_parser().parse_args(["run", *words])
+    typist = type_at_cues(machine, typing_of(args.typing or ()))
+    outcome = machine.run(
+        until=unescape(args.until, "--until"), max_instructions=args.max_instructions,
+        timeout=PATIENCE,
+    )  # fmt: skip
+    memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()
+    screen = machine.screen.text if machine.settings.vga != "none" else ""
+    console = machine.console.decode("latin-1").replace("\r\n", "\n")
+    return Life(
+        outcome, typist.done, screen, console, machine.instructions, machine.registers, memory
+    )
