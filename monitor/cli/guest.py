@@ -16,7 +16,6 @@ or what ends `vp run` with 1; 2 bad usage or input, no such guest, or files that
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli import config_file
@@ -145,5 +144,4 @@ def _run(args: argparse.Namespace) -> int:
     screen = named(args.guest).screen and not is_terminal() and args.json != STANDARD_OUTPUT
     if screen and made:
         print(made[0].screen.text)
-        sys.stdout.flush()
     return status

@@ -188,7 +188,8 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--keys", action=InOrder, dest="typing", metavar="TEXT",
                        help=r"the same on the keyboard (US); \<ctrl-alt-delete> names keys")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
-                       help="the next --type or --keys waits for this output, not for a prompt")
+                       help="the next --type or --keys waits for this output on console or screen, "
+                       "not for a prompt")
 
 
 def add_ending(group: argparse._ArgumentGroup) -> None:

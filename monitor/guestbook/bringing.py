@@ -15,6 +15,7 @@ from monitor.guestbook.guest import Guest
 from monitor.guestbook.rows import GUESTS, INSTALLER_CD, LINUX_CD
 from monitor.guests.linux import QUICK
 from monitor.settings import guest_places as places
+from monitor.settings.config import KINDS
 from monitor.settings.did_you_mean import choose
 from monitor.vmm.errors import UserError
 
@@ -121,4 +122,4 @@ def _fetchable(guest: Guest) -> list[str]:
 
 def _boots(guest: Guest) -> bool:
     """Does it begin with a BIOS?"""
-    return "--kernel" not in guest.machine
+    return not {f"--{kind}" for kind in KINDS} & {*guest.machine.split()}

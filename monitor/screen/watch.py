@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from monitor.host.typist import TypedLine, Typist
-from monitor.screen.display import INTERVAL
+from monitor.screen import display
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ScreenWatch:
             return None
         count = self._loop.processor.count()
         if count >= self._next or self._loop.halted:
-            self._next = count + INTERVAL
+            self._next = count + display.INTERVAL
             seen = self._screen.written_text()
             if seen is None or seen != self._seen:
                 self._seen = seen

@@ -12,15 +12,11 @@ import pytest
 from patience import PATIENCE
 
 from monitor import Machine, Outcome
-from monitor.cli import build_parser
-from monitor.cli.run import image_of, typing_of
-from monitor.cli.vmx import settings_of
+from monitor.cli.quantities import count
+from monitor.cli.run_machine import machine_of, type_as
 from monitor.guestbook import bringing
 from monitor.guestbook.guest import Guest
-from monitor.loaders.described import load
-from monitor.screen.watch import type_at_cues
 from monitor.settings import guest_places
-from monitor.settings.config import unescape
 
 MADE = tempfile.TemporaryDirectory(prefix="guest-cds-")
 
@@ -58,22 +54,16 @@ def place(name: str) -> str:
 def made(guest: Guest, mode: str) -> tuple[Machine, list[str]]:
     """The machine of a row, about to start, and the words that attend it."""
     words = guest.options({name: place(name) for name in guest.files})
-    args = build_parser().parse_args(["run", "--mode", mode, *words])
-    machine = Machine.of(settings_of(args, None))
-    load(machine, image_of(args, None))
-    return machine, guest.attended()
+    return machine_of(["--mode", mode, *words]), guest.attended()
 
 
 @cache
 def life(guest: Guest, mode: str) -> Life:
     """The whole of it, once."""
     machine, words = made(guest, mode)
-    args = build_parser().parse_args(["run", *words])
-    typist = type_at_cues(machine, typing_of(args.typing or ()))
-    outcome = machine.run(
-        until=unescape(args.until, "--until"), max_instructions=args.max_instructions,
-        timeout=PATIENCE,
-    )  # fmt: skip
+    typist = type_as(machine, words)
+    most = count(guest.most)
+    outcome = machine.run(until=guest.expect, max_instructions=most, timeout=PATIENCE)
     memory = hashlib.sha256(machine.memory.read(0, machine.memory.size)).hexdigest()
     screen = machine.screen.text if machine.settings.vga != "none" else ""
     console = machine.console.decode("latin-1").replace("\r\n", "\n")

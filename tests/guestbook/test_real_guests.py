@@ -9,7 +9,8 @@ import re
 from functools import cache
 
 import pytest
-from guest_lives import life, needed
+from guest_lives import life, made, needed
+from patience import PATIENCE
 
 from monitor.guestbook.guest import Guest
 from monitor.guestbook.rows import BY_NAME, GUESTS
@@ -85,9 +86,6 @@ def test_himem_can_shut_the_a20_gate(mode: str) -> None:
     """It says so where it cannot: "Can't disable A20 - ignored"."""
     guest = BY_NAME["freedos"]
     needed(guest)
-    from guest_lives import made
-    from patience import PATIENCE
-
     machine, _ = made(guest, mode)
     assert machine.run(until="A:\\>", timeout=PATIENCE).kind == "until"
     assert "FreeDOS HIMEM" in machine.screen.text
