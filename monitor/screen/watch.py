@@ -60,6 +60,7 @@ def type_at_cues(machine: Machine, lines: Sequence[TypedLine]) -> Typist:
 
         def read(text: str) -> bool:
             typist.shown(text)
+            machine.board.take_input()  # at this very instruction, and not when the turn is over
             return typist.done
 
         machine.loop.chores.append(ScreenWatch(screen, machine.loop, read))
