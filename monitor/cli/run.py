@@ -109,6 +109,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
     parser.add_argument("vmx", nargs="?", type=Path, metavar="NAME.vmx",
                         help="a VMware machine, by its configuration file; options beat the file")
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those with a name; `vp guest run` has them, too."""
     config_file.add_config(parser)
     _add_machine(parser.add_argument_group("the machine"))
     add_drives(parser.add_argument_group(
@@ -185,7 +190,8 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--keys", action=InOrder, dest="typing", metavar="TEXT",
                        help=r"the same on the keyboard (US); \<ctrl-alt-delete> names keys")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
-                       help="the next --type or --keys waits for this output, not for a prompt")
+                       help="the next --type or --keys waits for this output on console or screen, "
+                       "not for a prompt")
 
 
 def add_ending(group: argparse._ArgumentGroup) -> None:
@@ -249,8 +255,11 @@ class Ready(NamedTuple):
     begun: str = ""  # instead of "running" and the image
 
 
-def run(args: argparse.Namespace) -> int:
-    """`vp run`: everything that can be wrong with the options is found before the guest starts."""
+def run(args: argparse.Namespace, made: Callable[[Machine], None] = lambda machine: None) -> int:
+    """`vp run`: everything that can be wrong with the options is found before the guest starts.
+
+    `made` is told of the machine.
+    """
     with config_file.named(args):
         vmx = open_vmx(args.vmx)
         settings = settings_of(args, vmx)
@@ -266,6 +275,7 @@ def run(args: argparse.Namespace) -> int:
         if args.vmware_clipboard:
             share_clipboard(machine)
         load(machine, image)
+        made(machine)
         return Ready(machine, settings, image)
 
     return attend(args, asked, make)

@@ -1,7 +1,7 @@
 """Files with firmware: where they are found, and what is none.
 
-Debian's package seabios has SeaBIOS and its VGA BIOSes in /usr/share/seabios; `make guests` puts
-the same files, without installing anything, in guests/seabios.
+Debian's package seabios has SeaBIOS and its VGA BIOSes in /usr/share/seabios; `make guests` and `vp
+guest fetch` put the same files, without installing anything, in seabios/ among the guests' files.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.loaders.source import Image, Source, open_image
+from monitor.settings import guest_places
 from monitor.vmm.errors import UserError
 
 BIOS = "bios.bin"
 VGA_BIOS = {True: "vgabios-stdvga.bin", False: "vgabios-isavga.bin"}  # with PCI, and without
 FOLDERS = (
-    Path("guests/seabios"),
-    Path(__file__).resolve().parents[2] / "guests" / "seabios",
+    *(folder / "seabios" for folder in guest_places.folders()),
     Path("/usr/share/seabios"),
 )
 SIZES = (64 << 10, 128 << 10, 256 << 10)
