@@ -35,7 +35,7 @@ from devices.sound.sb_formats import (
     both_sides,
     frames_of,
 )
-from devices.sound.track import LOUDEST, LOWEST, Fraction, Frames, Track
+from devices.sound.track import LOUDEST, LOWEST, Fraction, Frames, OnSamples, Track
 
 UNIT = 1 << 16  # of a volume
 LONGEST_BLOCK = 1 << 16
@@ -235,6 +235,15 @@ class Player(Chip):
         self._ended(self.wide)
 
     # --- samples ------------------------------------------------------------------------
+
+    @property
+    def on_samples(self) -> OnSamples:
+        """Who listens."""
+        return self.track.on_samples
+
+    @on_samples.setter
+    def on_samples(self, listener: OnSamples) -> None:
+        self.track.on_samples = listener
 
     @property
     def samples(self) -> int:

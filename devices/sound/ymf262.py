@@ -45,7 +45,7 @@ from devices.sound.opl3_channel import (
 from devices.sound.opl3_operator import Moment, Operator
 from devices.sound.opl3_tables import Ints
 from devices.sound.opl3_timers import Timers
-from devices.sound.track import LOUDEST, LOWEST, Track
+from devices.sound.track import LOUDEST, LOWEST, OnSamples, Track
 
 CRYSTAL = (14_318_180, 288)  # hertz, and clocks a sample
 GRID = 32
@@ -226,6 +226,15 @@ class Ymf262(Chip):
 
     def _grid(self) -> int:
         return self._tick() // GRID * GRID
+
+    @property
+    def on_samples(self) -> OnSamples:
+        """Who listens."""
+        return self.track.on_samples
+
+    @on_samples.setter
+    def on_samples(self, listener: OnSamples) -> None:
+        self.track.on_samples = listener
 
     @property
     def samples(self) -> int:
