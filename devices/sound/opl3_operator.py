@@ -59,6 +59,7 @@ class Moment:
     heard: bool
 
     def ticks(self) -> Ints:
+        """The numbers of its samples."""
         return np.arange(self.tick, self.tick + self.count, dtype=np.int64)
 
     def tremolo(self) -> Ints:
