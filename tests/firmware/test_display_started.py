@@ -54,8 +54,8 @@ def test_the_guests_life_is_the_same_in_both_modes() -> None:
     for mode in ("bare", "translate"):
         machine = guest(mode)
         machine.run(max_instructions=100_000)
-        lives.append((machine.instructions, machine.registers, machine.clock.now(),
-                      machine.read_physical(0, 0x8000), machine.screen.array.tobytes()))  # fmt: skip
+        seen = machine.read_physical(0, 0x8000), machine.screen.array.tobytes()
+        lives.append((machine.instructions, machine.registers, machine.clock.now(), seen))
     assert lives[0] == lives[1]
 
 
