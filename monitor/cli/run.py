@@ -35,12 +35,13 @@ from monitor.cli.firmware import (
     starts_firmware,
 )
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.ports import Attached, Ports, add_ports, ports_of
+from monitor.cli.ports import Attached, Ports, add_card, add_ports, ports_of
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
     open_vmx,
+    ports_for,
     serial_of,
     settings_of,
     statistics_of,
@@ -144,6 +145,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--mouse", action="store_true", help="a PS/2 mouse")
     group.add_argument("--apic", action="store_true",
                        help="a local APIC and an I/O APIC, with MP table and ACPI tables")
+    add_card(group)
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
@@ -297,7 +299,7 @@ def asked_of(
         json=JsonOutput(args.json),
         port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
         checkpoint=checkpoint_of(args),
-        ports=ports_of(args),
+        ports=ports_for(args, vmx) if vmx is not None else ports_of(args),
         monitor=None if args.monitor is None else parse_console(args.monitor),
         vmx=vmx,
     )
