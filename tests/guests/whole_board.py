@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -43,7 +44,7 @@ CODE, STACK = 0x100000, 0x90000
 SIZES = {"fda": 1474560, "fdb": 737280, "hda": 1 << 20, "hdb": 1 << 20, "hdd": 1 << 20,
          "cdrom": len(CD)}  # fmt: skip
 OTHER = {"bare": "translate", "translate": "bare"}
-HANGS = 1800.0  # seconds for a chunk, after which Python says where it is, and ends
+HANGS = 300.0  # seconds of processor time for a chunk; then Python says where it is, and ends
 #: Objects and bytes that a machine may have more than after its first chunks: what is remembered of
 #: decoded code, consoles' last MiB, the sectors that were written.
 MORE_OBJECTS, MORE_BYTES = 60_000, 192 << 20
@@ -195,8 +196,9 @@ def run(seed: int, count: int, state: Path | None = None, say: bool = True) -> S
     summary, machine = begun(seed, state)
     growth = Growth()
     chunks = 0
+    faulthandler.register(signal.SIGPROF, chain=True)
     while summary.accesses < count:
-        faulthandler.dump_traceback_later(HANGS, exit=True)
+        signal.setitimer(signal.ITIMER_PROF, HANGS)
         begin = time.perf_counter()
         label = f"{seed}:{summary.chunks}"
         interrupts, instructions = machine.loop.interrupts, machine.instructions
@@ -209,7 +211,7 @@ def run(seed: int, count: int, state: Path | None = None, say: bool = True) -> S
             print(f"chunk {label}, in mode {machine.mode}", file=sys.stderr)
             raise
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_PROF, 0)
         summary.restored += 1
         summary.chunks += 1
         chunks += 1

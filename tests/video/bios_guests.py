@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 from golden_modes import ACROSS, DOWN, INDEXED, PALETTE, TEXT, VBE, font
 from patience import PATIENCE
 
@@ -33,9 +34,10 @@ SET_PALETTE = f"""
 HALT = "\ncli\nhlt\n"
 
 
-def has_bios() -> bool:
-    """Are there SeaBIOS and its VGA BIOS?"""
-    return all(find(name) is not None for name in FILES)
+needs_bios = pytest.mark.skipif(
+    any(find(name) is None for name in FILES),
+    reason="no SeaBIOS and VGA BIOS: Debian's package seabios, or `make guests`",
+)
 
 
 @cache

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bios_guests import guest, has_bios, run
+from bios_guests import guest, needs_bios, run
 from golden_modes import NAMES, TEXT, characters, golden, read
 from video_lab import MODES
 
 from monitor.screen.reader import decode
-
-needs_bios = pytest.mark.skipif(
-    not has_bios(), reason="no SeaBIOS and VGA BIOS: Debian's package seabios, or `make guests`"
-)
 
 
 @pytest.mark.parametrize("name", NAMES)
