@@ -324,13 +324,18 @@ class I8042(Chip):
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
         """A byte on a wire, a key that is held down, a stroke or a report that is to come.
 
-        (The host types on the serial line.)
+        (The host types on the serial line.) A device that is switched off keeps what it has.
         """
         if self.output_flags:
             return
-        keys = (self.timer, self.keyboard.timer, self.hands.timer)
-        if self.command_byte & CTR_KBD_INT and any(timer.live for timer in keys):
-            yield self.kbd_line.number
-        reports = self.aux_timer.live or (self.mouse is not None and self.mouse.timer.live)
-        if self.command_byte & CTR_AUX_INT and reports:
-            yield self.aux_line.number
+        keys, reports = [self.timer], [self.aux_timer]
+        if not self.command_byte & CTR_KBD_OFF:
+            keys += [self.keyboard.timer, self.hands.timer]
+        if self.mouse is not None and not self.command_byte & CTR_AUX_OFF:
+            reports.append(self.mouse.timer)
+        for bit, timers, line in (
+            (CTR_KBD_INT, keys, self.kbd_line),
+            (CTR_AUX_INT, reports, self.aux_line),
+        ):
+            if self.command_byte & bit and any(timer.live for timer in timers):
+                yield line.number
