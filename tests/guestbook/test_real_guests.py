@@ -1,7 +1,7 @@
 """Real guests from the reset vector, bare and translated: what they show, and that it is the same.
 
-Nobody here wrote any of them. All are marked slow, as being too long for the uncompiled build. Those
-that are long on the compiled one, too, run only if they are asked for:
+Nobody here wrote any of them. All are marked slow, as being too long for the uncompiled build.
+Those that are long on the compiled one, too, run only if they are asked for:
 
     LONG_GUESTS=1 python -m pytest tests/guestbook/test_real_guests.py
 """
