@@ -1,10 +1,14 @@
 """Real guests from the reset vector, bare and translated: what they show, and that it is the same.
 
 Nobody here wrote any of them. All are marked slow, as being too long for the uncompiled build.
+Those that are long on the compiled one, too, run only if they are asked for:
+
+    LONG_GUESTS=1 python -m pytest tests/guestbook/test_real_guests.py
 """
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 
@@ -21,7 +25,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.guest]
 
 
 def parameter(guest: Guest, *mode: str) -> object:
-    marks = [pytest.mark.timeout(LONG)] if guest.long else []
+    asked = bool(os.environ.get("LONG_GUESTS"))
+    skip = pytest.mark.skipif(not asked, reason="takes minutes: ask with LONG_GUESTS=1")
+    marks = [pytest.mark.timeout(LONG), skip] if guest.long else []
     return pytest.param(guest, *mode, marks=marks, id="-".join((guest.name, *mode)))
 
 
