@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 from contextlib import ExitStack
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING
 
 from monitor.host.terminal import owns_terminal
@@ -38,7 +39,7 @@ def display_of(args: argparse.Namespace) -> DisplayConfig:
     config = parse_display(args.display or NONE)
     if config.kind != NONE and getattr(args, "vga", None) == "none":
         raise UserError(f"--display {args.display} needs an adapter: leave out --vga none")
-    if config.kind == TERMINAL and not _is_terminal():
+    if config.kind == TERMINAL and not is_terminal():
         raise UserError("--display terminal: standard input and output are no terminal of ours")
     return config
 
@@ -92,7 +93,11 @@ def _terminal_display(machine: Machine) -> TerminalDisplay:
     return TerminalDisplay(machine, AnsiScreen(machine.screen, room), sys.stdout.fileno())
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Are standard input and output one that is ours?"""
     if sys.stdin is None or sys.stdout is None:
         return False
-    return owns_terminal(sys.stdin.fileno()) and sys.stdout.isatty()
+    try:
+        return owns_terminal(sys.stdin.fileno()) and sys.stdout.isatty()
+    except UnsupportedOperation:  # a program has put something else there
+        return False

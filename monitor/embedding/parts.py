@@ -5,6 +5,7 @@
     machine.cables["parallel"].listeners.append(printer)     called with what is printed
     machine.devices["com2"]                                  the chip itself
     machine.devices["speaker"].on_samples = listener         called with the speaker's samples
+    machine.devices["sb16"].player, .fm                      the same of a Sound Blaster 16
 
 They are soldered in, in the order of that list, and a checkpoint says which there were.
 """
@@ -38,6 +39,8 @@ def plug_in(
             _speaker(board)
         elif name == "apic":
             add_apics(board, cpu)
+        elif name == "sb16":
+            _sound_card(board)
         else:
             cables[name] = board.cables[name] = line = SerialLine(on_news)
             _port(name, board, line)
@@ -48,6 +51,12 @@ def _speaker(board: Board) -> None:
     from devices.sound.speaker import Speaker  # with numpy
 
     board.devices.add("speaker", Speaker(board.pc.pit, board.pc.port61))
+
+
+def _sound_card(board: Board) -> None:
+    from devices.sound.sb16 import SoundBlaster16
+
+    board.devices.add("sb16", SoundBlaster16(board.bus, board.pc.dma))
 
 
 def _port(name: str, board: Board, line: SerialLine) -> None:
