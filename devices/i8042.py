@@ -334,3 +334,12 @@ class I8042(Chip):
         reports = self.aux_timer.live or (self.mouse is not None and self.mouse.timer.live)
         if self.command_byte & CTR_AUX_INT and reports:
             yield self.aux_line.number
+
+    def typed_irqs(self) -> Iterator[int]:
+        """Those of the lines that somebody at the keyboard or the mouse could raise."""
+        if self.output_flags:
+            return
+        if self.command_byte & CTR_KBD_INT:
+            yield self.kbd_line.number
+        if self.command_byte & CTR_AUX_INT and self.mouse is not None:
+            yield self.aux_line.number

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.cli.display import vga_of
+from monitor.cli.display import parts_for_display, vga_of
 from monitor.cli.drives import asked_drives
 from monitor.cli.firmware import chipset_of, starts_firmware
 from monitor.cli.ports import ports_of
@@ -82,7 +82,8 @@ def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
 
 def parts_of(args: Namespace) -> list[str]:
     """What the machine has beside the chips that every one has."""
-    return [*(["mouse"] if args.mouse else []), *ports_of(args).parts]
+    mouse = ["mouse"] if args.mouse else []
+    return [*mouse, *parts_for_display(args), *ports_of(args).parts]
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

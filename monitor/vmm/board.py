@@ -8,6 +8,7 @@ instruction (`recheck`), so that the machine looks at the news at that very inst
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.bus import Bus
@@ -233,7 +234,10 @@ class Board:
         input_open = self.inputs.open  # first: the last text is sent before it closes
         if self.inputs.waiting:
             return True
-        return any(map(self.pc.pic.would_interrupt, self.devices.coming_irqs(input_open)))
+        coming = self.devices.coming_irqs(input_open)
+        if self.real_inputs.attended:
+            coming = chain(coming, self.pc.kbc.typed_irqs())
+        return any(map(self.pc.pic.would_interrupt, coming))
 
     def reset(self) -> None:
         """The reset line: every device, and the PIC last."""
