@@ -21,6 +21,8 @@ from vga_modes import MODE_13, TEXT_80x25
 from video_lab import CODE, assembled, setting
 from vnc_lab import RawClient
 
+from monitor.host.terminal_answers import QUERY
+
 ROOT = Path(__file__).resolve().parents[2]
 PRINT = """
     mov dword ptr [0xb8000 + 160*2], 0x1e691e48
@@ -185,6 +187,23 @@ def test_screen_and_keys_on_a_terminal(tmp_path: Path) -> None:
         assert terminal.ends() == 0
         assert terminal.seen.endswith(b"\x1b[?1049l")
         assert termios.tcgetattr(terminal.slave) == terminal.before
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_that_says_so_gets_pictures(tmp_path: Path) -> None:
+    image = image_of(setting(MODE_13) + """
+    again: in al, 0x64; test al, 1; jz again
+        in al, 0x60; cmp al, 1; jne again
+        xor al, al; out 0xf4, al
+    """, tmp_path)  # fmt: skip
+    terminal = OnTerminal("--flat", image, "--display", "terminal", "--quiet")
+    try:
+        terminal.wait_for(QUERY)
+        terminal.type(b"\x1b_Gi=31;OK\x1b\\\x1b[4;400;640t\x1b[?62;4c")
+        terminal.wait_for(b"\x1b_Ga=T,f=24,o=z,s=320,v=200,c=80,r=25,")
+        terminal.type(b"\x1b")
+        assert terminal.ends() == 0
     finally:
         terminal.close()
 
