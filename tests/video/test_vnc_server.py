@@ -201,3 +201,17 @@ def test_keys_of_a_client_are_among_what_a_rewound_run_is_given() -> None:
     assert (machine.instructions, scan_codes(machine, 6)) == (begun, bytes(6))
     machine.run(max_instructions=end - begun)
     assert scan_codes(machine, 6) == typed
+
+
+def test_a_halted_guest_is_not_stuck_while_somebody_may_type() -> None:
+    machine = listening("bare")
+    board, kbc = machine.board, machine.board.pc.kbc
+    board.devices.coming_irqs = lambda _open: iter(())  # type: ignore[method-assign]
+    board.pc.pic.would_interrupt = lambda irq: irq in (1, 12)  # type: ignore[method-assign]
+    for enabled, lines in ((0, []), (1, [1]), (2, [12]), (3, [1, 12])):
+        kbc.ram[0] = kbc.command_byte & ~3 | enabled
+        assert list(kbc.typed_irqs()) == lines
+        assert not board.can_interrupt()
+        with VncServer(machine, VncConfig(port=0)):
+            assert board.can_interrupt() is bool(lines)
+    assert not board.can_interrupt()
