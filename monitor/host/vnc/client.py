@@ -41,7 +41,7 @@ CHUNK = 1 << 16
 MOST_UNSENT = 1 << 16  # bytes, beyond which a client has to read first
 BUTTONS = {1: "left", 2: "middle", 4: "right"}
 WHEEL_UP, WHEEL_DOWN = 8, 16
-STANDS = 0.2  # seconds in which a machine that runs looks at its screen
+STANDS = 0.5  # seconds after which a machine that is seen to do nothing stands
 STILL = 0x7FFF  # where a mouse that tells its motion does not move
 
 
@@ -127,17 +127,19 @@ class Client:
         """Would it take a picture now?"""
         return self.welcome and self._updates.asked and not self._unsent
 
-    def show(self, picture: Picture, looks: int) -> None:
+    def show(self, picture: Picture, looks: int, runs: bool) -> None:
         """Send what it has asked for, if there is something of it. OSError.
 
         `looks`: the screen has been looked at so often. Who asks wants to see it as it is now, and
-        waits for the next look; not for long, since the machine may stand.
+        waits for the next look; not for long while the machine stands.
         """
         if not self.waits:
             return
         if self._updates.asked_anew:
             self._updates.asked_anew = False
-            self._seen_before, self._patience = looks, time.monotonic() + STANDS
+            self._seen_before, runs = looks, True
+        if runs:
+            self._patience = time.monotonic() + STANDS
         if looks != self._seen_before or time.monotonic() > self._patience:
             self._send(self._updates.answer(picture, self._inputs.follows))
             if self._unsent:

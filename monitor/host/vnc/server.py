@@ -123,7 +123,7 @@ class VncServer:
             if client.unsent and not writable:
                 client.flush()
             looks = self._feed.looks  # first: the picture is then no older
-            client.show(self._feed.picture, looks)
+            client.show(self._feed.picture, looks, self._machine.loop.executing)
             if not client.welcome and time.monotonic() > self._clients[client]:
                 raise Ended
         except BlockingIOError:
