@@ -130,7 +130,7 @@ class I8042(Chip):
         self.polling = 0
         self.timer.cancel()
         self.aux_timer.cancel()
-        self._a20.set_keyboard_controller(True)
+        self._a20.set(True)
         self._update_irqs()
         self.keyboard.reset()
         if self.mouse is not None:
@@ -205,7 +205,7 @@ class I8042(Chip):
         elif value in (KBD_OFF, KBD_ON):
             self._switch(CTR_KBD_OFF, value == KBD_OFF)
         elif value in (A20_OFF, A20_ON):
-            self._a20.set_keyboard_controller(value == A20_ON)
+            self._a20.set(value == A20_ON)
         elif value == SELF_TEST:
             self.ram[0] |= CTR_SYS
             self._reply(TEST_PASSED)
@@ -225,7 +225,7 @@ class I8042(Chip):
             self.ram[command - WRITE_RAM.start] = value
             self._update_irqs()
         elif command == WRITE_OUTPUT:
-            self._a20.set_keyboard_controller(bool(value & OUT_A20))
+            self._a20.set(bool(value & OUT_A20))
             if not value & OUT_RUN:
                 self._request_reset()
         elif command == WRITE_KBD_BUFFER:
@@ -244,7 +244,7 @@ class I8042(Chip):
 
     def _output_port(self) -> int:
         port = OUTPUT_PORT
-        if self._a20.keyboard_controller:
+        if self._a20.enabled:
             port |= OUT_A20
         if self.output_flags:
             port |= OUT_AUX_FULL if self.output_flags & STATUS_AUX else OUT_KBD_FULL

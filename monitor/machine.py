@@ -42,6 +42,7 @@ from monitor.extensions import Extensions
 from monitor.firmware.display import start_display
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
+from monitor.firmware.tables.install import install as install_tables
 from monitor.host.console import Console
 from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
@@ -125,7 +126,7 @@ class Machine:
         self.loop = hardware.loop
         #: The other ends of all ports' cables by name: "com1", "debug", and those of more parts.
         self.cables = {"com1": self.serial, "debug": self.debug_port}
-        self.cables |= plug_in(settings.parts, self.board, self.loop.look_soon)
+        self.cables |= plug_in(settings.parts, self.board, self.loop.look_soon, settings.cpu)
         self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
@@ -309,9 +310,12 @@ class Machine:
 
     def _start(self, start: StartState, firmware_state: str) -> None:
         """Put the processor where the loader says, and the hardware as its firmware left it."""
+        self.board.reset_processor()
         if firmware_state == "bios":
             install_firmware(self.memory, self.board.bus)
             start_display(self.board, self.processor, self.memory, self.roms)
+            if self.board.apics is not None:
+                install_tables(self.board, self.roms, self.settings.cpu)
         if self._loaded or self.processor.count():
             self.processor.forget_code()  # of the guest before
         self._loaded = True

@@ -7,6 +7,7 @@ import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING
 
 from monitor.host.terminal import owns_terminal
@@ -56,7 +57,7 @@ def display_of(args: argparse.Namespace) -> DisplayConfig:
         from monitor.recording.kinds import writer_of
 
         writer_of(config.record)
-    if config.kind == TERMINAL and not _is_terminal():
+    if config.kind == TERMINAL and not is_terminal():
         raise UserError("--display terminal: standard input and output are no terminal of ours")
     return config
 
@@ -146,7 +147,11 @@ def _terminal_display(machine: Machine) -> TerminalDisplay:
     return TerminalDisplay(machine, AnsiScreen(machine.screen, room), sys.stdout.fileno())
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Are standard input and output one that is ours?"""
     if sys.stdin is None or sys.stdout is None:
         return False
-    return owns_terminal(sys.stdin.fileno()) and sys.stdout.isatty()
+    try:
+        return owns_terminal(sys.stdin.fileno()) and sys.stdout.isatty()
+    except UnsupportedOperation:  # a program has put something else there
+        return False

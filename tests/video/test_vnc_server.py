@@ -210,7 +210,7 @@ def test_a_halted_guest_is_not_stuck_while_somebody_may_type() -> None:
     machine = listening("bare")
     board, kbc = machine.board, machine.board.pc.kbc
     board.devices.coming_irqs = lambda _open: iter(())  # type: ignore[method-assign]
-    board.pc.pic.would_interrupt = lambda irq: irq in (1, 12)  # type: ignore[method-assign]
+    board.interrupts.would_interrupt = lambda irq: irq in (1, 12)  # type: ignore[method-assign]
     for enabled, lines in ((0, []), (1, [1]), (2, [12]), (3, [1, 12])):
         kbc.ram[0] = kbc.command_byte & ~3 | enabled
         assert list(kbc.typed_irqs()) == lines
