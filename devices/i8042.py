@@ -339,3 +339,15 @@ class I8042(Chip):
         ):
             if self.command_byte & bit and any(timer.live for timer in timers):
                 yield line.number
+
+    def typed_irqs(self) -> Iterator[int]:
+        """Those of the lines that somebody at the keyboard or the mouse could raise."""
+        if self.output_flags:
+            return
+        if self.command_byte & (CTR_KBD_INT | CTR_KBD_OFF) == CTR_KBD_INT:
+            yield self.kbd_line.number
+        if (
+            self.command_byte & (CTR_AUX_INT | CTR_AUX_OFF) == CTR_AUX_INT
+            and self.mouse is not None
+        ):
+            yield self.aux_line.number

@@ -65,6 +65,7 @@ from monitor.vmware.switches import Switches
 from monitor.watch import Watch
 
 if TYPE_CHECKING:
+    from monitor.recording.recorder import Recorder
     from monitor.screen.screen import Screen
 
 
@@ -456,6 +457,16 @@ class Machine:
     def screenshot(self, path: str | Path) -> None:
         """The screen as a PNG, or what the name's ending says. UserError: it cannot be written."""
         self._display.screen.save(path)
+
+    def record(self, path: str | Path) -> Recorder:
+        """A context manager that records the screen in the guest's time: "x.gif", "x.mp4", "x/".
+
+        With the clock "icount" it repeats, byte for byte (`monitor.recording`). UserError: no file
+        of such a name can be written, or a package for it is missing.
+        """
+        from monitor.recording.kinds import recording_of
+
+        return recording_of(path, self.screen, self.board.bus)
 
     def wait_for_text(self, text: str, timeout: float | None = None) -> Outcome:
         """Run until a text screen shows this, also if it does already: then nothing runs.

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.cli.display import vga_of
+from monitor.cli.display import parts_for_display, vga_of
 from monitor.cli.drives import asked_drives
 from monitor.cli.firmware import chipset_of, starts_firmware
 from monitor.cli.ports import SERIAL, Ports, ports_of
@@ -83,7 +83,8 @@ def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
 def parts_of(args: Namespace, vmx: VmxMachine | None) -> list[str]:
     """What the machine has beside the chips that every one has."""
     asked = {"mouse": args.mouse, "apic": args.apic}
-    return [*(part for part, on in asked.items() if on), *ports_for(args, vmx).parts]
+    parts = [part for part, on in asked.items() if on]
+    return [*parts, *parts_for_display(args), *ports_for(args, vmx).parts]
 
 
 def ports_for(args: Namespace, vmx: VmxMachine | None) -> Ports:

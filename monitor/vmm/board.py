@@ -8,6 +8,7 @@ instruction (`recheck`), so that the machine looks at the news at that very inst
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.apic.board import Apics
@@ -304,7 +305,10 @@ class Board:
             return True
         if self.apics is not None and self.apics.timer_comes():
             return True
-        return any(map(self.interrupts.would_interrupt, self.devices.coming_irqs(input_open)))
+        coming = self.devices.coming_irqs(input_open)
+        if self.real_inputs.attended:
+            coming = chain(coming, self.pc.kbc.typed_irqs())
+        return any(map(self.interrupts.would_interrupt, coming))
 
     def reset(self) -> None:
         """The reset line: every device, and the PIC last."""
