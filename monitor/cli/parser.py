@@ -13,7 +13,7 @@ from monitor.cli import typos
 from monitor.settings.did_you_mean import choose
 from monitor.vmm.errors import UserError
 
-VERBS = ("run", "resume", "demo", "cpus", "scan", "virtualizability", "tc", "mmu", "trace",
+VERBS = ("run", "web", "resume", "demo", "cpus", "scan", "virtualizability", "tc", "mmu", "trace",
          "bench", "sweep", "lab", "help", "completion")  # fmt: skip
 
 LACKS_A_VALUE = re.compile(r"argument (?:-\w/)?(--[\w-]+): expected one argument")

@@ -95,6 +95,11 @@ class Session:
             machine.serial.listeners.append(Typist(typing, machine.send, machine.keys.give))
 
     @property
+    def attended(self) -> Attended:
+        """The monitor's console of this run."""
+        return self._runner
+
+    @property
     def takes_keys(self) -> bool:
         """Are there keys for Ctrl-A to be one of?"""
         return self._input != NO_INPUT and owns_terminal(self._input)
