@@ -113,6 +113,7 @@ __all__ = [
     "PortEngine",
     "Selectors",
     "Space",
+    "StringBus",
     "Traits",
 ]
 
@@ -192,6 +193,17 @@ class Bus(Protocol):
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """OUT."""
+
+
+class StringBus(Bus, Protocol):
+    """One that may serve many elements of a REP INS or OUTS at once. An engine need not ask."""
+
+    def read_ports(self, port: int, size: int, count: int) -> bytes:
+        """At most `count` elements, if that is all that reading them so often would do, in time
+        and everything else; none if not."""
+
+    def write_ports(self, port: int, size: int, data: bytes) -> int:
+        """The same for writing; how many elements were taken."""
 
 
 class FrameTable(Protocol):

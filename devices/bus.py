@@ -34,7 +34,7 @@ from collections.abc import Callable
 
 from devices.claims import MemoryClaim, PciClaim, PortClaim, name_of
 from devices.clock import Clock
-from devices.device import MemoryDevice, PortDevice
+from devices.device import DataPort, MemoryDevice, PortDevice
 from devices.dma import Memory
 from devices.errors import BadRange, BusError, MemoryOverlap, PortOverlap
 from devices.irq import LINES, InterruptSink, IrqLine, IrqWires
@@ -82,6 +82,7 @@ class Bus:
         # Keyed by port << 3 | size, so that a device answers only the widths it knows.
         self._port_reads: dict[int, tuple[Callable[[int, int], int], int]] = {}
         self._port_writes: dict[int, tuple[Callable[[int, int, int], None], int]] = {}
+        self._data_ports: dict[int, tuple[DataPort, int]] = {}
         self._memory: list[MemoryClaim] = []
         self._memory_starts: list[int] = []
 
@@ -110,6 +111,8 @@ class Bus:
             for size in widths(offset) if widths else _BYTES_ONLY:
                 self._port_reads[port << 3 | size] = (device.read_port, offset)
                 self._port_writes[port << 3 | size] = (device.write_port, offset)
+                if isinstance(device, DataPort):
+                    self._data_ports[port << 3 | size] = (device, offset)
 
     def leave_ports(self, claim: PortClaim) -> None:
         """For a claim: give its ports back."""
@@ -118,6 +121,7 @@ class Bus:
             for size in (1, 2, 4):
                 self._port_reads.pop(port << 3 | size, None)
                 self._port_writes.pop(port << 3 | size, None)
+                self._data_ports.pop(port << 3 | size, None)
 
     def owner_of(self, port: int) -> str | None:
         """The name of the device that answers there, if one does."""
@@ -150,6 +154,16 @@ class Bus:
         elif size > 1:
             for i in range(size):
                 self.write_port(port + i, 1, value >> 8 * i & 0xFF)
+
+    def read_ports(self, port: int, size: int, count: int) -> bytes:
+        """Up to `count` elements of a port, if its device gives many at once (DataPort)."""
+        device, offset = self._data_ports.get(port << 3 | size, (None, 0))
+        return b"" if device is None else device.read_elements(offset, size, count)
+
+    def write_ports(self, port: int, size: int, data: bytes) -> int:
+        """The same to it: how many elements were taken."""
+        device, offset = self._data_ports.get(port << 3 | size, (None, 0))
+        return 0 if device is None else device.write_elements(offset, size, data)
 
     def port_time(self, port: int, size: int) -> int:
         """Nanoseconds that an access takes: a bus cycle, or one for each byte it is split into."""

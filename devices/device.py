@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from devices.errors import SnapshotError
 from devices.fields import LINE, TIMER, Field
 
 __all__ = [
     "Chip",
+    "DataPort",
     "Device",
     "MemoryDevice",
     "PortDevice",
@@ -43,6 +44,20 @@ class PortDevice(Protocol):
 
     def write_port(self, offset: int, size: int, value: int) -> None:
         """OUT."""
+        ...
+
+
+@runtime_checkable
+class DataPort(PortDevice, Protocol):
+    """One with a port through which data go in and out, from a buffer or to it."""
+
+    def read_elements(self, offset: int, size: int, count: int) -> bytes:
+        """At most `count` elements that read_port() would give one by one while nothing else
+        happens; none if there are none such."""
+        ...
+
+    def write_elements(self, offset: int, size: int, data: bytes) -> int:
+        """The same to the buffer: how many elements were taken."""
         ...
 
 

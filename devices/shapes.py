@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import reprlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any, Protocol
@@ -43,6 +43,16 @@ class Anything:
 
     def check(self, value: Any) -> Any:
         return value
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """Whatever the restore() of some part takes. With `named`, its error says whose it is."""
+
+    restore: Callable[[Any], object]
+
+    def check(self, value: Any) -> object:
+        return self.restore(value)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from monitor.embedding.stopping import Stopping
 from monitor.embedding.storage import Storage
 from monitor.embedding.waiting import Waiting
 from monitor.extensions import Extensions
+from monitor.firmware.display import start_display
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
 from monitor.host.console import Console
@@ -312,6 +313,7 @@ class Machine:
         """Put the processor where the loader says, and the hardware as its firmware left it."""
         if firmware_state == "bios":
             install_firmware(self.memory, self.board.bus)
+            start_display(self.board, self.processor, self.memory, self.roms)
         if self._loaded or self.processor.count():
             self.processor.forget_code()  # of the guest before
         self._loaded = True

@@ -28,7 +28,8 @@ STATISTICS = "told to the embedder; no guest sees it"
 
 DERIVED: dict[str, tuple[str, ...]] = {
     CONFIGURED: (
-        *("ram", "bus", "mem", "user_space", "sup_space", "external", "ring_compression"),
+        *("ram", "bus", "many_ports", "mem", "user_space", "sup_space", "external"),
+        *("ring_compression",),
         *("count_base", "count_size", "count_marks", "counts_entries", "entry_counts"),
         *("owner", "user", "sup", "audit_all"),
         *("pde_reserved", "msr_groups"),

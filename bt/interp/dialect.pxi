@@ -222,6 +222,23 @@ cdef i64 call_read_port(Cpu c, u32 port, u32 size) noexcept with gil:
         return c.bus.read_port(port, size)
     except BaseException as error:
         return _failed(c, error)
+cdef u32 call_read_ports(Cpu c, u32 port, u32 size, u32 count, u64 dst) noexcept with gil:
+    cdef bytes data
+    try:
+        data = c.bus.read_ports(port, size, count)
+        if len(data) > size * count:
+            raise ValueError("more elements than were asked for")
+        memcpy(<void*>dst, <char*>data, len(data))
+        return len(data) // size
+    except BaseException as error:
+        _failed(c, error)
+    return 0
+cdef u32 call_write_ports(Cpu c, u32 port, u32 size, u32 count, u64 src) noexcept with gil:
+    try:
+        return c.bus.write_ports(port, size, (<char*>src)[:size * count])
+    except BaseException as error:
+        _failed(c, error)
+    return 0
 cdef i64 call_backdoor(Cpu c, u32 port, u32 size, u32 out, u32 value) noexcept with gil:
     try:
         return c.bus.backdoor(c, port, size, out, value)

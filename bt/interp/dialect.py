@@ -230,6 +230,27 @@ def call_write_port(c: Any, port: int, size: int, value: int) -> None:
     _guard(c, c.bus.write_port, port, size, value)
 
 
+def call_read_ports(c: Any, port: int, size: int, count: int, dst: int) -> int:
+    """Elements of a port into RAM, at most `count`: as many as its device has ready."""
+    data = b""
+
+    def read() -> None:
+        nonlocal data
+        data = c.bus.read_ports(port, size, count)
+
+    _guard(c, read)
+    i = dst - HOST_BIAS
+    c.ram[i : i + len(data)] = data
+    return len(data) // size
+
+
+def call_write_ports(c: Any, port: int, size: int, count: int, src: int) -> int:
+    """Elements of RAM to a port, at most `count`: as many as its device takes now."""
+    j = src - HOST_BIAS
+    taken = _guard(c, c.bus.write_ports, port, size, bytes(c.ram[j : j + count * size]))
+    return 0 if taken == M32 else taken
+
+
 def call_backdoor(c: Any, port: int, size: int, out: int, value: int) -> int:
     """An access to VMware's backdoor; 1: the host application shall serve it (low bandwidth)."""
     return _guard(c, c.bus.backdoor, c, port, size, out, value)

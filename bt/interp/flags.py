@@ -83,8 +83,8 @@ def set_cc(c: Cpu, kind: u32, size: u32, b: u32, result: u32) -> i32:
 
 
 @func
-def cc_carry(c: Cpu) -> u32:
-    """CF as 0 or 1."""
+def carry_of(c: Cpu) -> u32:
+    """CF as 0 or 1, whatever computed it."""
     kind = c.cc_op >> 3
     if kind == CC_EFLAGS:
         return c.eflags & CF
@@ -104,6 +104,14 @@ def cc_carry(c: Cpu) -> u32:
     if kind == CC_SHL:
         return 1 if b & size_sign(c.cc_op & 7) else 0
     return b & 1  # INC, DEC, SHR, SAR, MUL
+
+
+@inline
+def cc_carry(c: Cpu) -> u32:
+    """CF as 0 or 1: here at once behind a comparison of doublewords, the commonest case."""
+    if c.cc_op == CC_SUB * 8 + 4:
+        return 1 if (c.cc_r + c.cc_b) & M32 < c.cc_b else 0
+    return carry_of(c)
 
 
 @func

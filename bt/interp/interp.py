@@ -64,7 +64,8 @@ class Interp(Running):
     """A processor over some Ram; a Pentium Pro until set_model() says otherwise.
 
     `bus` answers read_port(port, size), write_port(port, size, value), read_memory(address, size)
-    and write_memory(address, size, value). An `external` processor serves a monitor: it stays in
+    and write_memory(address, size, value), and perhaps read_ports(port, size, count) and
+    write_ports(port, size, data). An `external` processor serves a monitor: it stays in
     ring 3, translates only what was mapped into its address space, and every exception leaves
     run().
     """
@@ -78,6 +79,7 @@ class Interp(Running):
         self.ram = ram.buffer
         self.mem = ram.memory
         self.bus = bus
+        self.many_ports = 1 if hasattr(bus, "read_ports") else 0
         self.external = 1 if external else 0
         self.a20_mask = M32
         self.user = AddressSpace(ram)

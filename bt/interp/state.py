@@ -585,6 +585,7 @@ class Cpu:
 
     # --- memory (memory.py, paging.py) --------------------------------------------------
     ram: Any  # memoryview of guest RAM
+    many_ports: u32  # 1: the bus has read_ports and write_ports, for many elements at once
     bus: Any  # of the embedder: read_port, write_port, read_memory, write_memory
     host_error: Any  # the exception a device callback raised
     mem: Memory

@@ -21,15 +21,20 @@ the TLB, and segment limit and address size allow them, they are handled on host
     rep movsd, ESI=0x1F80, EDI=0x5000, ECX=100:  a run of 32 elements to 0x1FFF, then one of 68
 
 Everything else (DF=1, page crossings, device memory, pages with code) goes element by element.
+INS and OUTS have runs where the device at the port gives or takes many elements at once, as a
+disk's data port does in the middle of a sector.
 """
 
 from __future__ import annotations
 
 from bt.interp.counting import icount_at
+from bt.interp.debug_regs import ARMED_IO
 from bt.interp.dialect import (
     M16,
     M32,
     M64,
+    call_read_ports,
+    call_write_ports,
     func,
     host_copy,
     host_fill,
@@ -64,10 +69,12 @@ from bt.interp.state import (
     Cpu,
     Op,
 )
+from bt.interp.vmware import BACKDOOR_HIGH_PORT, BACKDOOR_PORT
 
 REP_SLICE = 65536  # iterations in one dispatch
 SLOW = 16  # what an iteration off the fast path costs of it: the embedder must not wait for long
 SLOW_FROM = 4096  # but so many are done in any case
+LEAST_RUN = 4  # elements for which a port is asked for many at once
 REPE = 0xF3
 
 
@@ -476,6 +483,40 @@ def outs_step(c: Cpu, op: Op) -> i64:
     return 0
 
 
+@inline
+def one_by_one(c: Cpu, port: u32) -> u32:
+    """Does an access to this port mean more than to move an element?"""
+    if c.many_ports == 0 or c.dr_armed & ARMED_IO:
+        return 1
+    return 1 if c.backdoor and (port == BACKDOOR_PORT or port == BACKDOOR_HIGH_PORT) else 0
+
+
+@func
+def ins_run(c: Cpu, op: Op, turns: u32) -> u32:
+    """Read a run from a port whose device has that much ready; 0: it has not."""
+    n: u32 = target_run(c, op, turns)
+    port: u32 = c.regs[EDX] & M16
+    if n < LEAST_RUN or one_by_one(c, port) or io_allowed(c, port, op.size) < 0:
+        return 0
+    io_access(c, op, port, op.size)
+    n = call_read_ports(c, port, op.size, n, target_host(c, op))
+    advance(c, op, EDI, n * op.size)
+    return n
+
+
+@func
+def outs_run(c: Cpu, op: Op, turns: u32) -> u32:
+    """Write a run to a port whose device takes that much; 0: it does not."""
+    n: u32 = source_run(c, op, op.seg, ESI, turns)
+    port: u32 = c.regs[EDX] & M16
+    if n < LEAST_RUN or one_by_one(c, port) or io_allowed(c, port, op.size) < 0:
+        return 0
+    io_access(c, op, port, op.size)
+    n = call_write_ports(c, port, op.size, n, source_host(c, op, op.seg, ESI))
+    advance(c, op, ESI, n * op.size)
+    return n
+
+
 # --- the instructions ------------------------------------------------------------------
 
 MOVS = 0
@@ -518,7 +559,9 @@ def string_run(c: Cpu, op: Op, kind: u32, turns: u32) -> u32:
         return scas_run(c, op, turns)
     if kind == CMPS:
         return cmps_run(c, op, turns)
-    return 0
+    if kind == INS:
+        return ins_run(c, op, turns)
+    return outs_run(c, op, turns)
 
 
 @inline

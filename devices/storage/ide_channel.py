@@ -102,6 +102,16 @@ class IdeChannel(Chip):
             device.write(offset, value)
         self._update()
 
+    def read_elements(self, offset: int, size: int, count: int) -> bytes:
+        """Many of the data port."""
+        device = self.selected if offset == DATA else None
+        return b"" if device is None else device.read_elements(size, count)
+
+    def write_elements(self, offset: int, size: int, data: bytes) -> int:
+        """The same to it."""
+        device = self.selected if offset == DATA else None
+        return 0 if device is None else device.write_elements(size, data)
+
     def _command(self, code: int) -> None:
         if code == DIAGNOSTIC:
             self._diagnose()

@@ -150,6 +150,29 @@ class IdeDevice(Chip):
         self._move_on(size)
         return value
 
+    def read_elements(self, size: int, count: int) -> bytes:
+        """Elements of the data port before the last one, with which something happens."""
+        if not self.status & DRQ or self.out or self.dma:
+            return b""
+        at = self.position
+        length = self._before_last(size, count)
+        self.position += length
+        return bytes(self.buffer[at : at + length])
+
+    def write_elements(self, size: int, data: bytes) -> int:
+        """The same to the device; how many it took."""
+        if not self.status & DRQ or not self.out or self.dma:
+            return 0
+        at = self.position
+        length = self._before_last(size, len(data) // size)
+        self.buffer[at : at + length] = data[:length]
+        self.position += length
+        return length // size
+
+    def _before_last(self, size: int, count: int) -> int:
+        """Bytes of at most so many elements that leave one to be moved."""
+        return min(count, max(0, self.end - self.position - 1) // size) * size
+
     def write_data(self, size: int, value: int) -> None:
         """The same to the device."""
         if not self.status & DRQ or not self.out or self.dma:

@@ -67,7 +67,6 @@ class Checkpoints:
         """
         if (text is None) == (instructions is None):
             raise UserError("a checkpoint is written at a text or at a number of instructions")
-        self._plug_in()
         if instructions is not None:
             check_counts(self._machine.settings, "a checkpoint at a number of instructions")
             if instructions < self._machine.instructions:
@@ -80,6 +79,7 @@ class Checkpoints:
             wanted = Awaited(text.encode() if isinstance(text, str) else text, b"")
             self._texts.append((wanted, Path(path)))
             self._machine.serial.listeners.append(lambda data: self._hear(wanted, data))
+        self._plug_in()
 
     def soon(self, path: str | Path) -> None:
         """Write a file between two of the next instructions. Safe from any thread."""

@@ -52,7 +52,7 @@ class _Contents:
     """What has come so far."""
 
     state: dict[str, Any] | None = None
-    data: dict[str, bytes] = field(default_factory=dict)
+    data: dict[str, bytearray] = field(default_factory=dict)
 
 
 Make = Callable[[Head], "Machine"]
@@ -76,7 +76,9 @@ def read(file: BinaryIO, make: Make) -> Machine:
     if contents.state is None:
         raise BadCheckpoint("it has no state")
     apply(machine, contents.state)
-    apply_consoles(machine, contents.state, contents.data)
+    apply_consoles(
+        machine, contents.state, {name: bytes(data) for name, data in contents.data.items()}
+    )
     return machine
 
 
@@ -85,9 +87,8 @@ def _take(kind: bytes, payload: bytes, contents: _Contents, filler: Filler) -> N
         filler.put(payload)
     elif kind == DATA:
         name, data = split_data(payload)
-        contents.data[name] = contents.data.get(name, b"") + data
-        size = sum(map(len, contents.data.values()))
-        if size > 3 * len(CABLES) * MOST_DATA or len(contents.data) > 64:
+        contents.data.setdefault(name, bytearray()).extend(data)
+        if len(contents.data[name]) > MOST_DATA or len(contents.data) > 3 * len(CABLES):
             raise BadCheckpoint("it has more data than any machine keeps")
     elif kind == STAT and contents.state is None:
         contents.state = parse(payload, "state")

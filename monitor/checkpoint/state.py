@@ -21,6 +21,7 @@ from devices.shapes import (
     Hex,
     Number,
     Record,
+    Restoring,
     Shape,
     Table,
     Text,
@@ -180,9 +181,9 @@ def _set(machine: Machine, values: dict[str, Any], set_vmware: Callable[[], None
     processor.resume_at(values["instructions"])
     machine.clock.resume_at(values["now"])
     set_vmware()
-    named("devices", _Restore(board.restore), values["devices"])
+    named("devices", Restoring(board.restore), values["devices"])
     machine.physical_map.restore(values["map"])
-    named("processor", _Restore(processor.ideal.load_state), values["processor"])
+    named("processor", Restoring(processor.ideal.load_state), values["processor"])
     processor.resume_at(values["instructions"])
     processor.set_a20(board.pc.a20.enabled)
     processor.set_intr(board.bus.intr)
@@ -191,13 +192,6 @@ def _set(machine: Machine, values: dict[str, Any], set_vmware: Callable[[], None
     board.ended = None if values["ended"] is None else Outcome(**values["ended"])
     processor.forget_code()
     processor.restarted()
-
-
-class _Restore:
-    """A restore() as a shape, so that its error says whose it is."""
-
-    def __init__(self, restore: Any) -> None:
-        self.check = restore
 
 
 # --- consoles -------------------------------------------------------------------------------------

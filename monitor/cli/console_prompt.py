@@ -2,7 +2,7 @@
 
 With `--monitor stdio` it is here from the beginning, the serial console being elsewhere. On a
 terminal there is a prompt; lines that come from a pipe are just answered, so that scripts can read
-the answers.
+the answers. Elsewhere than here: console_link.py.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ from monitor.settings.machine import (
     MODES,
     Settings,
 )
-from monitor.settings.serial_config import FORMS, SerialConfig
+from monitor.settings.serial_config import FORMS, SerialConfig, parse_console
 from monitor.vmm.ablations import ABLATIONS
 from monitor.vmm.errors import UserError
 from monitor.writing import ending
@@ -81,7 +81,6 @@ if TYPE_CHECKING:
     from monitor.vmware.vmx.machine import VmxMachine
 
 NAME = "run"
-MONITORS = ("stdio",)
 HELP = "run a guest in a virtual PC, its serial console here"
 EXAMPLES = (
     "vp run --kernel guests/vmlinuz --initrd guests/initramfs.cpio.gz --append console=ttyS0",
@@ -175,8 +174,9 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     """What the console is, and what is typed on it."""
     group.add_argument("--serial", metavar="WHERE",
                        help=f"where the serial console goes (default stdio): {', '.join(FORMS)}")
-    group.add_argument("--monitor", metavar="WHERE", choices=MONITORS,
-                       help="where the monitor's console is (Ctrl-A c leads there, too): stdio")
+    group.add_argument("--monitor", metavar="WHERE",
+                       help="where the monitor's console is (Ctrl-A c leads there, too): stdio, "
+                       "pty, or a connection, as --serial has it")
     add_display(group)
     add_ports(group)
     group.add_argument("--type", action=InOrder, dest="typing", metavar="TEXT",
@@ -240,8 +240,14 @@ class Asked:
     port: int | None
     checkpoint: CheckpointConfig
     ports: Ports
+    monitor: SerialConfig | None = None
     vmx: VmxMachine | None = None
     page: OpenPage | None = None
+
+    @property
+    def console(self) -> bool:
+        """Are the standard streams the monitor's?"""
+        return self.monitor is not None and self.monitor.kind == "stdio"
 
 
 class Ready(NamedTuple):
@@ -293,9 +299,10 @@ def asked_of(
         port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
         checkpoint=checkpoint_of(args),
         ports=ports_of(args),
+        monitor=None if args.monitor is None else parse_console(args.monitor),
         vmx=vmx,
     )
-    if args.monitor == "stdio" and serial.kind == "stdio":
+    if asked.console and serial.kind == "stdio":
         raise UserError("--monitor stdio: the serial console is there; give it another place "
                         "(--serial null), or press Ctrl-A c")  # fmt: skip
     asked.ports.keep_apart(serial)
@@ -306,6 +313,7 @@ def asked_of(
 
 def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) -> int:
     """Make a machine, and be with it from its first instruction to its end; the exit status."""
+    from monitor.cli.console_link import open_console
     from monitor.cli.run_log import RunLog
     from monitor.cli.run_words import opening_line, say, tell
     from monitor.cli.session import Session
@@ -333,12 +341,14 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
         checkpoint = CheckpointWriter(machine, asked.checkpoint, args.quiet)
         session = Session(
             machine, output, stdio=stdio, progress=progress, typing=asked.typing,
-            console=args.monitor == "stdio",
+            console=asked.console,
             debugger=debugger, doing=doing(machine, image, debugger) if progress else str,
             checkpoint=checkpoint, display=shown.terminal, guest=more.console,
         )  # fmt: skip
         more.stop_by(machine.stop)
         page = asked.page and stack.enter_context(asked.page(machine, session.attended))
+        if asked.monitor is not None and not asked.console:
+            stack.enter_context(open_console(asked.monitor, session.attended, log.event))
         if vmx is not None and not args.quiet:
             print_vmx(vmx)
         log.begin(machine, settings, image, limits, {

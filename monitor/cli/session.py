@@ -76,7 +76,8 @@ class Session:
         self._machine = machine
         self._guest = machine if guest is None else guest  # whose the standard input is
         runner = machine if debugger is None else debugger
-        self._runner = Attended(machine, runner, debugger is not None)
+        #: What runs the machine, and answers the monitor's console.
+        self.attended = Attended(machine, runner, debugger is not None)
         self._checkpoint = checkpoint
         if checkpoint is not None:
             checkpoint.say = lambda text: self._say(f"vp: {text}\n")
@@ -87,17 +88,12 @@ class Session:
         self._input = _standard_input() if stdio or console or display else NO_INPUT
         self._console = console
         self._raw = RawMode(self._input)
-        output.on_trouble = self._runner.stop
+        output.on_trouble = self.attended.stop
         if self._progress is not None:
             machine.serial.listeners.append(self._progress.on_output)
         machine.serial.listeners.append(output)
         if typing:
             machine.serial.listeners.append(Typist(typing, machine.send, machine.keys.give))
-
-    @property
-    def attended(self) -> Attended:
-        """The monitor's console of this run."""
-        return self._runner
 
     @property
     def takes_keys(self) -> bool:
@@ -107,7 +103,7 @@ class Session:
     def run(self, limits: LimitConfig) -> Finished:
         """Run the machine to its end; the terminal is as before afterwards."""
         with ExitStack() as stack:
-            signals = stack.enter_context(Signals(self._runner.stop, self._raw, self._aside))
+            signals = stack.enter_context(Signals(self.attended.stop, self._raw, self._aside))
             stack.enter_context(self._raw)
             if self._input != NO_INPUT:
                 self._guest.serial.input_open |= not self._console
@@ -116,7 +112,7 @@ class Session:
                 stack.enter_context(self._progress)
             if self._display is not None:
                 stack.enter_context(self._display)
-            outcome = self._runner.run(
+            outcome = self.attended.run(
                 until=None if limits.until is None else unescape(limits.until, "--until"),
                 timeout=limits.timeout,
                 max_instructions=limits.max_instructions,
@@ -134,12 +130,12 @@ class Session:
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
         if not owns_terminal(self._input):
-            return LineReader(self._runner).feed if self._console else self._guest.send
-        prompt = TerminalPrompt(self._runner, self._write, self._end_progress)
+            return LineReader(self.attended).feed if self._console else self._guest.send
+        prompt = TerminalPrompt(self.attended, self._write, self._end_progress)
         send = self._guest.send if self._display is None else self._display.type
         keys = EscapeKeys(
             {
-                ord("x"): self._runner.stop,
+                ord("x"): self.attended.stop,
                 ord("c"): prompt.toggle,
                 ord("w"): self._write_checkpoint,
                 ord("h"): lambda: self._say(HELP),

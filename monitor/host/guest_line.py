@@ -11,11 +11,17 @@ from typing import Protocol
 from monitor.host.serial_line import SerialLine
 
 
+class HostEnd(Protocol):
+    """What somebody who types has to say of it."""
+
+    input_open: bool  #: may there be more input?
+
+
 class Guest(Protocol):
     """A machine, or a line of it."""
 
     @property
-    def serial(self) -> SerialLine:
+    def serial(self) -> HostEnd:
         """The host's end."""
 
     @property

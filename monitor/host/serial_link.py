@@ -37,9 +37,7 @@ OUTPUT = 1 << 16  # bytes
 LINGER = 2.0  # seconds that a peer gets at the end for what it has not read yet
 
 
-def open_serial(
-    config: SerialConfig, machine: Guest, on_change: Callable[[str], None]
-) -> Serial:
+def open_serial(config: SerialConfig, machine: Guest, on_change: Callable[[str], None]) -> Serial:
     """The serial console as `--serial` says; a context manager, and a listener of on_serial.
 
     `on_change` is told when a peer has come or gone, from any thread.
@@ -50,12 +48,22 @@ def open_serial(
 
 
 class SerialLink(Serial):
-    """Both directions. Entered, it opens its endpoint."""
+    """Both directions. Entered, it opens its endpoint. Who connects is sent the `greeting`.
+
+    Of what cannot be sent the newest `most` bytes are kept.
+    """
 
     def __init__(
-        self, config: SerialConfig, machine: Guest, on_change: Callable[[str], None]
+        self,
+        config: SerialConfig,
+        machine: Guest,
+        on_change: Callable[[str], None],
+        greeting: bytes = b"",
+        most: int = OUTPUT,
     ) -> None:
         self._config = config
+        self._greeting = greeting
+        self._most = most
         self._machine = machine
         self._lock = threading.Lock()
         self._peer: int | None = None  # None: nobody is there
@@ -96,6 +104,11 @@ class SerialLink(Serial):
     def check(self) -> None:
         """Nothing that a peer does is an error of ours."""
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of output that the peer has not taken yet."""
+        return len(self._kept)
+
     def __call__(self, data: bytes) -> None:
         """Output of the guest; called in the middle of an instruction, so nothing is raised."""
         with self._lock:
@@ -105,7 +118,7 @@ class SerialLink(Serial):
                     return
             before = len(self._kept)
             self._kept += data
-            too_many = len(self._kept) - OUTPUT
+            too_many = len(self._kept) - self._most
             if too_many > 0:
                 del self._kept[:too_many]
                 self.lost += too_many
@@ -202,6 +215,7 @@ class SerialLink(Serial):
 
     def _came(self, peer: int) -> None:
         self._peer, self._hears = peer, True
+        self._kept += self._greeting
 
     def _gone(self) -> None:
         if self._peer is not None:

@@ -24,6 +24,7 @@ LINKS = ("pty", *SOCKETS)
 FORMS = ("stdio", "null", "file:NAME", "pty", "tcp:HOST:PORT[,server][,nowait]",
          "socket:PATH[,server][,nowait]")  # fmt: skip
 SERIAL_PATHS = ("file", "socket")  # kinds that name a place in the file system
+ONE_WAY = ("null", "file")  # kinds on which nothing comes
 FLAGS = ("server", "nowait")
 OTHER_NAMES = {"unix": "socket", "telnet": "tcp"}
 LOOPBACK = "localhost"
@@ -56,6 +57,15 @@ def parse_serial(text: str, option: str = "--serial") -> SerialConfig:
         return replace(_parse(text), option=option)
     except UserError as error:
         raise UserError(str(error).replace("--serial", option, 1)) from error
+
+
+def parse_console(text: str) -> SerialConfig:
+    """What `--monitor` says: as for a serial port, but somebody has to answer. UserError."""
+    config = parse_serial(text, "--monitor")
+    if config.kind in ONE_WAY:
+        forms = ", ".join(form for form in FORMS if form.partition(":")[0] not in ONE_WAY)
+        raise UserError(f"--monitor {text}: nobody could ask there; choose from {forms}")
+    return config
 
 
 def _parse(text: str) -> SerialConfig:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monitor.vmm.processor import Processor
 
 NS_PER_INSTRUCTION = 5
+EVER = 1 << 32  # more than anybody waits
 TSC_HZ = 1_000_000_000 // NS_PER_INSTRUCTION
 
 
@@ -59,11 +60,15 @@ class IcountClock:
         """It is this time, whatever it was before."""
         self.skipped = -(-now // NS_PER_INSTRUCTION) - self._count()
 
-    def wait(self, ns: int) -> int:
-        """A bus cycle took so long. Returns the TSC ticks that passed."""
-        ticks = -(-ns // NS_PER_INSTRUCTION)
+    def wait(self, ns: int, cycles: int = 1) -> int:
+        """Bus cycles took so long each. Returns the TSC ticks that passed."""
+        ticks = -(-ns // NS_PER_INSTRUCTION) * cycles
         self.skipped += ticks
         return ticks
+
+    def waits_before(self, deadline: int, ns: int) -> int:
+        """How many bus cycles of so long end before the deadline."""
+        return max(0, self.budget_until(deadline) - 1) // -(-ns // NS_PER_INSTRUCTION)
 
 
 class HostClock:
@@ -92,9 +97,13 @@ class HostClock:
         """It is this time, whatever it was before."""
         self._start = time.monotonic_ns() - now
 
-    def wait(self, ns: int) -> int:
+    def wait(self, _ns: int, _cycles: int = 1) -> int:
         """Real time passes by itself."""
         return 0
+
+    def waits_before(self, deadline: int, _ns: int) -> int:
+        """As many as there are, since they take none."""
+        return 0 if deadline <= self.now() else EVER
 
     def tsc_offset(self) -> int:
         """What to add to the instruction count to make the TSC follow real time."""

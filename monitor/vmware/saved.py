@@ -20,6 +20,7 @@ from devices.shapes import (
     Hex,
     Number,
     Record,
+    Restoring,
     Shape,
     Table,
     Text,
@@ -165,16 +166,9 @@ def _fill(backdoor: Backdoor, saved: dict[str, Any]) -> None:
             give(part, part.state, parts[name])
         except WrongField as error:
             raise WrongField(f"{name}: {error}") from None
-    named("entropy", _Restored(backdoor.entropy.dice.restore), parts["entropy"])
-    named("tools", _Restored(backdoor.tools.restore), parts["tools"])
-    named("messages", _Restored(backdoor.messages.restore), parts["messages"])
-
-
-class _Restored:
-    """A part's restore() as a shape, so that its error says which part."""
-
-    def __init__(self, restore: Any) -> None:
-        self.check = restore
+    named("entropy", Restoring(backdoor.entropy.dice.restore), parts["entropy"])
+    named("tools", Restoring(backdoor.tools.restore), parts["tools"])
+    named("messages", Restoring(backdoor.messages.restore), parts["messages"])
 
 
 def _options(host: dict[str, Any]) -> dict[str, Any]:

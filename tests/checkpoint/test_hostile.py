@@ -20,7 +20,7 @@ from patience import PATIENCE
 
 from monitor import Machine
 from monitor.checkpoint import restore
-from monitor.checkpoint.format import BadCheckpoint
+from monitor.checkpoint.format import VERSION, BadCheckpoint
 from monitor.checkpoint.snapshot import Snapshot
 from monitor.cli.parser import build_parser
 from monitor.guests import embedded_image
@@ -110,11 +110,11 @@ def test_pages_outside_of_ram_and_twice_are_refused(data: bytes) -> None:
 def test_another_version_is_refused_with_its_writer(data: bytes) -> None:
     parts = sections(data)
     head = json.loads(parts[0][1])
-    head |= {"format": 2, "program": "virtual-platform 7.0"}
+    head |= {"format": VERSION + 1, "program": "virtual-platform 7.0"}
     said = sentence(sealed([(b"HEAD", json.dumps(head).encode()), *parts[1:]]))
     assert said == (
-        "it was written in version 2 of the format, by 'virtual-platform 7.0'; this program reads "
-        "version 1"
+        f"it was written in version {VERSION + 1} of the format, by 'virtual-platform 7.0'; this "
+        f"program reads version {VERSION}"
     )
 
 

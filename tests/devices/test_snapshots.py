@@ -42,7 +42,7 @@ def test_every_attribute_is_saved_or_known_not_to_be(board: Any) -> None:
         assert saved | wiring == set(vars(chip)), type(chip).__name__
         assert not saved & wiring
         seen.append(type(chip).__name__)
-    assert len(seen) == 33, seen
+    assert len(seen) == 31, seen
     assert {"Counter", "Ps2Keyboard", "I8259"} <= set(seen)
 
 

@@ -202,6 +202,7 @@ FLAGS_DIFFER = {
     "RCL": "the same", "RCR": "the same", "SHLD": "the same", "SHRD": "the same",
     "POPF": "not arithmetic: the table's column is for instructions that compute flags",
     "IRET": "the same",
+    "SYSENTER": "of the flags it clears VM, IF and RF; capstone lists all", "SYSEXIT": "the same",
 }  # fmt: skip
 NO_FLAGS_IN_CAPSTONE = {"84", "85", "F6 /1", "F7 /1"}  # TEST
 

@@ -11,7 +11,8 @@ import pytest
 from user_cpu import CODE, DATA, PHYSICAL, Fault, UserCpu
 
 from bt.instruction import Instruction
-from bt.interp.state import VEC_PF
+from bt.interp.state import CR4_OSFXSR, VEC_PF
+from bt.models import MODELS
 from bt.table import TABLE
 
 OPERAND = DATA + 0x100
@@ -27,15 +28,23 @@ READ_ONLY_MNEMONICS = {
 }  # fmt: skip
 
 
+VECTORS = ("mmx", "sse", "sse2", "fxsr")
+SIZES = {"d": 4, "q": 8, "x": 16, "": 288}  # bytes stored, by the last letter
+
+
 def writes_memory(row: Instruction) -> bool:
     """Rows with a memory destination that works in ring 3 (x87 and system stores apart)."""
     return (
         row.operands.startswith("E")
+        and row.feature not in VECTORS
         and row.mnemonic not in READ_ONLY_MNEMONICS | {"x87", "SLDT", "STR", "SMSW", "ARPL"}
     ) or row.mnemonic == "CMPXCHG8B"
 
 
 ROWS = [row for row in TABLE if writes_memory(row)]
+STORES = [row for row in TABLE if row.feature in VECTORS and row.operands
+          and ("store" in row.body or row.body in ("stmxcsr", "movnti", "fxsave"))
+          and "masked" not in row.body]  # fmt: skip
 
 
 def encode(row: Instruction, prefix: str) -> str:
@@ -79,6 +88,58 @@ def test_memory_destinations(user: UserCpu, row: Instruction) -> None:
     for prefix in ("", "66"):
         for flags in (0x3202, 0x3AD7):
             run_traced(user, encode(row, prefix), flags, OPERAND)
+
+
+def run_again(user: UserCpu, code: str, watched: int) -> bytes:
+    """Run with `watched` traced, and once more without, as a monitor does; what memory holds then.
+
+    A store of several parts may leave some behind when a later one hits the byte: the instruction
+    reads nothing of it, so that the second run writes them again.
+    """
+    where = PHYSICAL[DATA] + watched - DATA
+    user.ram.trace_writes(where, 1, True)
+    user.set_regs(**REGS)
+    user.code(code)
+    before = user.regs(), user.cpu.flags(), user.cpu.icount()
+    old = user.peek(watched, 1)
+    fault = user.run()
+    assert isinstance(fault, Fault) and (fault.vector, fault.error) == (VEC_PF, 7)
+    assert user.cpu.exit_arg <= where < user.cpu.exit_arg + 16
+    assert user.cpu.eip == CODE and user.peek(watched, 1) == old
+    assert (user.regs(), user.cpu.flags(), user.cpu.icount()) == before
+    user.ram.trace_writes(where, 1, False)
+    assert user.run() is None
+    return user.peek(DATA, 0x1000)
+
+
+def vector_cpu() -> UserCpu:
+    user = UserCpu()
+    user.cpu.set_model(MODELS["pentium4"])
+    user.cpu.cr4 |= CR4_OSFXSR
+    user.code("0f74c9660f74c9660f74db")  # PCMPEQB: all ones, all bytes are stored by a mask
+    assert user.run(3) is None
+    user.set_regs(**REGS)
+    return user
+
+
+@pytest.mark.parametrize("row", STORES, ids=[f"{row.opcode} {row.mnemonic}" for row in STORES])
+def test_vector_stores(row: Instruction) -> None:
+    expected = vector_cpu()
+    expected.code(encode(row, ""))
+    assert expected.run() is None
+    size = SIZES[row.operands.partition(",")[0][1:]]
+    for watched in (OPERAND, OPERAND + size - 1):
+        found = run_again(vector_cpu(), encode(row, ""), watched)
+        assert found == expected.peek(DATA, 0x1000)
+
+
+@pytest.mark.parametrize("code", ["0ff7c9", "660ff7c9"], ids=["maskmovq", "maskmovdqu"])
+def test_masked_stores(code: str) -> None:
+    expected = vector_cpu()
+    expected.code(code)
+    assert expected.run() is None
+    for watched in (REGS["edi"], REGS["edi"] + 7):
+        assert run_again(vector_cpu(), code, watched) == expected.peek(DATA, 0x1000)
 
 
 @pytest.mark.parametrize("watched", [OPERAND + 4, OPERAND + 7])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,97 @@ def test_both_on_standard_input_is_refused(image: Path) -> None:
     status, out, err = talk(image, b"")
     assert (status, out) == (2, "") and err.count("\n") == 1
     assert "--serial null" in err
+
+
+@pytest.fixture
+def listening(image: Path, tmp_path: Path) -> Iterator[socket.socket]:
+    """A connection to the console of a machine that spins."""
+    path = tmp_path / "console"
+    process = spawn("run", "--flat", f"{image}@0x1000", "--memory", "2M", "--serial", "null",
+                    "--monitor", f"socket:{path},server", real=True,
+                    stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stderr
+    assert f"monitor: socket:{path}, and" in process.stderr.readline().decode()
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(PATIENCE)
+        peer.connect(str(path))
+        yield peer
+    process.kill()
+    process.communicate()
+
+
+def until_prompt(peer: socket.socket) -> str:
+    heard = b""
+    while not heard.endswith(b"(vp) "):
+        piece = peer.recv(4096)
+        assert piece, heard
+        heard += piece
+    return heard.decode()
+
+
+def test_a_program_asks_on_a_connection(listening: socket.socket) -> None:
+    assert "`help` lists its words" in until_prompt(listening)
+    listening.sendall(b"stop\n")
+    assert until_prompt(listening) == "(vp) "
+    listening.sendall(b"info sta")
+    listening.sendall(b"tus\n")
+    assert until_prompt(listening).startswith("VM status: stopped, mode translate")
+    listening.sendall(b"bogus\n")
+    assert until_prompt(listening).startswith("there is no command 'bogus'")
+    listening.sendall(b"quit\n")
+    while listening.recv(4096):
+        pass
+
+
+def test_who_connects_next_is_greeted_too(listening: socket.socket) -> None:
+    until_prompt(listening)
+    with socket.socket(socket.AF_UNIX) as another:
+        another.settimeout(PATIENCE)
+        another.connect(listening.getpeername())
+        listening.sendall(b"info version\n")
+        until_prompt(listening)
+        listening.shutdown(socket.SHUT_WR)  # it makes room
+        assert "`help` lists its words" in until_prompt(another)
+        another.sendall(b"info status\n")
+        assert "running" in until_prompt(another)
+
+
+def test_a_flood_of_lines_waits_for_its_answers(listening: socket.socket) -> None:
+    until_prompt(listening)
+    lines = 3_000
+    sender = threading.Thread(target=listening.sendall, args=(b"info status\n" * lines,))
+    sender.start()
+    sender.join()
+    heard = b""
+    for _ in range(lines):
+        while b"(vp) " not in heard:
+            heard += listening.recv(1 << 12)
+        answer, _, heard = heard.partition(b"(vp) ")
+        assert answer.startswith(b"VM status: running")
+
+
+def test_a_pseudo_terminal_echoes(image: Path) -> None:
+    process = spawn("run", "--flat", f"{image}@0x1000", "--memory", "2M", "--serial", "null",
+                    "--monitor", "pty", real=True, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stderr
+    name = process.stderr.readline().decode().removeprefix("monitor: ").strip()
+    with open(name, "r+b", buffering=0) as typed:
+        typed.write(b"info statuz\x7fs\rquit\r")
+        heard = b""
+        while b"VM status: running" not in heard:
+            heard += typed.read(4096)
+        assert b"(vp) info status" in heard
+        assert process.wait(PATIENCE) == 0
+    process.communicate()
+
+
+@pytest.mark.parametrize("where", ["null", "file:/tmp/x"])
+def test_where_nobody_could_ask_is_refused(image: Path, where: str) -> None:
+    process = spawn("run", "--flat", f"{image}@0x1000", "--monitor", where,
+                    stderr=subprocess.PIPE)  # fmt: skip
+    said = process.communicate(timeout=PATIENCE)[1].decode()
+    assert process.returncode == 2 and said.count("\n") == 1
+    assert "nobody could ask there; choose from stdio" in said
 
 
 def test_nobody_reads_the_answers(image: Path) -> None:

@@ -370,9 +370,9 @@ def test_two_tables_are_compared(
     new.write_text(table.decode().replace(bare, ",".join(cells.values())))
     assert main(["bench", "compare", str(old), str(new)]) == 1
     said = capsys.readouterr().out
-    assert [line.split()[:6] for line in said.splitlines() if "icount" in line] == [
-        ["flags", "bare", "8", "icount", "exits", "0"],
-        ["flags", "bare", "8", "icount", "console", "e3b0c44298fc1c14"],
+    assert [line.split()[:7] for line in said.splitlines() if "icount" in line] == [
+        ["flags", "bare", "8", "icount", "pentiumpro", "exits", "0"],
+        ["flags", "bare", "8", "icount", "pentiumpro", "console", "e3b0c44298fc1c14"],
     ]
     assert "8 rows alike" in said
 
