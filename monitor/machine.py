@@ -20,6 +20,7 @@ from devices.chipset import Chipset
 from monitor.checkpoint import snapshot as snapshots
 from monitor.checkpoint.checkpoints import Checkpoints
 from monitor.checkpoint.snapshot import Snapshot
+from monitor.embedding.background import Background
 from monitor.embedding.debug import Debug
 from monitor.embedding.engine_needs import check_engine
 from monitor.embedding.guest_memory import MemoryAccess
@@ -67,6 +68,7 @@ from monitor.watch import Watch
 if TYPE_CHECKING:
     from monitor.recording.recorder import Recorder
     from monitor.screen.screen import Screen
+    from monitor.web.widget import ScreenWidget
 
 
 class Machine:
@@ -150,6 +152,9 @@ class Machine:
         #: Functions called at ports, instructions and accesses (`monitor.embedding.hooks`).
         self.hooks = self._stopping.hooks
         self._display = Display.of(settings.vga, self.devices, self.loop)
+        self._background = Background(self.stop)
+        self._widget: ScreenWidget | None = None
+        self._display.show_live(self._live_screen)
         self._waiting = Waiting(self.serial.output, self.processor, self._display)
         #: Interrupt lines and NMI (`monitor.embedding.lines`).
         self.lines = Lines(self.board, self.processor)
@@ -164,9 +169,7 @@ class Machine:
         #: Files of the whole machine, written while it runs (`monitor.checkpoint`).
         self.checkpoints = Checkpoints(self)
         #: Floppy, disk and CD-ROM drives, and what is in them (`monitor.embedding.storage`).
-        self.storage = Storage(
-            self.board, drives_of(settings.drives), self.chipset is not None
-        )
+        self.storage = Storage(self.board, drives_of(settings.drives), self.chipset is not None)
         if defaults.vmware_backdoor:
             self.enable(X86_VMWARE_BACKDOOR)
         self.devices.add_all(devices)
@@ -389,9 +392,25 @@ class Machine:
         What the guest does is never an exception: it is the outcome's `kind`. UserError for a
         `since` that there is not. A MonitorBug is one of this program.
         """
+        self._background.check()
         check = self._waiting.check(until, since, until_event)
         self._switches.locked = True
         return self._running.run(timeout, max_instructions, until_address, check)
+
+    def start(self, **limits: Any) -> None:
+        """run(), with these limits, in the background: on a thread of its own.
+
+        Until wait() the machine belongs to that thread, and only type(), send(), stop(), `keys` and
+        `mouse` may be used from others; in a notebook the screen is live. UserError: it runs.
+        """
+        self._background.start(lambda: self.run(**limits))
+
+    def wait(self, timeout: float | None = None) -> Outcome | None:
+        """How the run in the background ended; None: it has not, after so many seconds.
+
+        What run() raised is raised here. UserError: there was no start().
+        """
+        return self._background.wait(timeout)
 
     @property
     def on_exit(self) -> list[Listener]:
@@ -453,6 +472,17 @@ class Machine:
     def screen(self) -> Screen:
         """What the display adapter shows (`monitor.screen.screen`). UserError: there is none."""
         return self._display.screen
+
+    def _live_screen(self) -> Any:
+        """For a notebook: the widget's view, if there is a library for widgets."""
+        if self._widget is None:
+            try:
+                from monitor.web.widget import ScreenWidget
+            except ImportError:
+                return None
+            self._widget = ScreenWidget(self, lambda: self._background.running)
+            self._background.on_end.append(self._widget.ended)
+        return self._widget._repr_mimebundle_()
 
     def screenshot(self, path: str | Path) -> None:
         """The screen as a PNG, or what the name's ending says. UserError: it cannot be written."""

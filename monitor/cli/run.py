@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from monitor.cli import config_file
 from monitor.cli.checkpoints import (
@@ -77,6 +77,7 @@ from monitor.writing import ending
 
 if TYPE_CHECKING:
     from monitor import Machine
+    from monitor.console.attended import Attended
     from monitor.gdb.server import GdbServer
     from monitor.vmware.vmx.machine import VmxMachine
 
@@ -227,6 +228,16 @@ def add_debugger(group: argparse._ArgumentGroup) -> None:
                        help="with --gdb: write a script that attaches, for gdb -x F")
 
 
+class Page(Protocol):
+    """Somewhere else where the machine is attended, within a context."""
+
+    def finish(self, how: str) -> None:
+        """The machine has ended."""
+
+
+OpenPage = Callable[["Machine", "Attended"], AbstractContextManager[Page]]
+
+
 @dataclass
 class Asked:
     """What the options ask for, beside the machine."""
@@ -241,6 +252,7 @@ class Asked:
     ports: Ports
     monitor: SerialConfig | None = None
     vmx: VmxMachine | None = None
+    page: OpenPage | None = None
 
     @property
     def console(self) -> bool:
@@ -257,7 +269,11 @@ class Ready(NamedTuple):
     begun: str = ""  # instead of "running" and the image
 
 
-def run(args: argparse.Namespace, made: Callable[[Machine], None] = lambda machine: None) -> int:
+def run(
+    args: argparse.Namespace,
+    made: Callable[[Machine], None] = lambda machine: None,
+    page: OpenPage | None = None,
+) -> int:
     """`vp run`: everything that can be wrong with the options is found before the guest starts.
 
     `made` is told of the machine.
@@ -267,6 +283,7 @@ def run(args: argparse.Namespace, made: Callable[[Machine], None] = lambda machi
         settings = settings_of(args, vmx)
         image = image_of(args, vmx)
         asked = asked_of(args, serial_of(args.serial, vmx), vmx)
+        asked.page = page
 
     def make() -> Ready:
         from monitor import Machine
@@ -347,6 +364,7 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
             checkpoint=checkpoint, display=shown.terminal, guest=more.console,
         )  # fmt: skip
         more.stop_by(machine.stop)
+        page = asked.page and stack.enter_context(asked.page(machine, session.attended))
         if asked.monitor is not None and not asked.console:
             stack.enter_context(open_console(asked.monitor, session.attended, log.event))
         if vmx is not None and not args.quiet:
@@ -359,6 +377,8 @@ def attend(args: argparse.Namespace, asked: Asked, make: Callable[[], Ready]) ->
             say(opening_line(image, settings, session.takes_keys, begun))
         finished = session.run(limits)
         shown.finish()
+        if page is not None:
+            page.finish(ending.sentence(finished.outcome, limits.until))
         log.end(ending.sentence(finished.outcome, limits.until), machine.statistics())
         if stats is not None:
             stats.write(machine.statistics() | statistics_of(vmx))

@@ -25,6 +25,7 @@ from monitor.vmm.errors import UserError
 from monitor.vmm.outcome import Outcome
 
 Answered = Callable[[str], None]
+Work = Callable[[], None]
 
 
 class Runner(Protocol):
@@ -55,7 +56,7 @@ class Attended:
         self._runner = runner
         self._debugger = debugger
         self._context = Context(machine, self)
-        self._lines: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()  # None: look
+        self._lines: queue.SimpleQueue[_Line | Work | None] = queue.SimpleQueue()  # None: look
         self._standing = False
         self._asked = False  # somebody called stop()
         machine.loop.chores.append(self)
@@ -65,6 +66,11 @@ class Attended:
     def submit(self, line: str, answered: Answered) -> None:
         """Answer a line soon; `answered` is called by the machine's thread."""
         self._lines.put(_Line(line, answered))
+        self._machine.loop.look_soon()
+
+    def call(self, work: Work) -> None:
+        """Do something else soon, in the machine's thread; it raises nothing."""
+        self._lines.put(work)
         self._machine.loop.look_soon()
 
     def stop(self) -> None:
@@ -119,8 +125,11 @@ class Attended:
             self._answer(line)
         return None
 
-    def _answer(self, line: _Line | None) -> None:
+    def _answer(self, line: _Line | Work | None) -> None:
         if line is None:
+            return
+        if not isinstance(line, _Line):
+            line()
             return
         try:
             answer = answer_to(self._context, line.text, self._debugger)

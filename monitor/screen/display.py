@@ -9,7 +9,8 @@ A machine without an adapter has a Display, too: one that shows nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from devices.bus import Bus
 from monitor.vmm.errors import UserError
@@ -61,6 +62,11 @@ class Display:
         if self._screen is None:
             raise UserError('this machine has no screen: give it one, with vga="std" (--vga std)')
         return self._screen
+
+    def show_live(self, live: Callable[[], Any]) -> None:
+        """What a notebook shows of the screen, if there is one."""
+        if self._screen is not None:
+            self._screen.live = live
 
     # A text that is waited for
 

@@ -6,6 +6,7 @@
     machine.screen.dirty()     rectangles that have changed since it was asked last
     machine.screen.between(old, new)    where two pictures of the same size differ
     machine.screen.save("boot.png")
+    machine.screen             in a notebook, as a cell's last line: live, with keys and mouse
 
 Looking changes nothing for the guest. A picture is drawn anew only if memory was written, a
 register changed or something has blinked since it was looked at last.
@@ -13,7 +14,10 @@ register changed or something has blinked since it was looked at last.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +42,8 @@ class Screen:
         self._seen: object = None  # what the picture was drawn from
         self._picture: npt.NDArray[np.uint8] | None = None
         self._dirty: list[Rectangle] = []
+        #: What a notebook shows of it, live, if it can.
+        self.live: Callable[[], Any] = _nothing_live
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,6 +123,24 @@ class Screen:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"{path}: cannot write the picture: {reason}") from error
 
+    def _repr_mimebundle_(self, **_wanted: object) -> Any:
+        """In a notebook with a library for widgets: the live screen."""
+        return self.live()
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook without one, and in its file: the screen as it is now."""
+        try:
+            from PIL import Image
+        except ImportError:
+            return None
+        file = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(self.array)).save(file, "PNG")
+        return file.getvalue()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        width, height = self.size
+        printer.text(f"a screen of {width} x {height}")
+
     def _look(self) -> None:
         vga, windows = self._vga, self._vga.windows
         written = windows.memory.written_pages() + windows.view.written_pages()
@@ -134,3 +158,7 @@ class Screen:
             self._dirty += rectangles.changes(old, new)
             if len(self._dirty) > MOST_RECTANGLES:
                 self._dirty = [rectangles.whole(new)]
+
+
+def _nothing_live() -> None:
+    return None

@@ -27,6 +27,7 @@ COMMANDS = {
     "run": f"run --report {FLAT} --serial null",
     "run trap": f"run --report {FLAT} --serial null --mode trap",
     "guest": "guest list",
+    "web": f"web --report {FLAT}",
     "resume": "resume machine.vpcheck --report --serial null",
     "run vmx": f"run --report machine.vmx {FLAT} --serial null",
     "demo": "demo",

@@ -32,6 +32,7 @@ SWEEP = '[[guest]]\nflat = "guest.bin@0x100000"\nmemory = 2\n'
 COMMANDS = {
     "run": "run --flat guest.bin@0x100000 --memory 2",
     "guest": "guest list",
+    "web": "web --serial stdio --flat guest.bin@0x100000 --memory 2",
     "resume": "resume machine.vpcheck",
     "demo": "demo --mode bare",
     "cpus": "cpus",
