@@ -25,6 +25,7 @@ from benchmarks import (
     integer_mix,
     linux_boot,
     memory,
+    pc,
     segments,
     self_modifying,
     sixteen_bits,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkPlan], Iterator[Section]]] = {
     "translation": translation.sections,
     "guest_calls": guest_calls.sections,
     "linux_boot": linux_boot.sections,
+    "pc": pc.sections,
 }
 
 
