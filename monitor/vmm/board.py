@@ -316,7 +316,12 @@ class Board:
         self.ended = None
 
     def reset_processor(self) -> None:
-        """INIT: of the chips, the one within the processor."""
+        """INIT: of the chips, the one within the processor.
+
+        The A20 gate opens, as the reset vector lies at the top of memory: who writes 1 to port 92h
+        has shut it with the same byte.
+        """
+        self.pc.a20.reset()
         if self.apics is not None:
             self.apics.local.reset()
 

@@ -53,7 +53,6 @@ class PageServer:
         self._started = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
-        self._loop = asyncio.new_event_loop()
 
     @property
     def url(self) -> str:
@@ -68,6 +67,7 @@ class PageServer:
         self._hands = Hands(self._machine)
         self._machine.serial.listeners.append(self._hear)
         self._machine.serial.input_open = True
+        self._loop = asyncio.new_event_loop()  # which its thread closes
         self._thread.start()
         self._started.wait()
         if self._error is not None:

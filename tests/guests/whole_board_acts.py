@@ -20,6 +20,7 @@ ATA = (0x20, 0x30, 0xC4, 0xC5, 0xC6, 0xC8, 0xCA, 0x25, 0x35, 0x24, 0x34, 0x29, 0
 PACKETS = (0x00, 0x03, 0x12, 0x1B, 0x1E, 0x25, 0x28, 0xA8, 0x43, 0x46, 0x4A, 0x51, 0x5A, 0xBD, 0xBE)
 KEYBOARD = (0x20, 0x60, 0xA7, 0xA8, 0xAA, 0xAB, 0xAD, 0xAE, 0xD0, 0xD2, 0xD3, 0xD4, 0xD4)
 VBE = (0, 1, 4, 8, 15, 24, 32, 0x41, 0x61, 0xC1, 320, 640, 1024)
+LOCAL_APIC = 0xFEE00000
 REGISTERS = (4, 0x10, 0x14, 0x18, 0x20, 0x40, 0x59, 0x60, 0x80)  # PCI's, and the chipset's own
 KEYS = ("a", "pause", "up", "shift", "f1")
 CD = bytes(0x8000) + b"\x01CD001\x01" + bytes(0x8000 - 7)
@@ -39,7 +40,7 @@ class Acts:
         self._fresh = -1
         self._acts = (self._any_port,) * 6 + (self._registers, self._memory, self._pci, self._vga,
                       self._vbe, self._ata, self._packet, self._floppy, self._dma, self._timer,
-                      self._master, self._keyboard, self._pic)  # fmt: skip
+                      self._master, self._keyboard, self._pic, self._apic)  # fmt: skip
 
     def act(self) -> object:
         """One access or a few that belong together; what was read."""
@@ -231,6 +232,14 @@ class Acts:
         self.out(0x64, self.dice.choice(KEYBOARD))
         self.out(0x60, self.dice.choice((0x47, 0xF4, 0xF3, 0xED, 0xF2, 0xEB, self.value() & 0xFF)))
         return self.inp(0x60)
+
+    def _apic(self) -> object:
+        """A local APIC that is on and lets the 8259As through; or something else."""
+        sensible = self.dice.random() < 0.9
+        for offset, value in ((0xF0, 0x1FF), (0x350, 0x700)):
+            self._count("register writes")
+            self.bus.write_memory(LOCAL_APIC + offset, 4, value if sensible else self.value())
+        return None
 
     def _pic(self) -> object:
         """Set up as a PC's, and ends of interrupts."""

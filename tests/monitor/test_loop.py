@@ -81,7 +81,7 @@ class Board:
         self.due = 0
         self.waking = True
         self.bus = SimpleNamespace(intr=False, run_due=self._run_due)
-        self.pc = SimpleNamespace(pic=SimpleNamespace(acknowledge=self._acknowledge))
+        self.interrupts = SimpleNamespace(acknowledge=self._acknowledge)
 
     def _run_due(self) -> None:
         self.due += 1

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 import monitor
 from monitor.host.console import Console
 from monitor.settings.machine import Settings
+from monitor.vmm.errors import UserError
 from monitor.vmm.events import ExitEvent
 from monitor.vmm.outcome import Outcome
 
@@ -99,6 +100,7 @@ class FakeMachine:
         self.guest: dict[str, str] = {}
         self.on_exit: list[Callable[[ExitEvent], None]] = []
         self.board = SimpleNamespace(
+            take_input=lambda: None,
             bus=SimpleNamespace(
                 port_ranges=lambda: [(0x3F8, 0x3FF, "uart16550"), (0xF4, 0xF4, "debug")],
                 memory_ranges=list,
@@ -116,6 +118,10 @@ class FakeMachine:
     def of(cls, settings: Settings) -> FakeMachine:
         return cls(settings.memory_mb, settings.mode, settings.engine, settings.clock,
                    settings.start_time, tuple(settings.without), settings.chipset)  # fmt: skip
+
+    @property
+    def screen(self) -> Any:
+        raise UserError("there is no screen")
 
     def enable(self, capability: str, value: object = True, **options: object) -> None:
         self.enabled[capability] = value, options

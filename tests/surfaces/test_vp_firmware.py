@@ -15,7 +15,8 @@ POWER_OFF = bytes.fromhex(
     "baf80c66b8800b008066efbafc0cb001ee"  # PMIOSE
     "ba04b0b80020efebfe"  # SLP_EN
 )
-OPTION_ROM = b"\x55\xaa\x01".ljust(512, b"\xcb")
+OPTION_ROM = b"\x55\xaa\x01".ljust(511, b"\xcb")
+OPTION_ROM += bytes((-sum(OPTION_ROM) & 0xFF,))  # its sum is 0
 
 
 def bios(code: bytes, size: int = 128 << 10) -> bytes:

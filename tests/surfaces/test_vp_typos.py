@@ -38,11 +38,12 @@ MEANT = [
      "--vmware-clipboard? (`vp run --help` explains)"),
     ("run --zzz", "vp run has no option --zzz (`vp run --help` explains)"),
     ("tc --gdb 1",
-     "vp tc has no option --gdb, but vp run, vp resume have (`vp tc --help` explains)"),
-    ("--gdb 1 run", "vp has no option --gdb, but vp run, vp resume have (`vp --help` explains)"),
+     "vp tc has no option --gdb, but vp run, vp web, vp resume have (`vp tc --help` explains)"),
+    ("--gdb 1 run",
+     "vp has no option --gdb, but vp run, vp web, vp resume have (`vp --help` explains)"),
     ("demo --clock host",
-     "vp demo has no option --clock, but vp run, vp resume, vp tc, vp mmu, vp trace, vp bench "
-     "have (`vp demo --help` explains)"),
+     "vp demo has no option --clock, but vp run, vp web, vp resume, vp tc, vp mmu, vp trace, "
+     "vp bench have (`vp demo --help` explains)"),
     ("run a.vmx b.vmx", "unrecognized arguments: b.vmx (`vp run --help` explains)"),
     ("run --type -a",
      "argument --type: expected one argument; one that begins with a dash is written --type=VALUE "

@@ -31,12 +31,12 @@ from monitor.firmware.tables.aml import (
     scope,
     word_range,
 )
+from monitor.vmm.physical_map import HOLE
 
 PIRQ_ROUTES = (10, 10, 11, 11)
 PINS = 4
 CONFIG_PORTS, CONFIG_SIZE = 0xCF8, 8
-VIDEO = range(0xA0000, 0xC0000)
-HOLE_END = 0x100000
+VIDEO = range(HOLE.start, 0xC0000)
 
 
 def interrupt_of(slot: int, pin: int) -> int:
@@ -58,7 +58,7 @@ def byte_code(memory_bytes: int) -> bytes:
 
 def _resources(memory_bytes: int) -> bytes:
     """Buses, ports and memory of the host bridge, and of what is behind it."""
-    above = max(memory_bytes, HOLE_END)
+    above = max(memory_bytes, HOLE.stop)
     return (
         word_range(BUS, 0, 0xFF)
         + ports(CONFIG_PORTS, CONFIG_SIZE)
