@@ -25,8 +25,10 @@ from benchmarks import (
     integer_mix,
     linux_boot,
     memory,
+    pc,
     segments,
     self_modifying,
+    sixteen_bits,
     start_up,
     translation,
     virtualization,
@@ -45,10 +47,12 @@ BENCHMARKS: dict[str, Callable[[BenchmarkPlan], Iterator[Section]]] = {
     "display": display.sections,
     "virtualization": virtualization.sections,
     "segments": segments.sections,
+    "sixteen_bits": sixteen_bits.sections,
     "self_modifying": self_modifying.sections,
     "translation": translation.sections,
     "guest_calls": guest_calls.sections,
     "linux_boot": linux_boot.sections,
+    "pc": pc.sections,
 }
 
 

@@ -30,7 +30,10 @@ RAM_FILE = "/memfd:guest-ram"
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. `kernel` is a bzImage, `multiboot` any of the small guests."""
+    """What to run. `kernel` is a bzImage, `multiboot` any of the small guests.
+
+    `words` are options of `vp run` instead.
+    """
 
     mode: str
     memory: int
@@ -39,6 +42,7 @@ class Job:
     append: str = ""
     multiboot: str = ""
     until: str = ""
+    words: tuple[str, ...] = ()
     time_translation: bool = False
     count_engine: bool = False
 
@@ -62,16 +66,23 @@ def perform(job: Job) -> Result:
     counting: AbstractContextManager[object]
     counting = engine_count.everything_counts() if job.count_engine else nullcontext()
     with counting:
-        machine = Machine(memory_mb=job.memory, mode=job.mode)
+        machine = _of_words(job) if job.words else Machine(memory_mb=job.memory, mode=job.mode)
     watch = translation_time.Watch(machine) if job.time_translation else None
     if job.kernel:
         machine.load_linux(job.kernel, initrd=job.initrd, cmdline=job.append)
-    else:
+    elif job.multiboot:
         machine.load_multiboot(job.multiboot, firmware_state="raw")
     before = time.process_time()
     outcome = machine.run(until=job.until or None)
     seconds = time.process_time() - before
     return _result(machine, outcome, seconds, watch)
+
+
+def _of_words(job: Job) -> Machine:
+    from monitor.cli.run_machine import machine_of
+
+    machine = machine_of(["--mode", job.mode, *job.words])
+    return machine
 
 
 def _result(

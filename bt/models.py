@@ -49,6 +49,8 @@ EDX = {
     "pat": 16, "pse36": 17, "clfsh": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26,
 }  # fmt: skip
 
+APIC = 1 << 9
+
 #: Bits of CR4 that are reserved without a feature.
 CR4 = {
     "vme": CR4_VME | CR4_PVI, "tsc": CR4_TSD, "de": CR4_DE, "pse": CR4_PSE, "pae": CR4_PAE,
@@ -81,6 +83,7 @@ class Model:
     caches: Leaf | None = None  #: leaf 2, if it is there
     brand_index: int = 0
     line: int = 0  #: of the cache, as CLFLUSH takes it
+    apic: bool = False  #: is a local APIC announced? no row has it, a machine may
     brand: str = ""  #: the string of leaves 80000002h to 80000004h; "": they are not there
 
     @cached_property
@@ -101,7 +104,8 @@ class Model:
     @property
     def announced(self) -> int:
         """EDX of leaf 1."""
-        return sum(1 << EDX[name] for name in self.features if name in EDX)
+        found = sum(1 << EDX[name] for name in self.features if name in EDX)
+        return found | APIC if self.apic else found
 
     @property
     def absent(self) -> int:

@@ -82,6 +82,7 @@ class Bus:
         # Keyed by port << 3 | size, so that a device answers only the widths it knows.
         self._port_reads: dict[int, tuple[Callable[[int, int], int], int]] = {}
         self._port_writes: dict[int, tuple[Callable[[int, int, int], None], int]] = {}
+        self._inner: MemoryClaim | None = None  # registers of the processor's own
         self._data_ports: dict[int, tuple[DataPort, int]] = {}
         self._memory: list[MemoryClaim] = []
         self._memory_starts: list[int] = []
@@ -201,6 +202,14 @@ class Bus:
         del self._memory[at], self._memory_starts[at]
         self._memory_news()
 
+    def place_inner(self, first: int | None, size: int, device: MemoryDevice) -> None:
+        """Registers of the processor's own, which it finds before it asks the bus: before RAM too.
+
+        None: nowhere.
+        """
+        self._inner = None if first is None else MemoryClaim(self, first, size, device)
+        self._memory_news()
+
     def _memory_news(self) -> None:
         if self.on_memory is not None:
             self.on_memory()
@@ -209,8 +218,16 @@ class Bus:
         """Where devices answer: first address and end of each range, in ascending order."""
         return [(each.first, each.end) for each in self._memory]
 
+    def registers(self) -> tuple[list[tuple[int, int]], tuple[int, int] | None]:
+        """The same, and where the processor's own are."""
+        inner = self._inner
+        return self.memory_ranges(), None if inner is None else (inner.first, inner.end)
+
     def memory_in(self, first: int, size: int) -> bool:
         """Does a device answer anywhere in this range of physical addresses?"""
+        inner = self._inner
+        if inner is not None and inner.first < first + size and first < inner.end:
+            return True
         at = bisect_right(self._memory_starts, first + size - 1) - 1
         return at >= 0 and first < self._memory[at].end
 
@@ -277,6 +294,9 @@ class Bus:
         return sum(self.memory_time(address + i, 1) for i in range(size))
 
     def _find_memory(self, address: int) -> MemoryClaim | None:
+        inner = self._inner
+        if inner is not None and inner.first <= address < inner.end:
+            return inner
         at = bisect_right(self._memory_starts, address) - 1
         if at >= 0 and address < self._memory[at].end:
             return self._memory[at]

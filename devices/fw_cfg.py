@@ -25,7 +25,7 @@ b'hi\\x00'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from devices.bus import Bus
@@ -91,12 +91,14 @@ class FwCfg(Chip):
 
     name = "fw-cfg"
     state = fields(files=FILES, boot_menu=FLAG, selector=WORD, offset=DWORD, dma_high=DWORD)
-    wiring = ("_bus", "_items")
+    wiring = ("_bus", "_items", "on_select")
 
     def __init__(self, bus: Bus, memory_bytes: int = 0) -> None:
         self._bus = bus
         self.files: dict[str, bytes] = {}
         self.boot_menu = False
+        #: Told the name of a file that is read now; it may put another content in (add_file).
+        self.on_select: Callable[[str], None] = _ignore
         self._items: dict[int, bytes] = {
             SIGNATURE: b"QEMU",
             ID: FEATURES.to_bytes(4, "little"),
@@ -158,6 +160,8 @@ class FwCfg(Chip):
         """Begin at the first byte of an item."""
         self.selector = selector & ~WRITE_MODE
         self.offset = 0
+        if FIRST_FILE <= self.selector < FIRST_FILE + len(self.files):
+            self.on_select(tuple(self.files)[self.selector - FIRST_FILE])
 
     def _take(self, size: int) -> bytes:
         """The next bytes of the item, and of the zeros behind it."""
@@ -210,3 +214,7 @@ class _DmaPort(PortHandlers):
         else:
             high, self._config.dma_high = self._config.dma_high, 0
             self._config.order(high << 32 | half)
+
+
+def _ignore(_name: str) -> None:
+    pass

@@ -130,7 +130,7 @@ class I8042(Chip):
         self.polling = 0
         self.timer.cancel()
         self.aux_timer.cancel()
-        self._a20.set_keyboard_controller(True)
+        self._a20.set(True)
         self._update_irqs()
         self.keyboard.reset()
         if self.mouse is not None:
@@ -205,7 +205,7 @@ class I8042(Chip):
         elif value in (KBD_OFF, KBD_ON):
             self._switch(CTR_KBD_OFF, value == KBD_OFF)
         elif value in (A20_OFF, A20_ON):
-            self._a20.set_keyboard_controller(value == A20_ON)
+            self._a20.set(value == A20_ON)
         elif value == SELF_TEST:
             self.ram[0] |= CTR_SYS
             self._reply(TEST_PASSED)
@@ -225,7 +225,7 @@ class I8042(Chip):
             self.ram[command - WRITE_RAM.start] = value
             self._update_irqs()
         elif command == WRITE_OUTPUT:
-            self._a20.set_keyboard_controller(bool(value & OUT_A20))
+            self._a20.set(bool(value & OUT_A20))
             if not value & OUT_RUN:
                 self._request_reset()
         elif command == WRITE_KBD_BUFFER:
@@ -244,7 +244,7 @@ class I8042(Chip):
 
     def _output_port(self) -> int:
         port = OUTPUT_PORT
-        if self._a20.keyboard_controller:
+        if self._a20.enabled:
             port |= OUT_A20
         if self.output_flags:
             port |= OUT_AUX_FULL if self.output_flags & STATUS_AUX else OUT_KBD_FULL
@@ -324,13 +324,30 @@ class I8042(Chip):
     def coming_irqs(self, input_open: bool) -> Iterator[int]:
         """A byte on a wire, a key that is held down, a stroke or a report that is to come.
 
-        (The host types on the serial line.)
+        (The host types on the serial line.) A device that is switched off keeps what it has.
         """
         if self.output_flags:
             return
-        keys = (self.timer, self.keyboard.timer, self.hands.timer)
-        if self.command_byte & CTR_KBD_INT and any(timer.live for timer in keys):
+        keys, reports = [self.timer], [self.aux_timer]
+        if not self.command_byte & CTR_KBD_OFF:
+            keys += [self.keyboard.timer, self.hands.timer]
+        if self.mouse is not None and not self.command_byte & CTR_AUX_OFF:
+            reports.append(self.mouse.timer)
+        for bit, timers, line in (
+            (CTR_KBD_INT, keys, self.kbd_line),
+            (CTR_AUX_INT, reports, self.aux_line),
+        ):
+            if self.command_byte & bit and any(timer.live for timer in timers):
+                yield line.number
+
+    def typed_irqs(self) -> Iterator[int]:
+        """Those of the lines that somebody at the keyboard or the mouse could raise."""
+        if self.output_flags:
+            return
+        if self.command_byte & (CTR_KBD_INT | CTR_KBD_OFF) == CTR_KBD_INT:
             yield self.kbd_line.number
-        reports = self.aux_timer.live or (self.mouse is not None and self.mouse.timer.live)
-        if self.command_byte & CTR_AUX_INT and reports:
+        if (
+            self.command_byte & (CTR_AUX_INT | CTR_AUX_OFF) == CTR_AUX_INT
+            and self.mouse is not None
+        ):
             yield self.aux_line.number

@@ -264,8 +264,11 @@ class I8237Pair(Chip):
     state = fields(
         dma1=PART, dma2=PART, scratch=sequence(BYTE, least=SCRATCH_BYTES, most=SCRATCH_BYTES)
     )
+    wiring = ("before_access",)
 
     def __init__(self, bus: Bus) -> None:
+        #: Told before registers are read or written: a device that moves data in its own time.
+        self.before_access: Callable[[], None] = _nobody
         self.dma1 = I8237(bus, 0, self._changed)
         self.dma2 = I8237(bus, 1, self._changed)
         self.reset()
@@ -303,15 +306,19 @@ class I8237Pair(Chip):
                 self.channel(number).on_ready()
 
     def _read_dma1(self, offset: int, size: int) -> int:
+        self.before_access()
         return self.dma1.read(offset)
 
     def _write_dma1(self, offset: int, size: int, value: int) -> None:
+        self.before_access()
         self.dma1.write(offset, value)
 
     def _read_dma2(self, offset: int, size: int) -> int:
+        self.before_access()
         return self.dma2.read(offset >> 1)
 
     def _write_dma2(self, offset: int, size: int, value: int) -> None:
+        self.before_access()
         self.dma2.write(offset >> 1, value)
 
     def _read_page(self, offset: int, size: int) -> int:

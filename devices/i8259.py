@@ -282,14 +282,16 @@ class I8259Pair(Chip):
 
     name = "i8259-pair"
     state = fields(master=PART, slave=PART)
-    wiring = ("_bus",)
+    wiring = ("_bus", "output")
     # The timer, the keyboard, the cascade, the RTC and the coprocessor are always edges.
     ELCR_MASTER = 0xF8
     ELCR_SLAVE = 0xDE
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self.master = I8259(bus.set_intr, self.ELCR_MASTER)
+        #: Where INT leads: to the processor, or to its local APIC (devices/apic/board.py).
+        self.output: Callable[[bool], None] = bus.set_intr
+        self.master = I8259(lambda level: self.output(level), self.ELCR_MASTER)
         self.slave = I8259(self._cascade, self.ELCR_SLAVE)
         bus.claim_ports(0x20, 2, self.master)
         bus.claim_ports(0xA0, 2, self.slave)

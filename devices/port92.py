@@ -4,7 +4,7 @@ Manual: IBM PS/2 Technical Reference, "System control port A"; 82371SB (PIIX3) d
 "Port 92 register".
 
     bit 0  a change from 0 to 1 resets the processor
-    bit 1  A20 (together with the keyboard controller's own line)
+    bit 1  A20: the gate that the keyboard controller has a hand on, too (a20.py)
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ class Port92(Chip):
 
     def reset(self) -> None:
         self.value = 0
-        self._a20.set_port92(False)
 
     def read_port(self, offset: int, size: int) -> int:
-        return self.value
+        return self.value & ~FAST_A20 | (FAST_A20 if self._a20.enabled else 0)
 
     def write_port(self, offset: int, size: int, value: int) -> None:
         rising_reset = value & ~self.value & FAST_RESET
         self.value = value
-        self._a20.set_port92(bool(value & FAST_A20))
+        self._a20.set(bool(value & FAST_A20))
         if rising_reset and self._on_reset is not None:
             self._on_reset()

@@ -43,6 +43,7 @@ from monitor.extensions import Extensions
 from monitor.firmware.display import start_display
 from monitor.firmware.state import areas
 from monitor.firmware.state import install as install_firmware
+from monitor.firmware.tables.install import install as install_tables
 from monitor.host.console import Console
 from monitor.host.serial_line import SerialLine
 from monitor.loaders.source import Source, open_image
@@ -65,6 +66,7 @@ from monitor.vmware.switches import Switches
 from monitor.watch import Watch
 
 if TYPE_CHECKING:
+    from monitor.recording.recorder import Recorder
     from monitor.screen.screen import Screen
     from monitor.web.widget import ScreenWidget
 
@@ -126,7 +128,7 @@ class Machine:
         self.loop = hardware.loop
         #: The other ends of all ports' cables by name: "com1", "debug", and those of more parts.
         self.cables = {"com1": self.serial, "debug": self.debug_port}
-        self.cables |= plug_in(settings.parts, self.board, self.loop.look_soon)
+        self.cables |= plug_in(settings.parts, self.board, self.loop.look_soon, settings.cpu)
         self._access = MemoryAccess(self.physical_map, self.processor)
         self._guest_calls = GuestCalls(self.processor, self.board)
         self._switches = Switches(self._guest_calls, start_time)
@@ -311,9 +313,12 @@ class Machine:
 
     def _start(self, start: StartState, firmware_state: str) -> None:
         """Put the processor where the loader says, and the hardware as its firmware left it."""
+        self.board.reset_processor()
         if firmware_state == "bios":
             install_firmware(self.memory, self.board.bus)
             start_display(self.board, self.processor, self.memory, self.roms)
+            if self.board.apics is not None:
+                install_tables(self.board, self.roms, self.settings.cpu)
         if self._loaded or self.processor.count():
             self.processor.forget_code()  # of the guest before
         self._loaded = True
@@ -482,6 +487,16 @@ class Machine:
     def screenshot(self, path: str | Path) -> None:
         """The screen as a PNG, or what the name's ending says. UserError: it cannot be written."""
         self._display.screen.save(path)
+
+    def record(self, path: str | Path) -> Recorder:
+        """A context manager that records the screen in the guest's time: "x.gif", "x.mp4", "x/".
+
+        With the clock "icount" it repeats, byte for byte (`monitor.recording`). UserError: no file
+        of such a name can be written, or a package for it is missing.
+        """
+        from monitor.recording.kinds import recording_of
+
+        return recording_of(path, self.screen, self.board.bus)
 
     def wait_for_text(self, text: str, timeout: float | None = None) -> Outcome:
         """Run until a text screen shows this, also if it does already: then nothing runs.

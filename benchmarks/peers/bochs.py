@@ -53,6 +53,12 @@ def linux(kernel: Path, initrd: Path, append: str, ready: str) -> Measured:
     return _run("linux", drive, 128, ready)
 
 
+def floppy(image: Path, memory: int, ready: str) -> Measured:
+    """Boot a floppy of 720 KiB until it says `ready` on the serial line."""
+    drive = f"floppya: 720k={image}, status=inserted\nboot: floppy"
+    return _run("floppy", drive, memory, ready)
+
+
 def _run(name: str, drive: str, memory: int, ending: str) -> Measured:
     if shutil.which("bochs") is None or not VGA_BIOS.exists():
         raise BenchmarkError(f"Bochs is not installed ({NEEDED})")

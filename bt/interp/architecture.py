@@ -32,7 +32,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
         *("ring_compression",),
         *("count_base", "count_size", "count_marks", "counts_entries", "entry_counts"),
         *("owner", "user", "sup", "audit_all"),
-        *("pde_reserved", "msr_groups"),
+        *("pde_reserved", "msr_groups", "apic_base"),
         *("signature", "absent", "cr4_valid", "cpuid_last", "cpuid_last_extended", "cpuid_leaves"),
     ),
     DEBUGGED: (

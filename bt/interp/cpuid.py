@@ -13,6 +13,8 @@ from bt.interp.state import EAX, EBX, ECX, EDX, Cpu, Op
 EXTENDED_LEAF = 0x80000000
 EXTENDED_LEAVES = 8  # from here on in Cpu.cpuid_leaves
 
+FEATURE_APIC = 0x200  # leaf 1, EDX: there is a local APIC, and IA32_APIC_BASE has it on
+APIC_ENABLED = 0x800
 FEATURE_HYPERVISOR = 0x80000000  # leaf 1, ECX
 VMWARE_LEAF = 0x40000000
 VMWARE_TIMING_LEAF = 0x40000010
@@ -68,6 +70,8 @@ def cpuid(c: Cpu, op: Op) -> i32:
     c.regs[EBX] = c.cpuid_leaves[at + 1]
     c.regs[ECX] = c.cpuid_leaves[at + 2]
     c.regs[EDX] = c.cpuid_leaves[at + 3]
+    if leaf == 1 and c.apic_base and c.msr_apicbase & APIC_ENABLED:
+        c.regs[EDX] |= FEATURE_APIC
     if leaf == 1 and shows_vmware(c):
         c.regs[ECX] |= FEATURE_HYPERVISOR
     return NEXT(c, op)

@@ -249,6 +249,11 @@ cdef i64 call_counter(Cpu c, u32 index) noexcept with gil:
         return c.bus.read_counter(index)
     except BaseException as error:
         return _failed(c, error)
+cdef void call_apic_base(Cpu c, u64 value) noexcept with gil:
+    try:
+        c.bus.set_apic_base(value)
+    except BaseException as error:
+        _failed(c, error)
 cdef i32 call_transcendental(Cpu c, u32 which) noexcept with gil:
     try:
         from bt.interp.transcendental import evaluate

@@ -261,6 +261,11 @@ def call_counter(c: Any, index: int) -> int:
     return _guard(c, c.bus.read_counter, index)
 
 
+def call_apic_base(c: Any, value: int) -> None:
+    """IA32_APIC_BASE was written, of a processor that has a local APIC."""
+    _guard(c, c.bus.set_apic_base, value)
+
+
 def call_transcendental(c: Any, which: int) -> int:
     """The x87 functions that are done in big integers; see transcendental.evaluate()."""
     from bt.interp.transcendental import evaluate  # not compiled, loaded when first needed

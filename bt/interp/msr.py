@@ -11,7 +11,7 @@ what there is. So is a reserved bit where one is known.
 |       | 010                | TSC                               | of P6, the low half only       |
 | P5    | 00E 011-013        | TR12, CESR, CTR0-1                | kept                           |
 | P6 P4 | 017, 1DB-1DE       | PLATFORM_ID, last branch records  | 0                              |
-|       | 01B                | APICBASE                          | kept; there is no APIC         |
+|       | 01B                | APICBASE                          | kept; local APIC where it is   |
 |       | 02A 08B 1D9        | EBL_CR_POWERON, BIOS_SIGN, ...    | kept                           |
 |       | 079                | BIOS_UPDT_TRIG                    | write only, ignored            |
 | P6    | 0C1 0C2 186 187    | PERFCTR0-1, EVNTSEL0-1            | kept                           |
@@ -29,7 +29,7 @@ what there is. So is a reserved bit where one is known.
 
 from __future__ import annotations
 
-from bt.interp.dialect import M32, M64, NEXT, func, i32, u32, u64
+from bt.interp.dialect import M32, M64, NEXT, call_apic_base, func, i32, u32, u64
 from bt.interp.features import (
     MSR_GROUP_BOTH,
     MSR_GROUP_MCA,
@@ -41,6 +41,7 @@ from bt.interp.features import (
     MSR_GROUP_SEP,
 )
 from bt.interp.memory import fault, raise_error
+from bt.interp.ports import io_begins, io_done
 from bt.interp.state import EAX, ECX, EDX, VEC_GP, Cpu, Op
 from bt.interp.system import PERFCTR0, ring0_only, tsc_at
 
@@ -82,6 +83,7 @@ MCG_CAP_P4 = 0x004  # four banks
 EBC_FREQUENCY = 0x02000000
 MISC_FIXED = 0x1800  # BTS and PEBS are unavailable
 MISC_READ_ONLY = 0x1880  # these, and that there are performance counters
+APICBASE_RESERVED = 0xFFFFFFF0000006FF  # all but address (36 bits), enable and BSP
 PAT_RESET = 0x0007040600070406
 MTRR_TYPES = 0x73  # bit n: memory type n is one: UC, WC, WT, WP, WB
 PAT_TYPES = 0xF3  # the same, and UC-
@@ -110,7 +112,7 @@ def msr_reset(c: Cpu) -> i32:
     c.msr_sysenter_cs = 0
     c.msr_sysenter_esp = 0
     c.msr_sysenter_eip = 0
-    c.msr_apicbase = 0
+    c.msr_apicbase = c.apic_base
     for i in range(64):
         c.msr_mtrr[i] = 0
     for i in range(16):
@@ -345,6 +347,20 @@ def write_tsc(c: Cpu, op: Op, value: u64) -> i32:
 
 
 @func
+def write_apicbase(c: Cpu, op: Op, value: u64) -> i32:
+    """Where a local APIC is, and whether; without one, what is written is kept."""
+    if c.apic_base == 0:
+        c.msr_apicbase = value
+        return NEXT(c, op)
+    if value & APICBASE_RESERVED:
+        return no_such_msr(c, op)
+    c.msr_apicbase = value
+    io_begins(c, op)
+    call_apic_base(c, value)
+    return io_done(c, op)
+
+
+@func
 def wrmsr(c: Cpu, op: Op) -> i32:
     """WRMSR: MSR[ECX] = EDX:EAX."""
     if ring0_only(c) < 0:
@@ -361,7 +377,7 @@ def wrmsr(c: Cpu, op: Op) -> i32:
     elif address == MSR_TSC:
         write_tsc(c, op, value)
     elif address == MSR_APICBASE and later:
-        c.msr_apicbase = value
+        return write_apicbase(c, op, value)
     elif is_sysenter_msr(c, address):
         write_sysenter_msr(c, address, value & M32)
     elif not (address == MSR_BIOS_UPDT_TRIG and later) and not reads_as_zero(c, address):

@@ -107,13 +107,20 @@ def io_breakpoint(c: Cpu, port: u32, size: u32) -> i32:
 
 
 @func
-def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
-    """The access will happen: where and when it does, and who watches."""
+def io_begins(c: Cpu, op: Op) -> i32:
+    """A device will be asked: where and when it is."""
     c.running = RUN_ALONE
     c.eip = op.eip
     c.io_icount = icount_at(c, op)
     c.io_left = op.left if op.rep else op.left - op.counted  # a REP comes again itself
     c.io_begun = 1 if op.need > op.left else 0
+    return 0
+
+
+@func
+def io_access(c: Cpu, op: Op, port: u32, size: u32) -> i32:
+    """The access will happen: where and when it does, and who watches."""
+    io_begins(c, op)
     if c.dr_armed & ARMED_IO:
         io_breakpoint(c, port, size)
     return 0

@@ -71,6 +71,11 @@ class Registers(Cpu):
                 for k in range(4):
                     self.cpuid_leaves[first + 4 * i + k] = leaves[i][k]
 
+    def set_apic_base(self, base: int) -> None:
+        """It has a local APIC, and this is IA32_APIC_BASE, now and after each reset()."""
+        self.apic_base = base
+        self.msr_apicbase = base
+
     def become_default(self) -> None:
         """The model that there is without a choice."""
         from bt.models import DEFAULT

@@ -513,6 +513,7 @@ class Cpu:
     cr4_valid: u32  # the others are reserved
     pde_reserved: u32  # in the entry of a 4 MiB page
     msr_groups: u32  # MSR_GROUP_*: which model-specific registers there are
+    apic_base: u64  # what a reset leaves in IA32_APIC_BASE; 0: there is no local APIC
     cpuid_last: u32  # the last basic leaf, below 8
     cpuid_last_extended: u32  # the last one from 80000000h on, below 80000008h; 0: none
     # four registers for each basic leaf, from 32 on for the extended ones

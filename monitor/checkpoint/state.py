@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from monitor.machine import Machine
 
 MOST_KEPT = 4 << 20  # bytes of a console's tail
-CABLES = ("com1", "debug", *(part for part in PARTS if part not in ("mouse", "speaker")))
+NO_PORTS = ("mouse", "speaker", "sb16", "apic")
+CABLES = ("com1", "debug", *(part for part in PARTS if part not in NO_PORTS))
 
 
 SETTINGS = Record(

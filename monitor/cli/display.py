@@ -6,10 +6,22 @@ import argparse
 import shutil
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING
 
 from monitor.host.terminal import owns_terminal
-from monitor.settings.display_config import FORMS, NONE, PNG, TERMINAL, DisplayConfig, parse_display
+from monitor.settings.display_config import (
+    ATTENDED,
+    FORMS,
+    NONE,
+    PNG,
+    TERMINAL,
+    VNC,
+    WINDOW,
+    DisplayConfig,
+    parse_display,
+)
 from monitor.settings.machine import VGAS
 from monitor.settings.serial_config import SerialConfig, parse_serial
 from monitor.vmm.errors import UserError
@@ -31,14 +43,21 @@ def add_display(group: argparse._ArgumentGroup) -> None:
     """The option that display_of() reads."""
     group.add_argument("--display", metavar="WHERE",
                        help=f"where the screen goes (default none): {', '.join(FORMS)}")
+    group.add_argument("--record", metavar="FILE",
+                       help="record the screen in the guest's time: FILE.gif, FILE.mp4, FOLDER/")
 
 
 def display_of(args: argparse.Namespace) -> DisplayConfig:
     """Where the screen goes. UserError: nowhere, since there is no adapter, or no terminal."""
-    config = parse_display(args.display or NONE)
-    if config.kind != NONE and getattr(args, "vga", None) == "none":
-        raise UserError(f"--display {args.display} needs an adapter: leave out --vga none")
-    if config.kind == TERMINAL and not _is_terminal():
+    config = replace(parse_display(args.display or NONE), record=args.record)
+    option = f"--record {args.record}" if config.kind == NONE else f"--display {args.display}"
+    if _shows(args) and getattr(args, "vga", None) == "none":
+        raise UserError(f"{option} needs an adapter: leave out --vga none")
+    if config.record is not None:
+        from monitor.recording.kinds import writer_of
+
+        writer_of(config.record)
+    if config.kind == TERMINAL and not is_terminal():
         raise UserError("--display terminal: standard input and output are no terminal of ours")
     return config
 
@@ -46,8 +65,17 @@ def display_of(args: argparse.Namespace) -> DisplayConfig:
 def vga_of(args: argparse.Namespace, firmware: bool) -> str:
     """The adapter: what --vga says, or one if there is a display to show it, or a BIOS."""
     asked: str | None = args.vga
-    shown = parse_display(args.display or NONE).kind != NONE
-    return asked or ("std" if shown or firmware else "none")
+    return asked or ("std" if _shows(args) or firmware else "none")
+
+
+def _shows(args: argparse.Namespace) -> bool:
+    """Does anybody look at the screen?"""
+    return parse_display(args.display or NONE).kind != NONE or args.record is not None
+
+
+def parts_for_display(args: argparse.Namespace) -> list[str]:
+    """What somebody who sits before the screen needs."""
+    return ["mouse"] if parse_display(args.display or NONE).kind in ATTENDED else []
 
 
 def serial_beside(
@@ -68,6 +96,8 @@ class Shown:
         #: On the terminal, entered by whoever attends the machine.
         self.terminal: TerminalDisplay | None = None
         self._picture: PictureFile | None = None
+        if config.record is not None:
+            stack.enter_context(machine.record(config.record))
         if config.kind == TERMINAL:
             self.terminal = _terminal_display(machine)
         elif config.kind == PNG:
@@ -75,11 +105,36 @@ class Shown:
 
             assert config.path is not None
             self._picture = stack.enter_context(PictureFile(config.path, machine.screen))
+        elif config.kind == VNC:
+            _serve_vnc(config, machine, stack)
+        elif config.kind == WINDOW:
+            _open_window(machine, stack)
 
     def finish(self) -> None:
         """The run has ended."""
         if self._picture is not None:
             self._picture.write()
+
+
+def _serve_vnc(config: DisplayConfig, machine: Machine, stack: ExitStack) -> None:
+    """Where it listens is said even with --quiet, since it has to be known."""
+    from monitor.host.vnc.server import VncServer
+
+    assert config.vnc is not None
+    server = stack.enter_context(VncServer(machine, config.vnc, _name_of(machine)))
+    print(f"vp: the screen is at {server.address} (VNC)", file=sys.stderr, flush=True)
+
+
+def _open_window(machine: Machine, stack: ExitStack) -> None:
+    from monitor.host.window.toolkit import Toolkit
+    from monitor.host.window.window import Window
+
+    repeats = machine.settings.clock == "icount"  # the guest's keyboard does not (UserInput)
+    stack.enter_context(Window(machine, Toolkit(repeats), _name_of(machine)))
+
+
+def _name_of(machine: Machine) -> str:
+    return machine.guest.get("name", "") or "Virtual Platform"
 
 
 def _terminal_display(machine: Machine) -> TerminalDisplay:
@@ -92,7 +147,11 @@ def _terminal_display(machine: Machine) -> TerminalDisplay:
     return TerminalDisplay(machine, AnsiScreen(machine.screen, room), sys.stdout.fileno())
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Are standard input and output one that is ours?"""
     if sys.stdin is None or sys.stdout is None:
         return False
-    return owns_terminal(sys.stdin.fileno()) and sys.stdout.isatty()
+    try:
+        return owns_terminal(sys.stdin.fileno()) and sys.stdout.isatty()
+    except UnsupportedOperation:  # a program has put something else there
+        return False

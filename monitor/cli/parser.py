@@ -13,8 +13,8 @@ from monitor.cli import typos
 from monitor.settings.did_you_mean import choose
 from monitor.vmm.errors import UserError
 
-VERBS = ("run", "web", "resume", "demo", "cpus", "scan", "virtualizability", "tc", "mmu", "trace",
-         "bench", "sweep", "lab", "help", "completion")  # fmt: skip
+VERBS = ("run", "guest", "web", "resume", "demo", "cpus", "scan", "virtualizability", "tc", "mmu",
+         "trace", "bench", "sweep", "lab", "help", "completion")  # fmt: skip
 
 LACKS_A_VALUE = re.compile(r"argument (?:-\w/)?(--[\w-]+): expected one argument")
 DESCRIPTION = "A virtual machine monitor for 32-bit x86 PCs in the manner of 1999."

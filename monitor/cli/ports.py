@@ -1,4 +1,4 @@
-"""`--serial2`, `--parallel`, `--sound`: what further ports and the speaker lead to."""
+"""`--serial2`, `--parallel`, `--sound`: what further ports, speaker and sound card lead to."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings.printer_config import FORMS as PRINTER_FORMS
 from monitor.settings.printer_config import PrinterConfig, parse_printer
 from monitor.settings.serial_config import SerialConfig, parse_serial
+from monitor.settings.sound_config import CARDS, SoundConfig, parse_sound
+from monitor.settings.sound_config import FORMS as SOUND_FORMS
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from monitor import Machine
     from monitor.host.guest_line import Guest
+    from monitor.host.sounding import Sounding
 
 SERIAL = {"com2": "serial2", "com3": "serial3", "com4": "serial4"}
 
@@ -27,13 +29,15 @@ class Ports:
 
     serial: dict[str, SerialConfig] = field(default_factory=dict)
     printer: PrinterConfig | None = None
-    sound: Path | None = None
+    sound: SoundConfig | None = None
+    card: str = CARDS[0]
 
     @property
     def parts(self) -> list[str]:
         """What the machine needs for it."""
         more = {"parallel": self.printer, "speaker": self.sound}
-        return [*self.serial, *(part for part, asked in more.items() if asked is not None)]
+        parts = [*self.serial, *(part for part, asked in more.items() if asked is not None)]
+        return parts if self.card == CARDS[0] else [*parts, self.card]
 
     def keep_apart(self, first: SerialConfig) -> None:
         """UserError if two have the standard streams."""
@@ -53,16 +57,9 @@ def add_ports(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--parallel", metavar="WHERE",
                        help="a parallel port, and where what is printed goes: "
                        f"{', '.join(PRINTER_FORMS)}")
-    group.add_argument("--sound", metavar="wav:FILE",
-                       help="what the PC speaker plays, into a file")
-
-
-def wave_path(text: str) -> Path:
-    """wav:FILE"""
-    kind, _, name = text.partition(":")
-    if kind != "wav" or not name:
-        raise UserError(f"--sound {text}: give a file, as wav:FILE")
-    return Path(name)
+    group.add_argument("--sound", metavar="WHERE",
+                       help="where what the PC speaker and the sound card play goes: "
+                       f"{', '.join(SOUND_FORMS)}")
 
 
 def ports_of(args: argparse.Namespace) -> Ports:
@@ -71,7 +68,8 @@ def ports_of(args: argparse.Namespace) -> Ports:
     return Ports(
         {part: parse_serial(text, f"--{SERIAL[part]}") for part, text in given.items() if text},
         None if args.parallel is None else parse_printer(args.parallel),
-        None if args.sound is None else wave_path(args.sound),
+        None if args.sound is None else parse_sound(args.sound),
+        getattr(args, "soundcard", None) or CARDS[0],
     )
 
 
@@ -101,13 +99,26 @@ class Attached:
         if ports.sound is not None:
             self._hear(machine, ports.sound, stack)
 
-    def _hear(self, machine: Machine, path: Path, stack: ExitStack) -> None:
+    def _hear(self, machine: Machine, config: SoundConfig, stack: ExitStack) -> None:
         from devices.sound.speaker import RATE
+        from monitor.host.sound_device import Pulse, SoundDevice
+        from monitor.host.sound_mix import SoundMix
         from monitor.host.wave_file import WaveFile
 
-        if "speaker" not in machine.devices:
+        sources = sources_of(machine)
+        if not sources:
             raise UserError("--sound: the machine in the checkpoint has nobody to hear its speaker")
-        self._ends.append(stack.enter_context(WaveFile(path, machine.devices["speaker"], RATE)))
+        heard = sources[0] if len(sources) == 1 else SoundMix(sources)
+        end: SoundDevice | WaveFile
+        if config.path is None:
+            end = SoundDevice(heard)
+        else:
+            end = WaveFile(config.path, heard, RATE, getattr(heard, "channels", 1))
+        self._ends.append(stack.enter_context(end))
+        if isinstance(heard, SoundMix):
+            stack.enter_context(heard)
+        if config.path is None:
+            Pulse(machine.board.bus, heard)
 
     def _plug(self, machine: Machine, part: str, end: Any) -> None:
         machine.cables[part].listeners.append(end)
@@ -122,6 +133,22 @@ class Attached:
         """Raise what went wrong, if something did."""
         for end in self._ends:
             end.check()
+
+
+def sources_of(machine: Machine) -> list[Sounding]:
+    """What is heard of a machine: its speaker, its card's two sources."""
+    found: list[Sounding] = []
+    if "speaker" in machine.devices:
+        found.append(machine.devices["speaker"])
+    if "sb16" in machine.devices:
+        found += [machine.devices["sb16"].player, machine.devices["sb16"].fm]
+    return found
+
+
+def add_card(group: argparse._ArgumentGroup) -> None:
+    """`--soundcard`."""
+    group.add_argument("--soundcard", choices=CARDS,
+                       help="a sound card: sb16, a Sound Blaster 16 with an OPL3 (default none)")
 
 
 def _check(machine: Machine, part: str, option: str) -> None:

@@ -35,12 +35,13 @@ from monitor.cli.firmware import (
     starts_firmware,
 )
 from monitor.cli.json_output import JsonOutput, add_json
-from monitor.cli.ports import Attached, Ports, add_ports, ports_of
+from monitor.cli.ports import Attached, Ports, add_card, add_ports, ports_of
 from monitor.cli.quantities import count, memory_size, positive_size, seconds
 from monitor.cli.run_log import add_log
 from monitor.cli.vmx import (
     enable_backdoor,
     open_vmx,
+    ports_for,
     serial_of,
     settings_of,
     statistics_of,
@@ -110,6 +111,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vp run`."""
     parser.add_argument("vmx", nargs="?", type=Path, metavar="NAME.vmx",
                         help="a VMware machine, by its configuration file; options beat the file")
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those with a name; `vp guest run` has them, too."""
     config_file.add_config(parser)
     _add_machine(parser.add_argument_group("the machine"))
     add_drives(parser.add_argument_group(
@@ -138,6 +144,9 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add_chipset(group)
     add_vga(group)
     group.add_argument("--mouse", action="store_true", help="a PS/2 mouse")
+    group.add_argument("--apic", action="store_true",
+                       help="a local APIC and an I/O APIC, with MP table and ACPI tables")
+    add_card(group)
     group.add_argument("--without", default="", metavar="NAMES",
                        help=f"leave techniques out, to see their worth: {', '.join(ABLATIONS)}")
 
@@ -184,7 +193,8 @@ def add_console(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--keys", action=InOrder, dest="typing", metavar="TEXT",
                        help=r"the same on the keyboard (US); \<ctrl-alt-delete> names keys")
     group.add_argument("--type-after", action=InOrder, dest="typing", metavar="TEXT",
-                       help="the next --type or --keys waits for this output, not for a prompt")
+                       help="the next --type or --keys waits for this output on console or screen, "
+                       "not for a prompt")
 
 
 def add_ending(group: argparse._ArgumentGroup) -> None:
@@ -259,8 +269,15 @@ class Ready(NamedTuple):
     begun: str = ""  # instead of "running" and the image
 
 
-def run(args: argparse.Namespace, page: OpenPage | None = None) -> int:
-    """`vp run`: everything that can be wrong with the options is found before the guest starts."""
+def run(
+    args: argparse.Namespace,
+    made: Callable[[Machine], None] = lambda machine: None,
+    page: OpenPage | None = None,
+) -> int:
+    """`vp run`: everything that can be wrong with the options is found before the guest starts.
+
+    `made` is told of the machine.
+    """
     with config_file.named(args):
         vmx = open_vmx(args.vmx)
         settings = settings_of(args, vmx)
@@ -277,6 +294,7 @@ def run(args: argparse.Namespace, page: OpenPage | None = None) -> int:
         if args.vmware_clipboard:
             share_clipboard(machine)
         load(machine, image)
+        made(machine)
         return Ready(machine, settings, image)
 
     return attend(args, asked, make)
@@ -298,7 +316,7 @@ def asked_of(
         json=JsonOutput(args.json),
         port=gdb_port(args.gdb, args.gdb_wait, args.gdb_script),
         checkpoint=checkpoint_of(args),
-        ports=ports_of(args),
+        ports=ports_for(args, vmx) if vmx is not None else ports_of(args),
         monitor=None if args.monitor is None else parse_console(args.monitor),
         vmx=vmx,
     )

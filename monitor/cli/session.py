@@ -31,7 +31,8 @@ from monitor.host.terminal import (
     owns_terminal,
     say,
 )
-from monitor.host.typist import TypedLine, Typist
+from monitor.host.typist import TypedLine
+from monitor.screen.watch import type_at_cues
 from monitor.settings.config import LimitConfig, unescape
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Session:
             machine.serial.listeners.append(self._progress.on_output)
         machine.serial.listeners.append(output)
         if typing:
-            machine.serial.listeners.append(Typist(typing, machine.send, machine.keys.give))
+            type_at_cues(machine, typing)
 
     @property
     def takes_keys(self) -> bool:

@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.cli.display import vga_of
+from monitor.cli.display import parts_for_display, vga_of
 from monitor.cli.drives import asked_drives
 from monitor.cli.firmware import chipset_of, starts_firmware
-from monitor.cli.ports import ports_of
+from monitor.cli.ports import SERIAL, Ports, ports_of
 from monitor.settings.capabilities import X86_VMWARE_BACKDOOR
 from monitor.settings.config import parse_names
 from monitor.settings.drives import CDROM, CDROM_PLACE, Drive
@@ -53,7 +53,7 @@ def settings_of(args: Namespace, vmx: VmxMachine | None) -> Settings:
     return Settings(
         memory_mb, args.mode, args.engine, args.clock, start_time, parse_names(args.without),
         cpu_of(args.cpu, vmx), chipset_of(args, vmx), vga_of(args, starts_firmware(args, vmx)),
-        parts_of(args), drives_for(args, vmx),
+        parts_of(args, vmx), drives_for(args, vmx),
     )  # fmt: skip
 
 
@@ -80,9 +80,33 @@ def cpu_of(option: str | None, vmx: VmxMachine | None) -> str:
     return (vmx and vmx.settings.cpu) or CPU
 
 
-def parts_of(args: Namespace) -> list[str]:
+def parts_of(args: Namespace, vmx: VmxMachine | None) -> list[str]:
     """What the machine has beside the chips that every one has."""
-    return [*(["mouse"] if args.mouse else []), *ports_of(args).parts]
+    asked = {"mouse": args.mouse, "apic": args.apic}
+    parts = [part for part, on in asked.items() if on]
+    return [*parts, *parts_for_display(args), *ports_for(args, vmx).parts]
+
+
+def ports_for(args: Namespace, vmx: VmxMachine | None) -> Ports:
+    """More ports and the sound card: those of options, and of the file where there are none."""
+    ports = ports_of(args)
+    if vmx is None:
+        return ports
+    from monitor.vmware.vmx import serial, sound
+
+    for port, part in serial.PARTS.items():
+        asked = part in ports.serial or (part == "parallel" and ports.printer is not None)
+        if asked:
+            option = f"--{SERIAL.get(part, part)}"
+            vmx.override(option, *serial.settings_of(port))
+        elif part in vmx.settings.more_serial:
+            ports.serial[part] = vmx.settings.more_serial[part]
+    ports.printer = ports.printer or vmx.settings.printer
+    if args.soundcard is not None:
+        vmx.override("--soundcard", *sound.SETTINGS)
+    elif vmx.settings.sound_card is not None:
+        ports.card = vmx.settings.sound_card
+    return ports
 
 
 def serial_of(option: str | None, vmx: VmxMachine | None) -> SerialConfig:

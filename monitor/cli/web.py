@@ -59,4 +59,4 @@ def run(args: argparse.Namespace) -> int:
             print(server.url, file=sys.stderr, flush=True)
             yield server
 
-    return vp_run.run(args, page)
+    return vp_run.run(args, page=page)

@@ -61,4 +61,4 @@ class Hardware:
 
     def _registers_changed(self, *_: object) -> None:
         """Devices have claimed or released ranges of memory."""
-        self.physical_map.set_registers(self.board.bus.memory_ranges())
+        self.physical_map.set_registers(*self.board.bus.registers())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from devices.storage.floppy_formats import FORMATS, format_of
 from devices.storage.medium import SECTOR
+from monitor.embedding.short_floppy import USUAL, padded, sectors_missing
 from monitor.host.disk_image import Bytes, RawFile
 from monitor.vmm.errors import UserError
 
@@ -31,6 +32,9 @@ def open_image(kind: str, source: str | bytes, writable: bool) -> Image:
     image = RawFile(source, what, writable) if isinstance(source, str) else Bytes(source)
     if not image.size:
         raise UserError(f"{name}: the {what}'s image is empty; give one with something in it")
+    if kind == "floppy" and image.size < USUAL and not writable:
+        whole = padded(image.read(0, image.size))
+        image = image if whole is None else Bytes(whole)
     problem = CHECKS[kind](image)
     if problem is not None:
         raise UserError(f"{name}: {problem}")
@@ -40,6 +44,10 @@ def open_image(kind: str, source: str | bytes, writable: bool) -> Image:
 def _floppy(image: Image) -> str | None:
     if format_of(image.size) is not None:
         return None
+    short = sectors_missing(image.read(0, image.size)) if image.size < USUAL else None
+    if short is not None:
+        there, has = short
+        return f"the floppy disk's image is cut off: {there:,} of its {has:,} sectors are there"
     sizes = ", ".join(f"{each.size:,}" for each in FORMATS)
     return f"no floppy disk has {image.size:,} bytes; an image has {sizes}"
 

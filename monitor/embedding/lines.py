@@ -51,7 +51,7 @@ class Lines:
         nothing gets through.
         """
         if not self._board.pc.rtc.nmi_masked:
-            self._processor.pulse_nmi()
+            self._board.nmi()
 
 
 def _checked(line: int) -> int:

@@ -43,6 +43,11 @@ class Mouse:
         return pointer is not None and pointer.absolute
 
     @property
+    def there(self) -> bool:
+        """Has the machine a mouse, of either kind?"""
+        return self._board.pc.kbc.mouse is not None or self._calls.backdoor is not None
+
+    @property
     def held(self) -> tuple[str, ...]:
         """The buttons that are down."""
         return tuple(name for name, bit in BUTTONS.items() if self._held & bit)
@@ -80,7 +85,7 @@ class Mouse:
         self._give("mouse", 0, 0, 0)
 
     def _give(self, source: str, x: int, y: int, wheel: int) -> None:
-        if self._board.pc.kbc.mouse is None and self._calls.backdoor is None:
+        if not self.there:
             raise UserError('this machine has no mouse: make it with parts=["mouse"] (vp: --mouse)')
         self._board.inputs.give(source, (x, y, wheel, self._held))
         self._on_news()

@@ -33,6 +33,7 @@ class Resetting:
     def reset_processor(self) -> None:
         """The processor begins at its reset vector, and nothing else has changed."""
         self._loop.board.ended = None
+        self._loop.board.reset_processor()
         self._loop.processor.ideal.reset()
         self._loop.halted = False
         self._calls.forget()

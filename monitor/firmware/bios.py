@@ -9,6 +9,7 @@ the CMOS bytes 38h and 3Dh as the boot order, a nibble each: 1 floppy, 2 disk, 3
     etc/e820               where RAM is
     etc/boot-fail-wait     -1: with nothing to boot, it stops, and does not start again
     etc/system-states      which ACPI sleep states there are: off, and no other
+    etc/table-loader, ...  ACPI's tables, on a board with APICs (tables/loader.py)
     pciVVVV,DDDD.rom       the VGA BIOS, for the display adapter with these numbers
     vgaroms/, genroms/     a VGA BIOS for one that is not on PCI; option ROMs
 
@@ -25,6 +26,7 @@ from devices.fw_cfg import FwCfg
 from devices.pci.function import PciFunction
 from monitor.embedding.roms import Roms
 from monitor.firmware.rom_files import VGA_BIOS, find, open_bios, open_rom
+from monitor.firmware.tables.loader import offer as offer_tables
 from monitor.loaders.source import Source
 from monitor.settings.boot import BootConfig, parse_boot
 from monitor.vmm.board import Board
@@ -77,6 +79,8 @@ def load(
     for address, data in placed:
         machine.roms.add(address, data)
     tell(machine.board, chipset.fw_cfg, config, files)
+    if machine.board.apics is not None:
+        offer_tables(chipset, machine.board.memory_bytes)
 
 
 def tell(board: Board, fw_cfg: FwCfg, boot: BootConfig, files: dict[str, bytes]) -> None:

@@ -1,21 +1,23 @@
 """Files with firmware: where they are found, and what is none.
 
-Debian's package seabios has SeaBIOS and its VGA BIOSes in /usr/share/seabios; `make guests` puts
-the same files, without installing anything, in guests/seabios.
+Debian's package seabios has SeaBIOS and its VGA BIOSes in /usr/share/seabios; `make guests` and `vp
+guest fetch` put the same files, without installing anything, in seabios/ among the guests' files.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from monitor.loaders.source import Image, Source, open_image
+from monitor.settings import guest_places
 from monitor.vmm.errors import UserError
 
 BIOS = "bios.bin"
 VGA_BIOS = {True: "vgabios-stdvga.bin", False: "vgabios-isavga.bin"}  # with PCI, and without
 FOLDERS = (
-    Path("guests/seabios"),
-    Path(__file__).resolve().parents[2] / "guests" / "seabios",
+    *(folder / "seabios" for folder in guest_places.folders()),
     Path("/usr/share/seabios"),
 )
 SIZES = (64 << 10, 128 << 10, 256 << 10)
@@ -24,6 +26,7 @@ NO_CODE = (0x00, 0xFF)
 SIGNATURE = b"\x55\xaa"
 BLOCK = 512  # the unit of an option ROM's size byte
 MOST_ROM = 256 << 10
+MOST_FILE = 16 << 20  # what is larger is not even read
 
 
 def find(name: str) -> Path | None:
@@ -33,7 +36,7 @@ def find(name: str) -> Path | None:
 
 def open_bios(source: Source | None) -> Image:
     """A BIOS, or SeaBIOS if none is given. UserError: it is none, or there is none."""
-    image = open_image(source if source is not None else default_bios(), "BIOS")
+    image = _open(source if source is not None else default_bios(), "BIOS")
     size = len(image.data)
     if size not in SIZES:
         known = ", ".join(str(each >> 10) for each in SIZES)
@@ -58,7 +61,7 @@ def default_bios() -> Path:
 
 def open_rom(source: Source, what: str) -> Image:
     """A ROM that a BIOS starts: 55h AAh, its size in blocks of 512 bytes, code. UserError."""
-    image = open_image(source, what)
+    image = _open(source, what)
     data = image.data
     if data[:2] != SIGNATURE or len(data) < 3:
         raise UserError(f"{image.name}: no {what}: it does not begin with the bytes 55 AA")
@@ -67,4 +70,24 @@ def open_rom(source: Source, what: str) -> Image:
         raise UserError(
             f"{image.name}: no whole {what}: its header says {size} bytes, the file has {len(data)}"
         )
+    if sum(data[:size]) & 0xFF:
+        raise UserError(
+            f"{image.name}: no BIOS starts this {what}: its bytes do not sum to 0 modulo 256; "
+            "its last one is usually made so"
+        )
     return image
+
+
+def _open(source: Source, what: str) -> Image:
+    """A file that is one, and not too large to be looked at; or bytes. UserError."""
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return open_image(source, what)  # which says why
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: the {what} is no file; give one")
+        if status.st_size > MOST_FILE:
+            raise UserError(f"{path}: {status.st_size:,} bytes are no {what}, nor any firmware")
+    return open_image(source, what)

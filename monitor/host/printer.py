@@ -36,7 +36,8 @@ class Printer:
             if self._config.path is None:
                 self._file = tempfile.SpooledTemporaryFile(SPOOLED)
             else:
-                self._file = self._config.path.open("wb", buffering=0)
+                mode = "ab" if self._config.append else "wb"
+                self._file = self._config.path.open(mode, buffering=0)
         except OSError as error:
             raise self._error(error) from error
         return self

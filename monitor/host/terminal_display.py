@@ -3,8 +3,9 @@
 Manual: xterm's control sequences, "alternate screen buffer".
 
 The screen is drawn by the machine's own thread, between two turns, FRAMES times a second at most.
-Keys come from the thread that reads the terminal and are pressed in the machine's. The terminal's
-own picture is back when the machine has ended.
+Keys come from the thread that reads the terminal and are pressed in the machine's. The terminal is
+asked whether it draws pictures, and used as one that does once it has said so. Its own picture is
+back when the machine has ended.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.host.terminal import write_all
+from monitor.host.terminal_answers import QUERY, Answers
 from monitor.host.terminal_keys import Chord, keys_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[0m\x1b[?25h\x1b[?1049l"
 
 class Picture(Protocol):
     """What is to be sent to the terminal (monitor/screen/ansi.py)."""
+
+    graphics: str
+    """What draws pictures: "kitty", "sixel", or "" for half blocks."""
+    pixels: tuple[int, int] | None
+    """The terminal's width and height, if it has said."""
 
     def frame(self) -> str:
         """What has changed since this was asked last."""
@@ -53,9 +60,10 @@ class TerminalDisplay:
         self._paused = False  # something else is to be read on the terminal, until a key comes
         self._keys: deque[Chord] = deque()
         self._lock = threading.Lock()
+        self._answers = Answers()
 
     def __enter__(self) -> Self:
-        self._send(ENTER)
+        self._send(ENTER + QUERY)
         self._machine.loop.chores.append(self)
         return self
 
@@ -66,7 +74,8 @@ class TerminalDisplay:
     def type(self, sent: bytes) -> None:
         """Keys of the terminal's, from any thread. More than MOST_KEYS that wait are lost."""
         with self._lock:
-            self._paused = False
+            sent = self._answers.feed(sent)
+            self._paused = self._paused and not sent
             self._keys.extend(keys_of(sent)[: MOST_KEYS - len(self._keys)])
         self._machine.loop.look_soon()
 
@@ -81,6 +90,11 @@ class TerminalDisplay:
         with self._lock:
             typed, paused = list(self._keys), self._paused
             self._keys.clear()
+            answers = self._answers
+            self._picture.pixels = answers.pixels
+            self._picture.graphics = (
+                "kitty" if answers.kitty else "sixel" if answers.sixel else ""
+            )
         for chord in typed:
             self._machine.keyboard.chord(*chord)
         now = self._clock()

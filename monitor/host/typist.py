@@ -4,7 +4,8 @@ Each text waits for its cue. The cue is the text of the `--type-after` before it
 shell's prompt: the output ends with "# " or "$ " there, in a line that began after the last text
 was typed (what the guest echoes is no prompt). Texts are typed in the order of the command line,
 each as soon as its cue is complete, at that very byte of output: with `--clock icount` a run with
-typing repeats exactly.
+typing repeats exactly. A cue may also come on a text screen, where it was not, or not as often,
+when the last text was typed (monitor/screen/watch.py says when that is looked at).
 
     --type 'ls /\n' --type-after 'login: ' --type 'root\n'
 
@@ -48,6 +49,8 @@ class Typist:
         self._press = press
         self._heard = bytearray()  # the end of the output since the last text
         self._on_a_new_line = True  # has a line begun since then?
+        self._screen = ""  # what was seen there last
+        self._times = 0  # how often the next cue was there already
 
     @property
     def done(self) -> bool:
@@ -61,10 +64,26 @@ class Typist:
             self._hear(byte)
             if self._cue_is_complete(self._waiting[0].cue):
                 self._type(self._waiting.popleft())
-                self._heard.clear()
-                self._on_a_new_line = False
+
+    def shown(self, screen: str) -> None:
+        """What a text screen shows now. A cue that scrolls away may come again."""
+        self._screen = screen
+        if self.done:
+            return
+        times = self._times_shown()
+        if times > self._times:
+            self._type(self._waiting.popleft())
+        else:
+            self._times = times
+
+    def _times_shown(self) -> int:
+        cue = self._waiting[0].cue if self._waiting else None
+        return 0 if cue is None else self._screen.count(cue.decode(errors="replace"))
 
     def _type(self, line: TypedLine) -> None:
+        self._heard.clear()
+        self._on_a_new_line = False
+        self._times = self._times_shown()
         if line.text:
             self._send(line.text)
         if line.strokes:

@@ -1,4 +1,4 @@
-"""What a machine sounds like, into a WAV file: one channel of 16 bits.
+"""What a machine sounds like, into a WAV file: one or two channels of 16 bits.
 
 Samples come with their number. What was heard before (a run that is repeated) is left out, and
 between two stretches it is silent; silence at the end is not written.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from monitor.host.sounding import Sounding
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,28 +24,16 @@ MOST = 1 << 30  # samples: a WAV file counts its bytes in 32 bits
 CHUNK = 1 << 16
 
 
-class Sounding(Protocol):
-    """A chip that is heard (devices/sound)."""
-
-    on_samples: Callable[[int, NDArray[np.int16]], None]
-
-    @property
-    def samples(self) -> int:
-        """How many there were so far."""
-
-    def render(self) -> None:
-        """Everything up to now."""
-
-
 class WaveFile:
     """Of one chip, from now on. A context manager, entered before the run. UserError."""
 
-    def __init__(self, path: Path, chip: Sounding, rate: int) -> None:
+    def __init__(self, path: Path, chip: Sounding, rate: int, channels: int = 1) -> None:
         self._path = path
         self._chip = chip
         self._rate = rate
         self._next = 0  # the number of the next sample
-        self._left = MOST
+        self._channels = channels
+        self._left = MOST // channels
         self._file: wave.Wave_write | None = None
         self._stream: IO[bytes]
         self._trouble: OSError | None = None
@@ -56,7 +45,7 @@ class WaveFile:
         except OSError as error:
             raise self._error(error) from error
         self._file = wave.open(self._stream, "wb")
-        self._file.setparams((1, 2, self._rate, 0, "NONE", ""))
+        self._file.setparams((self._channels, 2, self._rate, 0, "NONE", ""))
         self._next = self._chip.samples
         self._chip.on_samples = self.write
         return self
@@ -93,7 +82,7 @@ class WaveFile:
             raise self._error(self._trouble)
 
     def _put_silence(self, count: int) -> None:
-        silence = np.zeros(CHUNK, np.int16)
+        silence = np.zeros((CHUNK, self._channels), np.int16)
         while count > 0 and self._left:
             self._put(silence[:count])
             count -= CHUNK

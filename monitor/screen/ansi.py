@@ -1,9 +1,10 @@
-"""A screen as what a terminal has to be sent: text as text, pictures as half blocks of colour.
+"""A screen as what a terminal has to be sent: text as text, pictures by its graphics.
 
 Manual: ECMA-48, "SGR", "CUP", "EL", "ED"; xterm's control sequences for 24-bit colour.
 
-Only rows that differ from what was sent last are sent. A character cell of a picture has two
-pixels, one above the other: an upper half block in one colour on the other.
+Only rows that differ from what was sent last are sent. A picture goes by kitty's protocol or as
+sixels to a terminal that has said that it draws them. To others it goes as half blocks of colour: a
+character cell has two pixels, one above the other, an upper half block in one colour on the other.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from monitor.screen import kitty
 from monitor.screen.reader import CHARACTERS
 from monitor.screen.screen import Screen
+from monitor.screen.sixel import LINES, sixels
 
 #: The PC's colours in the order of ECMA-48: blue is bit 0 there, and bit 2 here.
 COLOURS = (0, 4, 2, 6, 1, 5, 3, 7)
@@ -23,6 +26,8 @@ CLEAR, RESET, TO_END = "\x1b[2J", "\x1b[0m", "\x1b[K"
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 BLINK, BRIGHT, INTENSE = 0x80, 0x08, 60
 UPPER_HALF = "▀"
+HOME = "\x1b[1;1H"
+CELL = (8, 16)  # pixels, of a terminal that does not say: rather too small a picture
 
 
 class AnsiScreen:
@@ -34,6 +39,13 @@ class AnsiScreen:
         self._shape: object = None
         self._rows: list[str] = []
         self._cursor: str = ""
+        #: What draws pictures: "kitty", "sixel", or "" for half blocks.
+        self.graphics = ""
+        #: Width and height of the terminal's text in pixels, if it has said.
+        self.pixels: tuple[int, int] | None = None
+        self._drawn: object = None  # the picture that stands there
+        self._cell: tuple[float, float] = CELL
+        self._measured: object = None  # the size that this comes from
 
     def forget(self) -> None:
         """The terminal shows something else: send everything again."""
@@ -43,10 +55,15 @@ class AnsiScreen:
         """What has changed since this was asked last."""
         columns, count = self._room()
         cells = self._screen.cells
-        shape = columns, count, self._screen.size, cells is None
+        shape = columns, count, self._screen.size, cells is None, self.graphics, self.pixels
         begun = ""
         if shape != self._shape:
             self._shape, self._rows, self._cursor, begun = shape, [], "", RESET + CLEAR
+            if self._drawn is not None and self.graphics == "kitty":
+                begun += kitty.DELETE
+            self._drawn = None
+        if cells is None and self.graphics:
+            return begun + self._graphics(columns, count)
         if cells is None:
             rows, cursor = picture_rows(self._screen.array, columns, count), HIDE
         else:
@@ -61,6 +78,41 @@ class AnsiScreen:
             return ""
         self._cursor = cursor
         return begun + HIDE + "".join(news) + cursor
+
+
+    def _graphics(self, columns: int, count: int) -> str:
+        """The picture, if it is another one."""
+        picture = self._screen.array
+        if picture is self._drawn or not picture.size:
+            return ""
+        self._drawn = picture
+        if self.pixels is not None and self.pixels is not self._measured:
+            self._measured = self.pixels
+            self._cell = self.pixels[0] / columns, self.pixels[1] / count
+        width, height = int(self._cell[0] * columns), int(self._cell[1] * count)
+        if self.graphics == "sixel":
+            height -= height // count + LINES  # or it would scroll
+            return HIDE + HOME + sixels(scaled(picture, width, max(LINES, height)))
+        scale = min(width / picture.shape[1], height / picture.shape[0])
+        across = round(picture.shape[1] * scale * columns / width)
+        along = round(picture.shape[0] * scale * count / height)
+        return HIDE + HOME + kitty.drawn(picture, max(1, across), max(1, along))
+
+
+def scaled(picture: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    """As large as it can be in so many pixels: enlarged by whole numbers, or with lines left out.
+
+    >>> scaled(np.zeros((2, 3, 3), np.uint8), 9, 4).shape, scaled(np.zeros((8, 8, 3)), 4, 6).shape
+    ((4, 6, 3), (4, 4, 3))
+    """
+    tall, wide = picture.shape[:2]
+    times = min(width // wide, height // tall)
+    if times:
+        return picture.repeat(times, 0).repeat(times, 1)
+    scale = min(width / wide, height / tall)
+    lines, columns = max(1, int(tall * scale)), max(1, int(wide * scale))
+    at = np.ix_(np.arange(lines) * tall // lines, np.arange(columns) * wide // columns)
+    return picture[at]
 
 
 def text_rows(cells: npt.NDArray[np.uint16], blinks: bool) -> list[str]:

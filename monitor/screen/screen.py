@@ -4,6 +4,7 @@
     machine.screen.size        width and height
     machine.screen.text        what a text mode shows, lines ended by \\n
     machine.screen.dirty()     rectangles that have changed since it was asked last
+    machine.screen.between(old, new)    where two pictures of the same size differ
     machine.screen.save("boot.png")
     machine.screen             in a notebook, as a cell's last line: live, with keys and mouse
 
@@ -98,6 +99,11 @@ class Screen:
         self._look()
         found, self._dirty = self._dirty, []
         return found
+
+    @staticmethod
+    def between(old: npt.NDArray[np.uint8], new: npt.NDArray[np.uint8]) -> list[Rectangle]:
+        """Where two arrays of the same size differ: for several who look, each at its own pace."""
+        return rectangles.changes(old, new)
 
     def save(self, path: str | Path) -> None:
         """The picture as a file, PNG or what the name's ending says. UserError: it cannot be."""

@@ -24,7 +24,7 @@ CPUS = ("486", "pentium", "pentiumpro", "pentium2", "pentium3", "pentium4")  # b
 CPU = "pentiumpro"
 VGAS = ("none", "std")  # display adapters
 # What a machine may have beside the chips that every one has, in the order in which it is put in.
-PARTS = ("mouse", "com2", "com3", "com4", "parallel", "speaker")
+PARTS = ("mouse", "com2", "com3", "com4", "parallel", "speaker", "sb16", "apic")
 MEMORY_MB = 128
 MIN_MEMORY_MB, MAX_MEMORY_MB = 1, 2048
 
@@ -40,7 +40,9 @@ class Settings:
       exactly, or "host", where it is real.
     * `start_time`: what the real-time clock shows at power-on, in seconds since 1970, UTC.
     * `parts`: what it has beside the chips that every machine has: "mouse" (PS/2), "com2" to
-      "com4" (serial ports), "parallel" (a printer's port), "speaker" (that one hears it).
+      "com4" (serial ports), "parallel" (a printer's port), "speaker" (that one hears it), "sb16"
+      (a Sound Blaster 16), "apic" (a local APIC in the processor and an I/O APIC, with the tables
+      that tell of them).
     * `without`: techniques to leave out in mode translate, by name (`monitor.vmm.ablations`).
     * `chipset`: "isa", the chips of a PC/AT; or "i440fx", with PCI, shadow RAM, power management
       and what firmware asks of a virtual machine (`monitor.vmm.chipset`).
@@ -81,6 +83,8 @@ class Settings:
             if part not in PARTS:
                 raise UserError(f"part {part!r}: {choose(part, PARTS)}")
         object.__setattr__(self, "parts", tuple(each for each in PARTS if each in self.parts))
+        if "apic" in self.parts and self.cpu == "486":
+            raise UserError("a 486 has no local APIC: choose another cpu, from pentium on")
         if self.engine == "auto":
             object.__setattr__(self, "engine", ENGINES[0])
 

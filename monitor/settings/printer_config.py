@@ -23,6 +23,7 @@ class PrinterConfig:
 
     path: Path | None = None
     command: str = ""
+    append: bool = False  # to what the file holds
 
 
 def parse_printer(text: str) -> PrinterConfig:

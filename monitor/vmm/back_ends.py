@@ -6,7 +6,7 @@ and comes to the board as an object with these methods (monitor/host). The core 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class CharacterBackEnd(Protocol):
@@ -41,3 +41,14 @@ class BlockBackEnd(Protocol):
 
     def flush(self) -> None:
         """What was written survives the host, where that was asked for. OSError."""
+
+
+class SoundBackEnd(Protocol):
+    """Who hears the machine: a file, the host's sound device."""
+
+    def write(self, first: int, samples: Any) -> None:
+        """16-bit samples of one channel or two, and the number of the first one.
+
+        Called in the middle of a guest's instruction. It raises nothing, and knows that a machine
+        which goes back in time says again what it said.
+        """

@@ -8,8 +8,10 @@ instruction (`recheck`), so that the machine looks at the news at that very inst
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
+from devices.apic.board import Apics
 from devices.bus import Bus
 from devices.pc import Pc, build_pc
 from monitor.vmm.back_ends import CharacterBackEnd
@@ -33,6 +35,16 @@ class GuestCallServer(Protocol):
 
     def serve(self) -> Outcome | None:
         """Serve the call that made the processor leave run()."""
+
+
+class Interrupts(Protocol):
+    """Whatever interrupts the processor: 8259As, or its local APIC, which asks them."""
+
+    def acknowledge(self) -> int:
+        """INTA: the vector of the interrupt that it takes now."""
+
+    def would_interrupt(self, line: int) -> bool:
+        """Would it be interrupted if this line rose now?"""
 
 
 AccessListener = Callable[[str, int, int, int], None]
@@ -92,6 +104,8 @@ class Board:
         )
         self.real_inputs.connect("com1", self.pc.uart.receive, serial)
         self.devices = self.pc.named()  # and those of the embedder's
+        self.interrupts: Interrupts = self.pc.pic  # what drives the processor's INTR
+        self.apics: Apics | None = None
         self.bus.on_intr = self._interrupt_line
 
     # --- the processor's side -----------------------------------------------------------
@@ -227,6 +241,29 @@ class Board:
         for listener in tuple(self.on_access):  # one may take itself out
             listener(kind, port, size, value)
 
+    def set_apic_base(self, value: int) -> None:
+        """WRMSR has moved the local APIC's registers, or switched them off."""
+        assert self.apics is not None
+        self.counter.in_access = True
+        try:
+            self.apics.local.set_base(value)
+            if self.bus.next_deadline() != self._deadline:
+                self.notice()
+        finally:
+            self.counter.in_access = False
+
+    def nmi(self) -> None:
+        """An edge of the line that is NMI, or the local APIC's LINT1."""
+        if self.apics is not None:
+            self.apics.local.pulse_nmi()
+        else:
+            self.pulse_nmi()
+
+    def pulse_nmi(self) -> None:
+        """The processor's own NMI."""
+        if self.counter.processor is not None:
+            self.counter.processor.pulse_nmi()
+
     def has_device(self, address: int, size: int) -> bool:
         """Does a device answer anywhere in this range of physical memory?"""
         return self.bus.memory_in(address, size)
@@ -266,12 +303,22 @@ class Board:
         input_open = self.inputs.open  # first: the last text is sent before it closes
         if self.inputs.waiting:
             return True
-        return any(map(self.pc.pic.would_interrupt, self.devices.coming_irqs(input_open)))
+        if self.apics is not None and self.apics.timer_comes():
+            return True
+        coming = self.devices.coming_irqs(input_open)
+        if self.real_inputs.attended:
+            coming = chain(coming, self.pc.kbc.typed_irqs())
+        return any(map(self.interrupts.would_interrupt, coming))
 
     def reset(self) -> None:
         """The reset line: every device, and the PIC last."""
         self.devices.reset()
         self.ended = None
+
+    def reset_processor(self) -> None:
+        """INIT: of the chips, the one within the processor."""
+        if self.apics is not None:
+            self.apics.local.reset()
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """The state of every device by name, as JSON can hold it. The clock is the machine's.

@@ -69,6 +69,8 @@ class Inputs:
         self._takers: dict[str, Taker] = {}
         self._lines: dict[str, CharacterBackEnd] = {}
         self._given: deque[tuple[str, Any]] = deque()
+        #: Displays at which somebody may press a key or move a mouse.
+        self.attended = 0
 
     def connect(self, source: str, taker: Taker, line: CharacterBackEnd | None = None) -> None:
         """From now on this takes what comes from there."""

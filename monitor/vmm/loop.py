@@ -211,7 +211,7 @@ class Loop:
     def _deliver(self) -> Outcome | None:
         self.halted = False
         self.interrupts += 1
-        vector = self.board.pc.pic.acknowledge()
+        vector = self.board.interrupts.acknowledge()
         try:
             if self.processor.listeners:
                 self.processor.tell(f"interrupt {vector:#x}", self.processor.ideal.eip)

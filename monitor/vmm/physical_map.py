@@ -4,6 +4,7 @@
     ROM                 between A0000 and FFFFF, and firmware a second time below 4 GiB
     device memory       a device's own, RAM to the guest: a frame buffer
     registers           a device's, which is asked about each access (devices/bus.py)
+    local APIC          registers of the processor's own: before all others, RAM too
     the open bus        everywhere else: reads find ones, writes vanish
 
 A PC has no RAM between A0000 and FFFFF (HOLE): what the chips hold there is used otherwise, if at
@@ -169,6 +170,7 @@ class PhysicalMap:
         self._firmware = range(TOP, TOP)  # its second place
         self._memories: list[DeviceMemory] = []
         self._registers: tuple[tuple[int, int], ...] = ()
+        self._inner: tuple[int, int] | None = None  # the local APIC's
         self._shadow_reads: set[int] = set()  # pages of shadow RAM that are read
         self._shadow_writes: set[int] = set()
         ram.set_frames(0, (memory.monitor + memory.extra) // PAGE, 0)
@@ -373,10 +375,13 @@ class PhysicalMap:
         frames = self._ram.written_frames(place // PAGE, size // PAGE)
         return [frame * PAGE for frame in frames]
 
-    def set_registers(self, ranges: list[tuple[int, int]]) -> None:
-        """Where devices answer: first address and end of each range."""
-        old, self._registers = self._registers, tuple(ranges)
-        for first, end in set(old) ^ set(self._registers):
+    def set_registers(
+        self, ranges: list[tuple[int, int]], inner: tuple[int, int] | None = None
+    ) -> None:
+        """Where devices answer: first address and end of each range; and the local APIC does."""
+        old = {*self._registers, self._inner or (0, 0)}
+        self._registers, self._inner = tuple(ranges), inner
+        for first, end in (old ^ {*ranges, inner or (0, 0)}) - {(0, 0)}:
             self._draw(_pages(first, end))
         self.on_changed()
 
@@ -440,7 +445,10 @@ class PhysicalMap:
 
     def _layers(self, place: range) -> list[Region]:
         """What lies in a range, the highest first; some of it below others."""
-        found = [*self._shadow_layers()]
+        found: list[Region] = []
+        if self._inner is not None:
+            found.append(Region(*self._inner, Kind.REGISTERS, "local APIC"))
+        found += self._shadow_layers()
         found += [Region(rom.start, rom.stop, Kind.ROM, "ROM", rom.start) for rom in self._roms]
         found += [Region(first, end, Kind.RAM, "RAM", first) for first, end in self._ram_ranges()]
         if self._firmware:

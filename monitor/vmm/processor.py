@@ -111,6 +111,10 @@ class Processor(ABC):
         self.ideal.set_model(model)
         self.ideal.reset()
 
+    def add_local_apic(self, model: Model, base: int) -> None:
+        """It has a local APIC, and a reset leaves this in IA32_APIC_BASE; CPUID follows that."""
+        self.ideal.set_apic_base(base)
+
     @abstractmethod
     def set_vmware(
         self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int

@@ -46,7 +46,7 @@ from bt.interp.state import (
 from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.vmm.virtual_pins import VirtualPins
 
-EMULATED_RUN = 4096  # instructions the ideal processor runs between looks at decide()
+EMULATED_RUN = 32768  # instructions the ideal processor runs between looks at decide()
 MANY_TURNS = 2048  # exits after which run() comes back in any case, so that time limits hold
 FEW = 64  # instructions, of which an engine without exact counts cannot run so many
 VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 10: "#TS",

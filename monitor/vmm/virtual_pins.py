@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, deque
+from dataclasses import replace
 from typing import Any, cast
 
 from bt.contract import DescriptorEngine, Engine, PortEngine, Selectors
@@ -128,6 +129,10 @@ class VirtualPins(Processor):
     def set_model(self, model: Model) -> None:
         super().set_model(model)
         self.engine.set_model(model)
+
+    def add_local_apic(self, model: Model, base: int) -> None:
+        super().add_local_apic(model, base)
+        self.engine.set_model(replace(model, apic=True))  # for CPUID, where it is not trapped
 
     def set_vmware(
         self, backdoor: int, hypercalls: int, served: int, tsc_khz: int, bus_khz: int

@@ -3,16 +3,34 @@
 import pytest
 
 
-def test_port_92_a20_is_or_ed_with_the_keyboard_controllers(board):
+def test_the_a20_gate_has_two_handles_and_the_last_one_counts(board):
+    """HIMEM shuts by the keyboard controller what SeaBIOS has opened by port 92h."""
+    board.outb(0x92, 0x02)
+    board.outb(0x64, 0xD1)
+    board.outb(0x60, 0xDD)
+    assert board.a20 == [False] and not board.pc.a20.enabled
+    board.outb(0x92, 0x02)
     board.outb(0x64, 0xDD)
-    board.outb(0x92, 0x02)
-    board.outb(0x92, 0x00)
-    assert board.a20 == [False, True, False]
-    board.outb(0x92, 0x02)
     board.outb(0x64, 0xDF)
-    board.outb(0x92, 0x00)  # the keyboard controller still holds it on
-    assert board.a20 == [False, True, False, True]
-    assert board.pc.a20.enabled
+    board.outb(0x92, 0x00)
+    assert board.a20 == [False, True, False, True, False]
+
+
+def test_both_ports_show_the_a20_gate(board):
+    def shown():
+        board.outb(0x64, 0xD0)
+        board.advance(1_000_000)
+        return board.inb(0x60) >> 1 & 1, board.inb(0x92) >> 1 & 1
+
+    assert shown() == (1, 1)
+    board.outb(0x92, 0x00)
+    assert shown() == (0, 0)
+    board.outb(0x64, 0xDF)
+    assert shown() == (1, 1)
+    board.outb(0x64, 0xDD)
+    for _, chip in board.devices.items():
+        chip.reset()
+    assert shown() == (1, 1)
 
 
 def test_port_92_resets_on_the_rising_bit_only(board):

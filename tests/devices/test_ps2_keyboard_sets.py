@@ -202,6 +202,18 @@ def test_what_hands_are_about_may_still_interrupt(board: Any) -> None:
     assert board.can_interrupt(False)
 
 
+def test_but_not_while_the_keyboard_is_switched_off(board: Any) -> None:
+    """A key that is held down repeats for ever: a halted guest must not wait for it."""
+    board.init_pics()
+    board.pc.kbc.keyboard.press("a")
+    sent(board)
+    assert board.can_interrupt(False)
+    command(board, 0xAD)
+    assert not board.can_interrupt(False)
+    command(board, 0xAE)
+    assert board.can_interrupt(False)
+
+
 def test_a_password_is_taken_and_forgotten(board: Any) -> None:
     command(board, 0xA4)
     assert board.inb(0x60) == 0xF1

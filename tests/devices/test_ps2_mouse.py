@@ -228,6 +228,14 @@ def test_a_halted_guest_may_be_woken_by_it(mousy: Any) -> None:
     assert mousy.can_interrupt(False)
 
 
+def test_but_not_while_it_is_switched_off(mousy: Any) -> None:
+    streaming(mousy).move(1)
+    mousy.outb(0x64, 0xA7)
+    assert not mousy.can_interrupt(False)
+    mousy.outb(0x64, 0xA8)
+    assert mousy.can_interrupt(False)
+
+
 def test_without_a_mouse_there_is_none_in_the_snapshot(board: Any, mousy: Any) -> None:
     from devices.errors import SnapshotError
 

@@ -296,7 +296,7 @@ ROM = b"\x55\xaa\x01" + bytes(509)
         ({"option_roms": [b"\x55\xaa\x00"]}, "no whole option ROM"),
         ({"option_roms": [(ROM, 0xD0001)]}, "multiple of 0x1000"),
         ({"option_roms": [(ROM, 0xF0000)]}, "a ROM is at 0xe0000"),
-        ({"option_roms": [b"\x55\xaa\x80" + bytes(200_000)] * 6}, "more ROMs than a BIOS"),
+        ({"option_roms": [b"\x55\xaa\x80\x81" + bytes(200_000)] * 6}, "more ROMs than a BIOS"),
         ({"boot": "order=x"}, "no drive 'x'"),
     ],
 )

@@ -69,6 +69,8 @@ class Boot:
     start_time: int = 0
     files: tuple[Path, ...] = (KERNEL, INITRD, BUSYBOX)
     cpu: str = CPU
+    chipset: str = "isa"
+    parts: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:
@@ -97,6 +99,8 @@ SHELL = (
     ("yes | head -c 100000 > /tmp/y; gzip /tmp/y; zcat /tmp/y.gz | md5sum",
      f"^{YES_MD5}  -$"),
 )  # fmt: skip
+APIC = "console=ttyS0,115200 reboot=k panic=1 cryptomgr.notests noisapnp mitigations=off quiet"
+IO_APIC = r"^ +0: +\d+ +IO-APIC +2-edge(?s:.*) 4: +\d+ +IO-APIC +4-edge(?s:.*)^LOC: +[1-9]\d* "
 FAREWELL = (("reboot -f", "Restarting system"),)
 
 
@@ -122,6 +126,27 @@ BOOTS = (
     of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bsep\b.*\bcmov pse36\b"),
     of_model("pentium4", r"Intel\(R\) Pentium\(R\) 4 CPU", r"\bsep\b.*\bpat pse36\b"),
     of_model("pentium3", r"Pentium III \(Coppermine\)", r"\bpae\b", PAE_KERNEL, "linux-pae"),
+    # With APICs, by ACPI's tables and by the MP table; ACPI switches it off.
+    Boot(
+        "linux-apic-acpi",
+        linux(APIC),
+        "poweroff",
+        (("cat /proc/interrupts", IO_APIC.replace("4-edge", "4-edge(?s:.*)9-fasteoi +acpi")),
+         ("dmesg | grep -c 'ACPI: Using IOAPIC for interrupt routing'", "^1$"),
+         ("dmesg | grep -c 'ACPI.* \\(Error\\|Warning\\|BIOS Bug\\)'", "^0$"),
+         ("poweroff -f", "Power down")),
+        cpu="pentium3",
+        chipset="i440fx",
+        parts=("apic",),
+    ),
+    Boot(
+        "linux-apic-mp",
+        linux(APIC),
+        "reset",
+        (("cat /proc/interrupts", IO_APIC), ("dmesg | grep -c 'IOAPIC.0.: apic_id 1'", "^1$"),
+         *FAREWELL),
+        parts=("apic",),
+    ),
     Boot(
         "embedded-trapped",
         embedded,
@@ -171,7 +196,7 @@ def boot(row: Boot, mode: str) -> Life:
     """Boot a row in a machine of its own."""
     machine = Machine(
         memory_mb=row.memory_mb, mode=mode, clock=row.clock, start_time=row.start_time,
-        cpu=row.cpu,
+        cpu=row.cpu, chipset=row.chipset, parts=row.parts,
     )  # fmt: skip
     row.load(machine)
     host: dict[str, object] = {}

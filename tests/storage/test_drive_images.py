@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,18 @@ def test_an_overlay_is_the_image_with_what_was_written() -> None:
     assert sum(map(len, overlay.chunks().values())) <= len(image)
 
 
+def boot_sector(total: int) -> bytes:
+    """Of a file system with so many sectors, or of none."""
+    parameters = struct.pack("<11xH6xH", 512, total) if total else b""
+    return parameters.ljust(510, b"\0") + b"\x55\xaa"
+
+
 def images(folder: Path) -> dict[str, Path]:
     cut = iso()[:-4096]
     data = {
         "empty": b"", "odd": bytes(1000), "long": bytes(1474560 + 512), "cut.iso": cut,
         "short.iso": bytes(2048), "none.iso": bytes(2048 * 20), "good.img": sectors(2880),
+        "begun": boot_sector(0), "begun.cut": boot_sector(1440) + bytes(1000 * 512),
     }  # fmt: skip
     for name, content in data.items():
         (folder / name).write_bytes(content)
@@ -58,6 +66,7 @@ def images(folder: Path) -> dict[str, Path]:
 WRONG = [
     ("fda", "empty", "the floppy disk's image is empty; give one with something in it"),
     ("fda", "odd", "no floppy disk has 1,000 bytes; an image has 163,840, "),
+    ("fda", "begun.cut", "disk's image is cut off: 1,001 of its 1,440 sectors are there"),
     ("fda", "long", "no floppy disk has 1,475,072 bytes"),
     ("fda", "huge", "no floppy disk has 3,298,534,883,328 bytes"),
     ("fda", "absent", "cannot read the floppy disk's image (no such file or directory); check"),
@@ -81,6 +90,18 @@ def test_images_that_are_none(tmp_path: Path, plug: str, name: str, words: str) 
         Machine(memory_mb=1, drives={plug: path})
     assert str(caught.value).startswith(f"{path}: ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_beginning_of_a_disk_that_boots_is_a_whole_one(tmp_path: Path) -> None:
+    """As GRUB's rescue floppy comes: what `dd` would write onto a 1.44M disk."""
+    machine = Machine(memory_mb=1, drives={"fda": images(tmp_path)["begun"]})
+    drive = machine.storage["fda"]
+    assert drive.size == 1474560 and drive.unit.medium is not None
+    assert drive.unit.medium.read(0, 1024) == boot_sector(0) + bytes(512)
+    drive.unit.medium.write(1474048, b"last")
+    assert drive.unit.medium.read(1474048, 4) == b"last", "kept in memory, as everywhere"
+    with pytest.raises(UserError, match="no floppy disk has 512 bytes"):
+        open_image("floppy", str(tmp_path / "begun"), writable=True)
 
 
 def test_a_file_that_becomes_shorter_is_a_sector_that_cannot_be_read(tmp_path: Path) -> None:

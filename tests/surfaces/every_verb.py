@@ -26,6 +26,7 @@ FLAT = "--flat guest.bin@0x100000 --memory 2"
 COMMANDS = {
     "run": f"run --report {FLAT} --serial null",
     "run trap": f"run --report {FLAT} --serial null --mode trap",
+    "guest": "guest list",
     "web": f"web --report {FLAT}",
     "resume": "resume machine.vpcheck --report --serial null",
     "run vmx": f"run --report machine.vmx {FLAT} --serial null",

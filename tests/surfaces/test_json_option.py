@@ -22,6 +22,8 @@ from monitor.vmm.errors import UserError
 KEYS = {  # of each document: some that must be there
     "run": {"mode", "instructions", "exits"},
     "resume": {"mode", "instructions", "exits"},
+    "guest": {"guests"},
+    "web": {"mode", "instructions", "exits"},
     "demo": {"lives", "verdict"},
     "cpus": {"cpus"},
     "scan": {"regions", "instructions", "totals"},

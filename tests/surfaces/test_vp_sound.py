@@ -81,7 +81,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     image = tmp_path / "guest"
     image.write_bytes(b"\xf4")
     for option, message in (
-        ("mp3:x", "--sound mp3:x: give a file, as wav:FILE"),
+        ("mp3:x", "--sound mp3:x: choose from wav:FILE, host, none"),
         ("wav:/nowhere/x", "cannot write --sound wav:/nowhere/x: No such file or directory"),
     ):
         done = vp("run", "--flat", f"{image}@0x100000", "--sound", option)

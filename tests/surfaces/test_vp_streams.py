@@ -31,6 +31,7 @@ l: out dx, al; dec ecx; jnz l; mov edx, 0xf4; mov al, 0; out dx, al; hlt"""
 SWEEP = '[[guest]]\nflat = "guest.bin@0x100000"\nmemory = 2\n'
 COMMANDS = {
     "run": "run --flat guest.bin@0x100000 --memory 2",
+    "guest": "guest list",
     "web": "web --serial stdio --flat guest.bin@0x100000 --memory 2",
     "resume": "resume machine.vpcheck",
     "demo": "demo --mode bare",

@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
+from monitor.guestbook import initramfs
 from monitor.loaders import cpio
-from tools import initramfs
 
 BUSYBOX = b"\x7fELF...\0usage\0\0[\0[[\0awk\0sh\0uniq\0\0more"
 HEADER_BYTES = 110

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from test_initramfs import unpack
 
-from tools import vmtools
-from tools.apt import Apt, AptError, Package
-from tools.elf_needed import needed
+from monitor.guestbook import vmtools
+from monitor.guestbook.apt import Apt, AptError, Package
+from monitor.guestbook.elf_needed import needed
 
 HEADERS, BASE = 0x34, 0x8000  # where the program headers stand, and where the file is loaded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from patience import PATIENCE
 from PIL import Image
 from vga_modes import MODE_13, TEXT_80x25
 from video_lab import CODE, assembled, setting
+from vnc_lab import RawClient
+
+from monitor.host.terminal_answers import QUERY
 
 ROOT = Path(__file__).resolve().parents[2]
 PRINT = """
@@ -74,10 +78,16 @@ def test_until_looks_at_the_screen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--display", "pgn:x"), "--display pgn:x: choose from none, terminal, png:FILE; "
-                                 "did you mean png?"),
-        (("--display", "png:"), "choose from none, terminal, png:FILE"),
-        (("--display", "terminal:x"), "choose from none, terminal, png:FILE"),
+        (("--display", "pgn:x"), "--display pgn:x: choose from none, terminal, window, png:FILE, "
+                                 "vnc=HOST:PORT; did you mean png?"),
+        (("--display", "png:"), "choose from none, terminal, window, png:FILE, vnc=HOST:PORT"),
+        (("--display", "terminal:x"), "choose from none, terminal, window, png:FILE"),
+        (("--display", "vnc=here"), "--display vnc=here: give vnc=HOST:PORT"),
+        (("--display", "vnc=0.0.0.0:0"), "everybody could come in: add ,password=WORD"),
+        (("--display", "vnc=192.0.2.1:0,password=x"), "vnc=192.0.2.1:0: cannot listen there: "),
+        (("--record", "x.avi"), "x.avi: no recording has such a name: take FILE.gif, FILE.mp4 or"),
+        (("--record", "{}/no/x.gif"), "cannot write the recording {}/no/x.gif: No such file"),
+        (("--record", "{}/x.gif", "--vga", "none"), "--record {}/x.gif needs an adapter"),
         (("--display", "png:{}/no/x.png"), "cannot write --display png:{}/no/x.png: No such file"),
         (("--display", "terminal"), "standard input and output are no terminal of ours"),
         (("--display", "png:{}/x.png", "--vga", "none"), "needs an adapter: leave out --vga none"),
@@ -91,6 +101,29 @@ def test_what_is_wrong_is_one_sentence(
     assert result.returncode == 2
     assert message.format(tmp_path) in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_recording(tmp_path: Path) -> None:
+    image = image_of(setting(MODE_13) + "xor al, al; out 0xf4, al", tmp_path)
+    result = vp("--flat", image, "--record", tmp_path / "all.gif")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "all.gif") as picture:
+        assert picture.format == "GIF"
+
+
+def test_a_vnc_client_comes_and_ends_the_guest(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monitor", "run", "--flat", image_of(KEYS, tmp_path),
+               "--display", "vnc=127.0.0.1:0", "--serial", "null", "--quiet"]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.fullmatch(r"vp: the screen is at 127\.0\.0\.1:(\d+) \(VNC\)\n", line)
+        assert found is not None, line
+        with RawClient(int(found[1])) as client:
+            assert client.greet()[2] == "guest.bin"
+            client.send(bytes.fromhex("04010000" "0000ff1b"))
+            assert process.wait(PATIENCE) == 0
+            client.rest()
 
 
 class OnTerminal:
@@ -154,6 +187,23 @@ def test_screen_and_keys_on_a_terminal(tmp_path: Path) -> None:
         assert terminal.ends() == 0
         assert terminal.seen.endswith(b"\x1b[?1049l")
         assert termios.tcgetattr(terminal.slave) == terminal.before
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_that_says_so_gets_pictures(tmp_path: Path) -> None:
+    image = image_of(setting(MODE_13) + """
+    again: in al, 0x64; test al, 1; jz again
+        in al, 0x60; cmp al, 1; jne again
+        xor al, al; out 0xf4, al
+    """, tmp_path)  # fmt: skip
+    terminal = OnTerminal("--flat", image, "--display", "terminal", "--quiet")
+    try:
+        terminal.wait_for(QUERY)
+        terminal.type(b"\x1b_Gi=31;OK\x1b\\\x1b[4;400;640t\x1b[?62;4c")
+        terminal.wait_for(b"\x1b_Ga=T,f=24,o=z,s=320,v=200,c=80,r=25,")
+        terminal.type(b"\x1b")
+        assert terminal.ends() == 0
     finally:
         terminal.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.settings.printer_config import PrinterConfig
 from monitor.settings.serial_config import SerialConfig
 from monitor.vmm.errors import UserError
 from monitor.vmware.restrictions import NOTHING_YET, SETTINGS, Restrictions
@@ -297,8 +298,54 @@ def test_ports_that_are_not_there(tmp_path: Path) -> None:
     assert vmx.account.ignored == {
         "serial0.fileName": "serial0.present is not TRUE",
         "serial0.present": "serial0.present is not TRUE",
-        "serial1.present": "the machine has one serial port, serial0",
     }
+    assert vmx.settings.more_serial == {"com2": SerialConfig("null", option="--serial2")}
+    ignored = machine('serial4.present = "TRUE"', 'parallel1.present = "TRUE"').account.ignored
+    assert ignored == {
+        "serial4.present": "the machine has serial0 to serial3",
+        "parallel1.present": "the machine has parallel0",
+    }
+
+
+def test_more_ports(tmp_path: Path) -> None:
+    lines = [
+        f'{port}.{name} = "{value}"'
+        for port in ("serial1", "serial3", "parallel0")
+        for name, value in (("present", "TRUE"), ("fileType", "file"), ("fileName", port))
+    ]
+    vmx = machine(*lines, 'serial2.present = "FALSE"', name=str(tmp_path / "x.vmx"))
+    assert vmx.settings.more_serial == {
+        part: SerialConfig("file", tmp_path / port, append=True, option=option)
+        for part, port, option in (
+            ("com2", "serial1", "--serial2"),
+            ("com4", "serial3", "--serial4"),
+        )
+    }
+    assert vmx.settings.printer == PrinterConfig(tmp_path / "parallel0", append=True)
+    assert vmx.account.used["parallel0.present"].startswith("the parallel port, appended to ")
+    assert list(vmx.account.ignored) == ["serial2.present"] and not vmx.account.warnings
+
+
+@pytest.mark.parametrize("port", ["serial1", "parallel0"])
+def test_another_port_leads_to_files_of_its_own_folder_only(port: str, tmp_path: Path) -> None:
+    lines = f'{port}.present = "TRUE"', f'{port}.fileType = "file"', f'{port}.fileName = "../x"'
+    vmx = machine(*lines, name=str(tmp_path / "x.vmx"))
+    assert vmx.settings.printer is None and "is not written" in vmx.account.warnings[0]
+    assert all(config.kind == "null" for config in vmx.settings.more_serial.values())
+
+
+@pytest.mark.parametrize(
+    ("device", "card"), [("sb16", "sb16"), ("SB16", "sb16"), ("es1371", None), (None, None)]
+)
+def test_a_sound_card(device: str | None, card: str | None) -> None:
+    lines = ['sound.present = "TRUE"', 'sound.startConnected = "TRUE"']
+    vmx = machine(*lines, *([f'sound.virtualDev = "{device}"'] if device else []))
+    assert vmx.settings.sound_card == card
+    if card is None:
+        assert "is not possible here; sound.virtualDev takes sb16" in vmx.account.warnings[0]
+    else:
+        assert vmx.account.used["sound.virtualDev"] == "a Sound Blaster 16"
+    assert machine('sound.present = "FALSE"', *lines[1:]).settings.sound_card is None
 
 
 # --- options beat the file ------------------------------------------------------------------------

@@ -87,3 +87,20 @@ def test_cpuid_tells_unless_it_shall_not(run: Run) -> None:
     assert (run(HYPERVISOR), run(LEAF)) == (1, 0x61774D56)
     assert (run(HYPERVISOR, hidden), run(LEAF, hidden)) == (0, 0)
     assert run(call(GETVERSION), hidden) == 6
+
+
+def test_its_sound_card_and_its_second_port(run: Run, tmp_path: Path) -> None:
+    """The mixer's interrupt setup says 5; a byte at COM2 is appended to the file."""
+    source = "mov dx, 0x224; mov al, 0x80; out dx, al; inc dx; in al, dx; movzx eax, al"
+    card = 'sound.present = "TRUE"', 'sound.virtualDev = "sb16"'
+    assert run(source, *card) == 2
+    assert run(source, *card, options=("--soundcard", "none")) == 0xFF
+    assert run(source) == 0xFF
+    (tmp_path / "second").write_bytes(b"before ")
+    port = 'serial1.present = "TRUE"', 'serial1.fileType = "file"', 'serial1.fileName = "second"'
+    assert run("mov dx, 0x2f8; mov al, 0x41; out dx, al; mov eax, 7", *port) == 7
+    assert (tmp_path / "second").read_bytes() == b"before A"
+    elsewhere = ("--serial2", f"file:{tmp_path / 'other'}")
+    assert run("mov dx, 0x2f8; mov al, 0x42; out dx, al; mov eax, 7", *port, options=elsewhere) == 7
+    assert (tmp_path / "second").read_bytes() == b"before A"
+    assert (tmp_path / "other").read_bytes() == b"B"

@@ -13,10 +13,11 @@ UNKNOWN = "not known here"
 NO_DEVICE = "there is no such device yet"
 
 REASONS: dict[str, tuple[str, ...]] = {
-    "the serial port needs no such setting": ("serial*",),
+    "the port needs no such setting": ("serial*", "parallel*"),
+    "the sound card needs no such setting": ("sound*",),
     NO_DEVICE: (
         "scsi*", "ide*", "sata*", "nvme*", "disk.*", "disklib.*", "floppy*", "ethernet*",
-        "vmxnet*", "vlance*", "usb*", "ehci*", "sound*", "parallel*", "pcibridge*", "pciport*",
+        "vmxnet*", "vlance*", "usb*", "ehci*", "pcibridge*", "pciport*",
         "pcipassthru*", "chipset.*", "hpet*", "vmci*", "vsock*", "vtpm*", "keyboard*", "mouse.*",
         "vmmouse.*",
     ),

@@ -18,12 +18,14 @@ from typing import Any
 from monitor.settings.did_you_mean import choose
 from monitor.settings.drives import Drive
 from monitor.settings.machine import CPUS, MAX_MEMORY_MB
+from monitor.settings.printer_config import PrinterConfig
 from monitor.settings.serial_config import SerialConfig
 from monitor.vmware.restrictions import SETTINGS, Restrictions
 from monitor.vmware.vmx.account import Account
 from monitor.vmware.vmx.config_file import VmxFile, shown
 from monitor.vmware.vmx.drives import drives_of
-from monitor.vmware.vmx.serial import serial_of
+from monitor.vmware.vmx.serial import more_serial_of, printer_of, serial_of
+from monitor.vmware.vmx.sound import card_of
 
 DEFAULT_MEMORY_MB = 32  # what VMware gives a machine whose file does not say
 MEMORY_STEP_MB = 4
@@ -55,6 +57,9 @@ class VmxSettings:
     memory_mb: int = DEFAULT_MEMORY_MB
     cpu: str | None = None  #: the processor's model, by a name of ours
     serial: SerialConfig | None = None
+    more_serial: Mapping[str, SerialConfig] = field(default_factory=dict)  #: by part
+    printer: PrinterConfig | None = None
+    sound_card: str | None = None
     drives: tuple[Drive, ...] = ()
     drive_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: names, by plug
     start_time: int | None = None  #: seconds since 1970
@@ -96,6 +101,9 @@ class VmxMachine:
             memory_mb=_memory(account),
             cpu=_cpu(account),
             serial=serial_of(account),
+            more_serial=more_serial_of(account),
+            printer=printer_of(account),
+            sound_card=card_of(account),
             drives=tuple(drive for drive, _ in drives.values()),
             drive_settings={plug: names for plug, (_, names) in drives.items()},
             start_time=_start_time(account),

@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from monitor.guestbook.apt import Apt, AptError, Package
+from monitor.guestbook.elf_needed import needed
 from monitor.loaders import cpio
-from tools.apt import Apt, AptError, Package
-from tools.elf_needed import needed
 
 PACKAGE = "open-vm-tools"
 
