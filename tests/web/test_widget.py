@@ -1,33 +1,15 @@
-"""The live screen in a notebook: as data, and in JupyterLab in a headless Chromium."""
+"""The live screen in a notebook: what goes to the browser, and what comes from it."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attending import BIOS, FLOPPY, ROOT, VGABIOS, needs, needs_browser, needs_freedos
+from attending import needs
 from patience import PATIENCE
 
 from monitor import Machine
-
-LIMIT = PATIENCE * 1000  # milliseconds
-FREEDOS = [
-    f"""from monitor import Machine
-machine = Machine(memory_mb=32, chipset="i440fx", vga="std", drives={{"fda": {str(FLOPPY)!r}}})
-machine.load_bios({str(BIOS)!r}, vgabios={str(VGABIOS)!r})
-print(machine.run(until="A:\\\\>", timeout={PATIENCE}).kind)""",
-    f"""machine.start(until="bytes free", timeout={PATIENCE})
-machine.screen""",
-    """outcome = machine.wait()
-print(outcome.kind, "and a file:", "AUTOEXEC BAT" in machine.screen.text)""",
-]
 
 
 @pytest.fixture
@@ -114,70 +96,3 @@ class TestWidget:
         machine.wait(PATIENCE)
         assert machine._widget is not None
         assert machine._widget._pictures.newest is machine.screen.array
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[str]:
-    """JupyterLab's address, with the notebook in its folder."""
-    cells = [
-        {"cell_type": "code", "id": f"c{number}", "metadata": {}, "source": source, "outputs": [],
-         "execution_count": None}
-        for number, source in enumerate(FREEDOS)
-    ]  # fmt: skip
-    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    (tmp_path / "dos.ipynb").write_text(json.dumps(notebook))
-    folders = {name: str(tmp_path / name.lower()) for name in
-               ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-                "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}  # fmt: skip
-    environment = os.environ | folders | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
-               "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={tmp_path}"]  # fmt: skip
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True) as process:  # fmt: skip
-        try:
-            yield _address(process)
-        finally:
-            process.terminate()
-            assert process.stderr is not None
-            process.stderr.read()
-            process.wait(PATIENCE)
-
-
-def _address(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        found = re.search(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", line)
-        if found:
-            return found[0]
-    raise AssertionError("".join(said))
-
-
-@needs("jupyterlab", "anywidget", "PIL")
-@needs_browser
-@needs_freedos
-@pytest.mark.slow
-def test_dir_is_typed_in_freedos(lab: str, browser: Any, tmp_path: Path) -> None:
-    """With VP_PICTURES in the environment the screenshot is kept there, to be looked at."""
-    page = browser.new_page(viewport={"width": 1000, "height": 1000})
-    page.set_default_timeout(LIMIT)
-    address, _, token = lab.partition("/lab?token=")
-    page.goto(f"{address}/lab/tree/dos.ipynb?token={token}&reset")
-    page.wait_for_selector(".jp-CodeCell >> nth=2")
-    page.wait_for_selector("text=Python 3 (ipykernel) | Idle")
-    page.click(".jp-CodeCell .cm-content >> nth=0")
-    page.keyboard.press("Shift+Enter")
-    page.wait_for_selector(".jp-OutputArea-output:has-text('until')")
-    page.keyboard.press("Shift+Enter")
-    page.wait_for_selector("canvas.vp-screen")
-    page.wait_for_function("document.querySelector('canvas.vp-screen').width === 720")
-    page.click("canvas.vp-screen")
-    page.keyboard.type("dir\n")
-    page.click(".jp-CodeCell .cm-content >> nth=2")
-    page.keyboard.press("Shift+Enter")
-    page.wait_for_selector("text=until and a file: True")
-    page.locator("canvas.vp-screen").scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)
-    page.screenshot(path=Path(os.environ.get("VP_PICTURES", tmp_path)) / "notebook.png")
