@@ -69,7 +69,8 @@ nitpick_ignore_regex += [
     ("py:class", r"monitor\.embedding\.plugging\.Made|devices\.own_memory\.OwnMemory"),
     ("py:class", r"monitor\.extensions\.slots\.HasOwn"),
     ("py:class", r"devices\.claims\.Addresses|devices\.shapes\.Shape"),
-    ("py:class", r"devices\.(claims\.PciClaim|pci\.slots\.PciTarget|i8237\.I8237Pair)"),
+    ("py:class", r"devices\.(claims\.PciClaim|pci\.slots\.PciTarget|i8237\.(I8237Pair|DmaLine))"),
+    ("py:class", r"devices\.apic\.io_apic\.Processor|Recorder|Path"),
     ("py:class", r"devices\.video\.vga\.Vga|monitor\.vmware\.guest_calls\.GuestCalls"),
 ]
 
