@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import io
 import queue
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from patience import PATIENCE
 
@@ -23,6 +27,7 @@ VGABIOS = GUESTS / "seabios" / "vgabios-stdvga.bin"
 FLOPPY = ROOT.parent / "shared" / "guests" / "freedos722.img"
 CHROMIUM = shutil.which("chromium")
 BASE = 0x100000
+CURSOR = 9 * 16  # pixels at most
 COUNTS = "again:\n inc eax\n jmp again"
 
 
@@ -50,6 +55,19 @@ def freedos(mode: str) -> Machine:
     )  # fmt: skip
     machine.load_bios(BIOS, vgabios=VGABIOS)
     return machine
+
+
+def canvas_shows(page: Any, screen: Callable[[], Any]) -> None:
+    """The canvas comes to show what the machine does, but for the cursor, which blinks."""
+    from PIL import Image
+
+    while True:
+        data = page.evaluate("() => document.querySelector('canvas.vp-screen').toDataURL()")
+        png = base64.b64decode(data.partition(",")[2])
+        seen, shown = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), screen()
+        if seen.shape == shown.shape and (seen != shown).any(axis=2).sum() <= CURSOR:
+            return
+        page.wait_for_timeout(50)
 
 
 class Attending:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import re
 import time
@@ -11,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from attending import Attending, freedos, needs, needs_browser, needs_freedos
+from attending import Attending, canvas_shows, freedos, needs, needs_browser, needs_freedos
 from patience import PATIENCE
 
 pytestmark = [needs("aiohttp", "PIL"), needs_browser]
-CURSOR = 9 * 16  # pixels at most
 LIMIT = PATIENCE * 1000  # milliseconds
 SHOWS = """(text) => {
   const core = window.terminal._core ?? window.terminal;
@@ -25,10 +21,13 @@ SHOWS = """(text) => {
 }"""
 TYPES = "; ".join(f"mov al, {each}; out dx, al" for each in b"hello browser")
 VBE = {0: 0xB0C5, 1: 640, 2: 480, 3: 8, 4: 0x41}  # Bochs's registers
-WIDE = "".join(
-    f"mov edx, 0x1ce; mov eax, {index}; out dx, ax; inc edx; mov eax, {value}; out dx, ax; "
-    for index, value in VBE.items()
-) + "again: inc eax; jmp again"
+WIDE = (
+    "".join(
+        f"mov edx, 0x1ce; mov eax, {index}; out dx, ax; inc edx; mov eax, {value}; out dx, ax; "
+        for index, value in VBE.items()
+    )
+    + "again: inc eax; jmp again"
+)
 PRINTS = f"mov edx, 0x3f8; {TYPES}; again: inc eax; jmp again"
 
 
@@ -194,21 +193,7 @@ def test_dir_is_typed_in_freedos(browser: Any, tmp_path: Path, mode: str) -> Non
         text = attending.wait_for_text("bytes free")
         assert "COMMAND  COM" in text and "AUTOEXEC BAT" in text
         page.tab("statistics")
-        same_as(page, attending.machine)
+        canvas_shows(page.page, lambda: attending.machine.screen.array)
         folder = Path(os.environ.get("VP_PICTURES", tmp_path))
         page.page.screenshot(path=folder / f"page-{mode}.png")
         assert page.wrong == []
-
-
-def same_as(page: Page, machine: Any) -> None:
-    """The canvas comes to show what the machine does, but for the cursor, which blinks."""
-    from PIL import Image
-
-    while True:
-        data = page.page.evaluate("document.querySelector('canvas.vp-screen').toDataURL()")
-        png = base64.b64decode(data.partition(",")[2])
-        seen = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-        shown = machine.screen.array
-        if seen.shape == shown.shape and (seen != shown).any(axis=2).sum() <= CURSOR:
-            return
-        page.page.wait_for_timeout(50)

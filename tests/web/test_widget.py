@@ -1,15 +1,45 @@
-"""The live screen in a notebook: what goes to the browser, and what comes from it."""
+"""The live screen in a notebook: as data, and in JupyterLab in a headless Chromium."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from attending import needs
+from attending import (
+    BIOS,
+    FLOPPY,
+    ROOT,
+    VGABIOS,
+    canvas_shows,
+    needs,
+    needs_browser,
+    needs_freedos,
+)
 from patience import PATIENCE
 
 from monitor import Machine
+
+LIMIT = PATIENCE * 1000  # milliseconds
+FREEDOS = [
+    f"""from monitor import Machine
+machine = Machine(memory_mb=32, chipset="i440fx", vga="std", drives={{"fda": {str(FLOPPY)!r}}})
+machine.load_bios({str(BIOS)!r}, vgabios={str(VGABIOS)!r})
+print(machine.run(until="A:\\\\>", timeout={PATIENCE}).kind)""",
+    f"""machine.start(until="bytes free", timeout={PATIENCE})
+machine.screen""",
+    """outcome = machine.wait()
+machine.screenshot("shown.png")
+print(outcome.kind, "and a file:", "AUTOEXEC BAT" in machine.screen.text)""",
+]
 
 
 @pytest.fixture
@@ -96,3 +126,78 @@ class TestWidget:
         machine.wait(PATIENCE)
         assert machine._widget is not None
         assert machine._widget._pictures.newest is machine.screen.array
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """JupyterLab's address, with the notebook in its folder."""
+    cells = [
+        {"cell_type": "code", "id": f"c{number}", "metadata": {}, "source": source, "outputs": [],
+         "execution_count": None}
+        for number, source in enumerate(FREEDOS)
+    ]  # fmt: skip
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "dos.ipynb").write_text(json.dumps(notebook))
+    folders = {name: str(tmp_path / name.lower()) for name in
+               ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+                "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}  # fmt: skip
+    environment = os.environ | folders | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
+               "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={tmp_path}"]  # fmt: skip
+    log = tmp_path / "log"
+    with (
+        log.open("w") as said,
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
+                         stderr=said) as process,
+    ):  # fmt: skip
+        try:
+            yield _address(process, log)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """What it says, once it is there."""
+    while True:
+        ended = process.poll() is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", log.read_text())
+        if found:
+            return found[0]
+        assert not ended, log.read_text()
+        time.sleep(0.1)
+
+
+@needs("jupyterlab", "anywidget", "PIL")
+@needs_browser
+@needs_freedos
+@pytest.mark.slow
+def test_dir_is_typed_in_freedos(lab: str, browser: Any, tmp_path: Path) -> None:
+    """With VP_PICTURES in the environment the screenshot is kept there, to be looked at."""
+    page = browser.new_page(viewport={"width": 1000, "height": 1000})
+    page.set_default_timeout(LIMIT)
+    address, _, token = lab.partition("/lab?token=")
+    page.goto(f"{address}/lab/tree/dos.ipynb?token={token}&reset")
+    page.wait_for_selector(".jp-CodeCell >> nth=2")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.click(".jp-CodeCell .cm-content >> nth=0")
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(".jp-OutputArea-output:has-text('until')")
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector("canvas.vp-screen")
+    page.wait_for_function("document.querySelector('canvas.vp-screen').width === 720")
+    page.click("canvas.vp-screen")
+    page.keyboard.type("ddir")  # twice d deletes a cell, where the notebook hears it
+    for key in ("Home", "Delete", "Enter"):
+        page.keyboard.press(key)
+    page.click(".jp-CodeCell .cm-content >> nth=2")
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector("text=until and a file: True")
+    assert page.locator(".jp-CodeCell").count() == len(FREEDOS) + 1
+    from PIL import Image
+
+    shown = np.asarray(Image.open(tmp_path / "shown.png"))
+    canvas_shows(page, lambda: shown)
+    folder = Path(os.environ.get("VP_PICTURES", tmp_path))
+    page.locator(".jp-Notebook").screenshot(path=folder / "notebook.png")
