@@ -26,14 +26,17 @@ def guest(tmp_path: Path) -> str:
 
 @needs("aiohttp", "PIL")
 def test_it_prints_its_address_and_serves_the_page(guest: str) -> None:
-    command = [sys.executable, "-m", "monitor", "web", "--flat", guest, "--memory", "2", "--quiet"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "monitor", "web", "--flat", guest, "--memory", "2", "--quiet",
+               "--serial", "stdio"]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:  # fmt: skip
         try:
-            assert process.stderr is not None
+            assert process.stderr is not None and process.stdout is not None
             url = process.stderr.readline().strip()
             assert url.startswith("http://127.0.0.1:")
             with urllib.request.urlopen(url, timeout=PATIENCE) as page:
                 assert b"Virtual Platform" in page.read()
+            assert process.stdout.read(1) == "x"  # it runs, and attends to signals
         finally:
             process.terminate()
         assert process.wait(PATIENCE) == 128 + 15
