@@ -17,6 +17,8 @@ from monitor.recording.canvas import fitted
 from monitor.recording.gif import MOST, Gif
 from monitor.vmm.errors import UserError
 
+pytestmark = pytest.mark.slow  # each runs tens of millions of instructions
+
 #: Three colours, 100 ms of the guest's time each, and another mode for as long.
 STEP = "mov ecx, 20000000\n{0}: loop {0}\n"
 SHOW = (

@@ -51,6 +51,7 @@ def scan_codes(machine: Machine, count: int, at: int = DATA) -> bytes:
     return bytes(machine.memory.map()[at : at + count])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_client_sees_the_screen_and_types(mode: str) -> None:
     machine = listening(mode)
@@ -125,6 +126,7 @@ def test_a_password_is_asked_for() -> None:
         return [each.returncode == 0 for each in tries]
 
     assert served(machine, clients, password="sesame") == [False, True]
+    machine.run(max_instructions=3_000_000)  # the key comes up
     assert scan_codes(machine, 3) == bytes.fromhex("2dad00"), "one of them typed"
 
 
@@ -186,6 +188,7 @@ def test_a_screen_of_another_size_is_told() -> None:
         assert beside(machine, then)
 
 
+@pytest.mark.slow
 def test_keys_of_a_client_are_among_what_a_rewound_run_is_given() -> None:
     machine = listening("bare")
     rewind = Rewind(machine, 64)

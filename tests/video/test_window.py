@@ -23,6 +23,7 @@ from monitor.host.window.window import FREE, Window
 from monitor.vmm.errors import UserError
 
 pygame: Any = pytest.importorskip("pygame", reason="pygame-ce is not installed (extra window)")
+pytestmark = pytest.mark.slow  # each runs tens of millions of instructions
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = {name: number for number, name in KEYS.items()}
 

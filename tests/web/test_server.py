@@ -209,11 +209,12 @@ def test_a_machine_that_stands_shows_its_screen_and_answers(attending: Attending
     async def stop(ws: Any) -> None:
         await answer(ws, "line", text="stop")
 
-    async def talk(ws: Any) -> tuple[Any, bytes]:
-        return await answer(ws, "statistics"), await first_frame(ws)
+    async def talk(ws: Any) -> tuple[bytes, Any]:
+        frame = await first_frame(ws)  # first: whoever waits for an answer drops what else comes
+        return frame, await answer(ws, "statistics")
 
     visit(attending, stop)
-    statistics, frame = visit(attending, talk)
+    frame, statistics = visit(attending, talk)
     assert statistics["answer"]["running"] is False
     assert json.loads(frame[4 : 4 + frame[0]])["width"] > 0
 
