@@ -126,7 +126,7 @@ def test_a_password_is_asked_for() -> None:
         return [each.returncode == 0 for each in tries]
 
     assert served(machine, clients, password="sesame") == [False, True]
-    machine.run(max_instructions=3_000_000)  # the key comes up
+    machine.run(max_instructions=10_000_000)  # the key comes up
     assert scan_codes(machine, 3) == bytes.fromhex("2dad00"), "one of them typed"
 
 
