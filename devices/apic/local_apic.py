@@ -300,6 +300,8 @@ class LocalApic(Chip):
         entry = self.lvt[LINT0]
         if entry & MASKED or entry & REMOTE_IRR:
             return False
+        if self.pins[0] and not entry & LEVEL:
+            return False  # it is up: there will be no edge
         mode = messages.mode_of(entry)
         return mode == NMI or (mode == FIXED and self.above(entry & messages.VECTOR))
 

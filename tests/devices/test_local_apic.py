@@ -277,6 +277,18 @@ def test_virtual_wire(board: ApicBoard) -> None:
     assert [board.acknowledge(), board.take()] == [0x31, 0x80]
 
 
+def test_a_pin_that_is_up_brings_no_other_edge(board: ApicBoard) -> None:
+    """A halted guest must not wait for it."""
+    board.init_pics()
+    local = board.apics.local
+    board.write(LVT_LINT0, 0x60)
+    assert local.int_pin_interrupts()
+    board.line(3).raise_()
+    assert board.acknowledge() == 0x60
+    board.write(EOI, 0)
+    assert local.pins[0] and not local.int_pin_interrupts()
+
+
 def test_lint0_as_a_fixed_interrupt(board: ApicBoard) -> None:
     board.init_pics()
     board.write(LVT_LINT0, 0x60 | LEVEL)
