@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitor.cli.console_prompt import LONGEST_LINE
+from monitor.cli.console_prompt import LineReader
 from monitor.console.attended import Attended
 from monitor.console.words import PROMPT, completions
 from monitor.host.line_editor import ERASE, LineEditor
@@ -70,14 +70,7 @@ class _Lines(_Console):
 
     def __init__(self, attended: Attended) -> None:
         super().__init__(attended)
-        self._kept = b""
-
-    def send(self, data: bytes) -> None:
-        """Bytes as they come. Of a line without end the last LONGEST_LINE are kept."""
-        *lines, rest = (self._kept + data).split(b"\n")
-        self._kept = rest[-LONGEST_LINE:]
-        for line in lines:
-            self.submit(line.decode(errors="replace"), self._answer)
+        self.send = LineReader(lambda line: self.submit(line, self._answer)).feed
 
     def _answer(self, answer: str) -> None:
         said = f"{answer}\n" if answer else ""

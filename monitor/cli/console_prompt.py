@@ -62,10 +62,10 @@ class TerminalPrompt:
 
 
 class LineReader:
-    """Lines of a pipe, each answered on standard output: for scripts."""
+    """Makes lines of bytes as a pipe or a connection brings them."""
 
-    def __init__(self, attended: Attended) -> None:
-        self._attended = attended
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
         self._kept = b""
 
     def feed(self, data: bytes) -> None:
@@ -73,10 +73,11 @@ class LineReader:
         *lines, rest = (self._kept + data).split(b"\n")
         self._kept = rest[-LONGEST_LINE:]
         for line in lines:
-            self._attended.submit(line.decode(errors="replace"), _print)
+            self._take(line.decode(errors="replace"))
 
 
-def _print(answer: str) -> None:
+def print_answer(answer: str) -> None:
+    """On standard output: for scripts."""
     if answer:
         with suppress(OSError):  # nobody reads: the machine runs on all the same
             write_all(sys.stdout.fileno(), f"{answer}\n".encode(errors="replace"))

@@ -18,7 +18,7 @@ from io import UnsupportedOperation
 from typing import TYPE_CHECKING
 
 from monitor.cli import report
-from monitor.cli.console_prompt import LineReader, TerminalPrompt
+from monitor.cli.console_prompt import LineReader, TerminalPrompt, print_answer
 from monitor.cli.run_progress import RunProgress
 from monitor.console.attended import Attended
 from monitor.host.serial_output import Serial
@@ -131,7 +131,7 @@ class Session:
     def _deliver(self) -> Callable[[bytes], None]:
         """What to do with input: keys of a terminal hold commands, a pipe's bytes do not."""
         if not owns_terminal(self._input):
-            return LineReader(self.attended).feed if self._console else self._guest.send
+            return self._line_reader().feed if self._console else self._guest.send
         prompt = TerminalPrompt(self.attended, self._write, self._end_progress)
         send = self._guest.send if self._display is None else self._display.type
         keys = EscapeKeys(
@@ -155,6 +155,9 @@ class Session:
             prompt.toggle()
 
         return deliver
+
+    def _line_reader(self) -> LineReader:
+        return LineReader(lambda line: self.attended.submit(line, print_answer))
 
     def _write_checkpoint(self) -> None:
         if self._checkpoint is not None:
