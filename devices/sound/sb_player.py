@@ -22,7 +22,6 @@ import numpy as np
 
 from devices.bus import Bus
 from devices.clock import NS_PER_SECOND
-from devices.device import Chip
 from devices.fields import FLAG, MOMENT, PART, TIMER, choice, fields, number, optional
 from devices.i8237 import DmaLine
 from devices.sound.sb_formats import (
@@ -35,7 +34,7 @@ from devices.sound.sb_formats import (
     both_sides,
     frames_of,
 )
-from devices.sound.track import LOUDEST, LOWEST, Fraction, Frames, OnSamples, Track
+from devices.sound.track import LOUDEST, LOWEST, Fraction, Frames, Source, Track
 
 UNIT = 1 << 16  # of a volume
 LONGEST_BLOCK = 1 << 16
@@ -47,7 +46,7 @@ FASTEST = 1_000_000
 MOST = 1 << 62
 
 
-class Player(Chip):
+class Player(Source):
     """One of a card. `line` is the channel for 8 or 16 bits now; `ended` is told of a block."""
 
     name = "sb-player"
@@ -235,20 +234,6 @@ class Player(Chip):
         self._ended(self.wide)
 
     # --- samples ------------------------------------------------------------------------
-
-    @property
-    def on_samples(self) -> OnSamples:
-        """Who listens."""
-        return self.track.on_samples
-
-    @on_samples.setter
-    def on_samples(self, listener: OnSamples) -> None:
-        self.track.on_samples = listener
-
-    @property
-    def samples(self) -> int:
-        """How many of the track's are complete."""
-        return self.track.next
 
     def render(self) -> None:
         """Everything up to now, but for what is only played when it is due as a whole."""

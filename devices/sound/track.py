@@ -119,3 +119,23 @@ class Track(Chip):
         before, after = line[at], line[at + 1]
         found = (before * (cycle - weight)[:, None] + after * weight[:, None]) // cycle
         return found.astype(np.int16)
+
+
+class Source(Chip):
+    """A chip that plays into a track of its own."""
+
+    track: Track
+
+    @property
+    def on_samples(self) -> OnSamples:
+        """Who listens."""
+        return self.track.on_samples
+
+    @on_samples.setter
+    def on_samples(self, listener: OnSamples) -> None:
+        self.track.on_samples = listener
+
+    @property
+    def samples(self) -> int:
+        """How many of the track's are complete."""
+        return self.track.next

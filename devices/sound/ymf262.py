@@ -25,7 +25,6 @@ import numpy as np
 
 from devices.bus import Bus
 from devices.clock import NS_PER_SECOND
-from devices.device import Chip
 from devices.fields import PART, PARTS, fields, hex_bytes, number
 from devices.sound.opl3_channel import (
     BASS,
@@ -45,7 +44,7 @@ from devices.sound.opl3_channel import (
 from devices.sound.opl3_operator import Moment, Operator
 from devices.sound.opl3_tables import Ints
 from devices.sound.opl3_timers import Timers
-from devices.sound.track import LOUDEST, LOWEST, OnSamples, Track
+from devices.sound.track import LOUDEST, LOWEST, Source, Track
 
 CRYSTAL = (14_318_180, 288)  # hertz, and clocks a sample
 GRID = 32
@@ -65,7 +64,7 @@ DRUM_KEYS = ((BASS, 6, 0), (BASS, 6, 1), (HIGH_HAT, 7, 0), (SNARE, 7, 1), (TOM_T
              (CYMBAL, 8, 1))  # fmt: skip
 
 
-class Ymf262(Chip):
+class Ymf262(Source):
     """The chip. What it sounds like goes to `track`."""
 
     name = "ymf262"
@@ -226,20 +225,6 @@ class Ymf262(Chip):
 
     def _grid(self) -> int:
         return self._tick() // GRID * GRID
-
-    @property
-    def on_samples(self) -> OnSamples:
-        """Who listens."""
-        return self.track.on_samples
-
-    @on_samples.setter
-    def on_samples(self, listener: OnSamples) -> None:
-        self.track.on_samples = listener
-
-    @property
-    def samples(self) -> int:
-        """How many of the track's are complete."""
-        return self.track.next
 
     def render(self) -> None:
         """Everything up to now."""
