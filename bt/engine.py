@@ -27,6 +27,7 @@ from bt.interp.architecture import StateError
 from bt.interp.state import ATTR_UNUSABLE, LDTR
 
 if TYPE_CHECKING:
+    from bt.interp.crossing import Crossing
     from bt.interp.interp import Interp
     from bt.interp.ram import AddressSpace, Ram
 
@@ -42,11 +43,12 @@ else:
             from bt.interp.sources import check
 
             check(_compiled)
-            from bt.interp._compiled import AddressSpace, Interp, Ram
+            from bt.interp._compiled import AddressSpace, Crossing, Interp, Ram
 
             BUILD = "compiled"
     if BUILD == "pure":
         from bt.interp.bind import bind_handlers
+        from bt.interp.crossing import Crossing
         from bt.interp.interp import Interp
         from bt.interp.ram import AddressSpace, Ram
 
@@ -56,6 +58,7 @@ __all__ = [
     "BUILD",
     "ENGINES",
     "AddressSpace",
+    "Crossing",
     "EngineClass",
     "Interp",
     "InterpEngine",

@@ -203,6 +203,13 @@ cdef u64 host_base(object buffer) except 0:
     cdef u8[::1] view = buffer
     return <u64>&view[0]
 
+cdef u8* over8(object buffer) except NULL:
+    return <u8*>host_base(buffer)
+cdef u32* over32(object buffer) except NULL:
+    return <u32*>host_base(buffer)
+cdef u64* over64(object buffer) except NULL:
+    return <u64*>host_base(buffer)
+
 cdef i64 _failed(Cpu c, object error) noexcept:
     c.host_error = error
     c.recheck = 1

@@ -132,6 +132,19 @@ def alloc64(count: int) -> U64Ptr:
     return _zeroed(8 * count).cast("Q")
 
 
+def over8(buffer: Any) -> U8Ptr:
+    """The bytes of a buffer that somebody else keeps."""
+    return memoryview(buffer)
+
+
+def over32(buffer: Any) -> U32Ptr:
+    return memoryview(buffer).cast("I")
+
+
+def over64(buffer: Any) -> U64Ptr:
+    return memoryview(buffer).cast("Q")
+
+
 def new_arena() -> Any:
     """An owner of allocated memory; compiled: frees what it keeps when it dies."""
     return None

@@ -26,6 +26,7 @@ from bt.interp.pure import (
 )
 from bt.interp.state import (
     CS,
+    EXIT_BREAKPOINT,
     EXIT_BUDGET,
     EXIT_EXCEPTION,
     EXIT_HALT,
@@ -74,6 +75,24 @@ def hand_out(c: Cpu, most: i64) -> i32:
     c.budget += piece
     c.icount_end = (c.icount_end + piece) & M64
     c.slices -= 1
+    return 0
+
+
+@func
+def begin_run(c: Cpu, budget: i64) -> i32:
+    """Before run_loop(), from the count that icount_now() says."""
+    c.icount_end = icount_now(c)
+    c.budget = 0
+    c.later = budget
+    c.slices = SLICES
+    hand_out(c, 1 if c.stop_asked else SLICE)  # one at least, or a guest may stand still
+    c.recheck = 0
+    c.deliveries = 0
+    c.traced = 0
+    c.wp_fault = 0
+    at: u32 = (c.eip + c.seg_base[CS]) & M32
+    here: u32 = 1 if c.exit_reason == EXIT_BREAKPOINT and c.exit_arg == at else 0
+    c.passing = 1 if here and c.stop_count else 0
     return 0
 
 

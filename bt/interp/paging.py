@@ -194,6 +194,25 @@ def translate_external(c: Cpu, la: u32, access: u32, size: u32) -> i64:
 
 
 @func
+def find_place(c: Cpu, la: u32, access: u32) -> i64:
+    """Walk the guest's tables as an access would: place << 8 | PERM_*, or -1.
+
+    Sets accessed and dirty bits; a failed walk changes nothing, CR2 included. The A20 gate has its
+    say.
+    """
+    found: i64 = la
+    found = found << 8 | 7
+    if c.cr0 & CR0_PG:
+        keep: u32 = c.cr2
+        found = any_walk(c, la, access)
+        c.cr2 = keep
+        if found < 0:
+            return -1
+    place: i64 = place_of(c, found >> 8)
+    return place << 8 | found & 0xFF
+
+
+@func
 def data_breakpoint(c: Cpu, la: u32, size: u32, write: u32) -> i32:
     """Collect the debug registers that watch any byte of an access (SDM vol. 3, 18.2.4)."""
     dr7 = c.dr[7]

@@ -14,18 +14,14 @@ from bt.interp.dialect import (
     i32,
     nogil,
     state,
-    u32,
 )
 from bt.interp.gates import deliver
-from bt.interp.loop import SLICES, hand_out, icount_now, run_loop, settle_fault
+from bt.interp.loop import SLICES, begin_run, icount_now, run_loop, settle_fault
 from bt.interp.ram import AddressSpace, space_of
 from bt.interp.state import (
-    CS,
-    EXIT_BREAKPOINT,
     EXIT_BUDGET,
     EXIT_NONE,
     EXIT_SIGNALS,
-    SLICE,
 )
 from bt.interp.views import Views
 from bt.interp.vmware import fault_instead
@@ -41,18 +37,7 @@ class Running(Views):
 
         Raises again what a device callback raised.
         """
-        self.icount_end = icount_now(self)
-        self.budget = 0
-        self.later = budget
-        self.slices = SLICES
-        hand_out(self, 1 if self.stop_asked else SLICE)  # one at least, or a guest may stand still
-        self.recheck = 0
-        self.deliveries = 0
-        self.traced = 0
-        self.wp_fault = 0
-        at: u32 = (self.eip + self.seg_base[CS]) & M32
-        here = self.exit_reason == EXIT_BREAKPOINT and self.exit_arg == at
-        self.passing = 1 if here and self.stop_count else 0
+        begin_run(self, budget)
         reason: i32 = EXIT_SIGNALS
         while True:
             with nogil:
@@ -63,7 +48,7 @@ class Running(Views):
             check_signals()
             self.slices = SLICES
         if self.host_error is not None:
-            self._raise_again()
+            self.raise_pending()
         return reason
 
     def stop(self) -> None:
@@ -73,11 +58,12 @@ class Running(Views):
         """
         self.stop_asked = 1
 
-    def _raise_again(self) -> None:
+    def raise_pending(self) -> None:
         """What a device callback raised comes out here."""
         error = self.host_error
         self.host_error = None
-        raise error
+        if error is not None:
+            raise error
 
     def wait(self, ticks: int) -> None:
         """From a callback of the bus: the access takes as long as `ticks` instructions.
@@ -120,7 +106,7 @@ class Running(Views):
         self.passing = 0
         self.wp_pass = 0
         if self.host_error is not None:
-            self._raise_again()
+            self.raise_pending()
         return reason
 
     def interrupt(self, vector: int) -> int:

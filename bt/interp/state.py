@@ -233,6 +233,7 @@ POSTURE_USER = 1  # CPL 3 as it should be: IF set, IOPL 0, no VIF or VIP
 POSTURE_USER_FLAGS = 2  # CPL 3 with any of these otherwise
 POSTURE_KERNEL = 3  # CPL 0, IOPL 0, no VIF or VIP
 POSTURE_KERNEL_IOPL = 4  # CPL 0 with any of these otherwise
+POSTURES = 5
 
 # Marks of instructions in a translation cache
 MARK_COUNTS = 1  # completing it completes a guest instruction

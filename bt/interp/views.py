@@ -18,7 +18,6 @@ from bt.interp.dialect import (
 from bt.interp.memory import ea, read_linear
 from bt.interp.pae import (
     any_peek,
-    any_walk,
     load_pointers,
     pae_page_bits,
     pae_paging,
@@ -27,6 +26,7 @@ from bt.interp.pae import (
     peek_at,
 )
 from bt.interp.paging import (
+    find_place,
     flush_page,
     flush_tlb,
 )
@@ -180,15 +180,7 @@ class Views(Registers):
         its say.
         """
         access: u32 = (ACC_WRITE if write else 0) | (ACC_USER if user else 0)
-        found: i64 = (la & M32) << 8 | 7
-        if self.cr0 & CR0_PG:
-            keep = self.cr2
-            found = any_walk(self, la & M32, access)
-            self.cr2 = keep
-            if found < 0:
-                return -1
-        at: u64 = place_of(self, found >> 8)
-        return at << 8 | found & 0xFF
+        return find_place(self, la & M32, access)
 
     def invalidate(self, la: int) -> None:
         flush_page(self, la & M32)

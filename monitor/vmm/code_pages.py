@@ -21,6 +21,7 @@ from bt.translate import MAX_INSTRUCTIONS
 
 PAGE = 4096
 LONGEST = 15
+ALL_PIECES = bytes([1]) * 1024  # of a large page
 MIXED = -2  # instead of a frame: blocks of one linear page were made from several
 
 
@@ -35,8 +36,14 @@ class Survey:
 
 
 class CodePages:
-    def __init__(self, ram: Ram, frames: FrameTable, ideal: Interp, by_byte: bool) -> None:
-        """`by_byte`: trace the bytes that were translated; else the whole frames they are in."""
+    def __init__(
+        self, ram: Ram, frames: FrameTable, ideal: Interp, by_byte: bool, interest: bytearray
+    ) -> None:
+        """`by_byte`: trace the bytes that were translated; else the whole frames they are in.
+
+        `interest`: where linear pages are marked whose meaning matters here, for good.
+        """
+        self.interest = interest
         self.by_byte = by_byte
         self.ram = ram
         self.frames = frames
@@ -71,9 +78,15 @@ class CodePages:
             self._local.add(eip >> 12)
         if found & PERM_LARGE:
             self._large.setdefault(eip >> 22, set()).add(eip >> 12)
+            self.interest[eip >> 12 & -1024 : (eip >> 12 | 1023) + 1] = ALL_PIECES
         length = items[-1][0] + items[-1][1] - eip
         code = self.ram.bytes_at(pa, length)
         return Survey(code, pa, items, bool(items[-1][8]))
+
+    @property
+    def local_pages(self) -> int:
+        """How many with translations are not global."""
+        return len(self._local)
 
     def around(self, eip: int, context: int) -> list[TranslatedBlock]:
         """Blocks of a context that begin before eip and reach beyond it."""
@@ -94,6 +107,7 @@ class CodePages:
             self._trace(block, True)
         for index, page in enumerate(block.pages()):
             frame = (block.pa >> 12) + index
+            self.interest[page] = 1
             if self._frames.setdefault(page, frame) != frame:
                 self._frames[page] = MIXED
             if CONTEXTS[block.context].user:

@@ -29,6 +29,7 @@ from bt.contract import (
     Engine,
 )
 from bt.engine import Interp, Ram
+from bt.interp.crossing_state import FRAME_IS_AUDITED, FRAME_IS_CLEAN
 from bt.policy import CONTEXTS, Context
 from bt.user_pages import may_run_directly
 from bt.vcpu_page import VCPU_BYTES, VCPU_PAGES, VSYS
@@ -71,12 +72,11 @@ class ShadowMmu:
         self.user: AddressSpace = engine.new_space()
         self._frames = engine.memory()
         self._flips: dict[int, int] = {}
-        self._clean: set[int] = set()  # frames searched: executable, not writable
-        self._audited: set[int] = set()  # frames with candidates: the engine stops at each
+        self.searched = bytearray(1 << 20)  # for each frame: FRAME_IS_*
         self.fills = 0
         self.flushes = 0
         self.hidden = 0  # accesses that met the monitor's region
-        self._held = [False] * CONTEXT_COUNT
+        self.held = bytearray(CONTEXT_COUNT)  # by context, 1: the page of VSYS is read-only
         self._map_hidden()
 
     def _map_hidden(self) -> None:
@@ -105,8 +105,8 @@ class ShadowMmu:
         So a stub that would set IF faults, and the monitor gets to deliver; while none waits, the
         stubs need not look.
         """
-        if held != self._held[context.number]:
-            self._held[context.number] = held
+        if held != self.held[context.number]:
+            self.held[context.number] = held
             self._map_vcpu(context, VSYS, 0 if held else PERM_WRITE)
 
     def physical(self, offset: int) -> int:
@@ -131,11 +131,11 @@ class ShadowMmu:
         frame = pa >> 12
         if fetch:
             self._search(frame)
-        elif write and frame in self._clean:
+        elif write and self.searched[frame] == FRAME_IS_CLEAN:
             self._written(frame)
-        if frame in self._clean:
+        if self.searched[frame] == FRAME_IS_CLEAN:
             perm = (perm | PERM_EXEC) & ~PERM_WRITE
-        elif frame in self._audited:
+        elif self.searched[frame]:
             perm |= PERM_EXEC
         self.fills += 1
         space = self.user if user else self.kernel
@@ -171,20 +171,20 @@ class ShadowMmu:
 
     def _search(self, frame: int) -> None:
         """Before a frame runs as user code: does it hold what may be a critical instruction?"""
-        if frame in self._clean or frame in self._audited:
+        if self.searched[frame]:
             return
         page = self.memory.bytes_at(frame << 12, PAGE)
         if self._flips.get(frame, 0) <= FLIPS and may_run_directly(page, native=False):
-            self._clean.add(frame)
+            self.searched[frame] = FRAME_IS_CLEAN
             self._forget_frame(frame)  # writable mappings of it must go
         else:
-            self._audited.add(frame)
+            self.searched[frame] = FRAME_IS_AUDITED
         # Clean frames too: what the ideal processor writes into one passes by its write protection.
         self._frames.audit(frame, True)
 
     def _written(self, frame: int) -> None:
         """A page of user code is written: it must be searched again before it runs."""
-        self._clean.discard(frame)
+        self.searched[frame] = 0
         self._flips[frame] = self._flips.get(frame, 0) + 1
         self._forget_frame(frame)
 
@@ -198,8 +198,8 @@ class ShadowMmu:
             "fills": self.fills,
             "flushes": self.flushes,
             "hidden_region_accesses": self.hidden,
-            "pages_clean": len(self._clean),
-            "pages_audited": len(self._audited),
+            "pages_clean": self.searched.count(FRAME_IS_CLEAN),
+            "pages_audited": self.searched.count(FRAME_IS_AUDITED),
         }
 
     def flush(self, keep_global: bool) -> None:

@@ -140,8 +140,13 @@ class ShadowDescriptors:
         ideal: Interp,
         ceiling: int,
         lost: Callable[[ShadowDescriptor], None],
+        interest: bytearray | None = None,
     ) -> None:
-        """`lost` is called with each that does not hold any more; its bytes are not traced then."""
+        """`lost` is called with each that does not hold any more; its bytes are not traced then.
+
+        `interest`: where linear pages are marked whose meaning matters here, for good.
+        """
+        self._interest = interest if interest is not None else bytearray(1 << 20)
         self.ceiling = ceiling
         self.derived = 0  # how many were, since this was made
         self._ram = ram
@@ -155,6 +160,11 @@ class ShadowDescriptors:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    @property
+    def pages(self) -> int:
+        """In how many linear pages those are that were derived."""
+        return len(self._pages)
 
     # --- asking -------------------------------------------------------------------------
 
@@ -214,6 +224,7 @@ class ShadowDescriptors:
             if walked < 0 or not self._ram.is_ram(walked >> 8):
                 return None
             places.append((walked >> 8, size))
+            self._interest[at >> 12] = 1
             frame = self._pages.setdefault(at >> 12, walked >> 20)
             if frame != walked >> 20:  # nobody has told of a flush yet: the TLB may have both
                 return None

@@ -43,7 +43,9 @@ from bt.vcpu_page import (
 )
 from monitor.vmm.board import Board
 from monitor.vmm.code_pages import CodePages, Survey
+from monitor.vmm.crossings import COMPILED, Crossings, Methods
 from monitor.vmm.memory import GuestMemory
+from monitor.vmm.notes import Shared
 from monitor.vmm.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
 from monitor.vmm.shadow_descriptors import ShadowDescriptor
 from monitor.vmm.virtual import VirtualProcessor
@@ -94,6 +96,8 @@ def decide(posture: int, rule: Rule = RULE) -> tuple[How, Context]:
 
 
 class TranslatingProcessor(VirtualProcessor):
+    _fpu_ip = Shared()  # the x87 instruction pointer before the engine ran
+
     def __init__(
         self,
         ram: Ram,
@@ -117,14 +121,25 @@ class TranslatingProcessor(VirtualProcessor):
         self.cache = TranslationCache(hidden, HIDDEN_BASE, TC_BYTES, TC_BYTES + VCPU_PAGES)
         self.translator = Translator(self.cache, self.engine.mark, without)
         by_byte = "bytes" not in without
-        self.code_pages = CodePages(self.ram, self.frames, self.ideal, by_byte)
+        self.code_pages = CodePages(self.ram, self.frames, self.ideal, by_byte, self.interest)
         self.dispatches = [0, 0]  # into the cache: the block had to be translated, was there
         self.pending_chain: tuple[int, Exit, int] | None = None
         self._pending_landing = False
         self._interrupted: Interrupted | None = None
         self._written: list[tuple[int, int]] = []  # by devices, while the engine ran
         self._traced: list[tuple[int, int, int, int, int]] = []  # taken when the cache was emptied
-        self._fpu_ip = 0  # the x87 instruction pointer before the engine ran
+        self.crossings = Crossings(self, AS_WRITTEN)
+        self._compiled = False  # may compiled code stand for this file?
+
+    def run(self, budget: int) -> int:
+        self._compiled = self.crossings.ready()
+        return super().run(budget)
+
+    def go_on(self) -> int:
+        pending = self.pending_chain is not None or self._pending_landing
+        if pending or self._interrupted is not None or self._written or not self._compiled:
+            return super().go_on()
+        return self.crossings.go()
 
     def advance(self, posture: int, budget: int) -> int:
         if self._written:
@@ -146,10 +161,12 @@ class TranslatingProcessor(VirtualProcessor):
         if not start:
             return self.emulate("cannot be translated")
         self.shadow.hold_interrupt_flag(context, self._intr)
+        if self._compiled:
+            return self.crossings.from_cache(start, context)
         space = self.shadow.user if context.user else self.shadow.kernel
         engine = self.engine
         engine.use_space(space)
-        self._in_engine = True
+        self._in_engine = 1
         self._fpu_ip = cpu.fpu_ip
         try:
             reason = engine.run_translated(
@@ -166,7 +183,7 @@ class TranslatingProcessor(VirtualProcessor):
             self._roll_back(engine.eip)
             raise
         finally:
-            self._in_engine = False
+            self._in_engine = 0
             self.account("translated", engine.icount())
         return self.leave_translated(reason, context)
 
@@ -179,6 +196,7 @@ class TranslatingProcessor(VirtualProcessor):
             block = self._translate(eip, context)
         if block is None:
             return 0
+        self.crossings.found(block)
         if self.pending_chain is not None or self._pending_landing:
             self.connect(block)
         return block.start
@@ -238,7 +256,7 @@ class TranslatingProcessor(VirtualProcessor):
         if exit_.kind == CHAIN:
             if exit_.completes:
                 self.total += 1
-                self.kinds["translated"] += 1
+                self.crossing.translated += 1
             self.ideal.eip = exit_.target
             if self.cache.chaining:
                 self.pending_chain = (at, exit_, context)
@@ -297,6 +315,7 @@ class TranslatingProcessor(VirtualProcessor):
         self._pending_landing = False
         self._interrupted = None
         self.code_pages.forget(self.cache)
+        self.crossings.forget(self.cache.used)
         self.translator.reset()
         self.cache.flushes += 1
         self.descriptors.retrace()
@@ -350,6 +369,7 @@ class TranslatingProcessor(VirtualProcessor):
             if not block.live:
                 continue  # it covers two pages, and both have moved
             self.unlink(block)
+            self.crossings.lost(block)
             self.cache.drop_landings(block)
             self.cache.drop(block)
             self.code_pages.dropped(block, self.cache)
@@ -376,12 +396,14 @@ class TranslatingProcessor(VirtualProcessor):
     def memory_changed(self, physical: int, size: int, leave: bool = True) -> None:
         super().memory_changed(physical, size, leave)
         self._written.append((physical, size))
+        self._asked = 1
         if not self._in_engine:  # else it may be in one of those blocks; it leaves at once
             self._take_writes()
 
     def _take_writes(self) -> None:
         """What was made of bytes that somebody else wrote is dropped."""
         written, self._written = self._written, []
+        self._asked = self._map_changed
         for physical, size in written:
             self.traced_write(physical, size)
 
@@ -392,7 +414,7 @@ class TranslatingProcessor(VirtualProcessor):
         self.drop(self.code_pages.recheck_at(linear))
 
     def traced_bytes_written(self) -> None:
-        self.exits["traced bytes written"] += 1
+        self.notes.count("traced bytes written")
         super().traced_bytes_written()
 
     def traced_writes_lost(self) -> None:
@@ -437,11 +459,14 @@ class TranslatingProcessor(VirtualProcessor):
             "blocks": sum(map(len, cache.blocks)),
             "flushes": cache.flushes,
             "guest_instructions_translated": self.translator.instructions,
-            "dispatches": translated + found,
-            "dispatch_hits": found,
+            "dispatches": translated + found + self.crossing.hits,
+            "dispatch_hits": found + self.crossing.hits,
             "lookups": lookups,
             "lookup_hits": max(0, lookups - self.exits["indirect branch"]),
             "reserved_kernel": kernel.now.name,
             "reserved_user": user.now.name,
             "reserved_changes": kernel.changes + user.changes,
         }
+
+
+AS_WRITTEN = Methods(TranslatingProcessor, COMPILED)

@@ -81,7 +81,7 @@ class TrappingProcessor(VirtualProcessor):
             return self.emulate("critical, traps")
         self.account("direct", self.engine.icount())
         if self.ideal.recheck:  # after IRET an NMI may come that waits
-            self._noticed = True
+            self._noticed = 1
         self.note("critical, silent", self.ideal.eip)
         return EXIT_NONE
 

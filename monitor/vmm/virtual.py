@@ -27,6 +27,7 @@ from bt.contract import (
     EXIT_SOFTINT,
     EXIT_STOPPED,
 )
+from bt.interp.crossing import MOST_TURNS
 from bt.interp.state import (
     CR0_EM,
     CR0_TS,
@@ -43,14 +44,13 @@ from bt.interp.state import (
     TF,
     VEC_PF,
 )
+from monitor.vmm.notes import VECTOR_NAMES
 from monitor.vmm.shadow import HIDDEN_BASE
 from monitor.vmm.virtual_pins import VirtualPins
 
 EMULATED_RUN = 32768  # instructions the ideal processor runs between looks at decide()
 MANY_TURNS = 2048  # exits after which run() comes back in any case, so that time limits hold
 FEW = 64  # instructions, of which an engine without exact counts cannot run so many
-VECTOR_NAMES = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 10: "#TS",
-                11: "#NP", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC"}  # fmt: skip
 
 
 class VirtualProcessor(VirtualPins):
@@ -73,17 +73,19 @@ class VirtualProcessor(VirtualPins):
 
     def run(self, budget: int) -> int:
         self._end = self.total + budget
-        self._noticed = False
+        self._noticed = self.crossing.turns = 0
         reason = EXIT_NONE
         turns = 0
         while reason == EXIT_NONE:
             turns += 1
             if self._map_changed:
                 self._map_changed = False
+                self._asked = 0
                 self._follow_ideal()
             if self.ideal.wp_hit:
                 return EXIT_WATCHPOINT
-            if self._noticed or turns > MANY_TURNS or (self._stop and turns > 1):
+            many = turns > MANY_TURNS or self.crossing.turns >= MOST_TURNS
+            if self._noticed or many or (self._stop and turns > 1):
                 self._stop = False
                 return EXIT_IO
             if self.total >= self._end:
@@ -93,8 +95,12 @@ class VirtualProcessor(VirtualPins):
                     return EXIT_INTERRUPT
                 reason = self.emulate("interrupt shadow")
             else:
-                reason = self._turn(self._end - self.total)
+                reason = self.go_on()
         return reason
+
+    def go_on(self) -> int:
+        """A turn, or many in compiled code (crossings.py)."""
+        return self._turn(self._end - self.total)
 
     def _turn(self, budget: int) -> int:
         if self.stops and self.at_stop():
@@ -147,6 +153,11 @@ class VirtualProcessor(VirtualPins):
         if self._loads is not None:
             self._loads.take()
         engine.give_null_segments(self.ideal)
+        return self.leave_direct(reason)
+
+    def leave_direct(self, reason: int) -> int:
+        """Direct execution has ended, and the registers are back."""
+        engine = self.engine
         if self.not_stopped(reason) == EXIT_NONE:
             return EXIT_NONE
         if reason == EXIT_EXCEPTION:
@@ -200,11 +211,15 @@ class VirtualProcessor(VirtualPins):
                 reason = ideal.run_at(self.total, budget, max(0, self._end - self.total - budget))
         finally:  # a device's bug too comes out behind an instruction, which counts
             self.account("emulated", ideal.icount())
-            news = ideal.take_news()
-            if news:
-                self._follow(news)
+            self._follow_ideal()
         if reason == EXIT_BREAKPOINT:
             self._passed = (self.total, self._linear())
+        return self.not_stopped(reason)
+
+    def stepped(self, reason: int) -> int:
+        """Compiled code has let the ideal processor run."""
+        self._follow_ideal()
+        self.ideal.raise_pending()
         return self.not_stopped(reason)
 
     def not_stopped(self, reason: int) -> int:
@@ -216,12 +231,15 @@ class VirtualProcessor(VirtualPins):
         return reason
 
     def account(self, kind: str, count: int) -> None:
-        self.kinds[kind] += count - self.total
+        done = getattr(self.crossing, kind)
+        setattr(self.crossing, kind, done + count - self.total)
         self.total = count
 
     def _follow_ideal(self) -> None:
         """What the ideal processor did to its TLB and to traced memory concerns the shadows."""
-        self._follow(self.ideal.take_news())
+        news = self.ideal.take_news()
+        if news:
+            self._follow(news)
 
     def _follow(self, news: int) -> None:
         if news & NEWS_FLUSH_ALL:
@@ -243,18 +261,21 @@ class VirtualProcessor(VirtualPins):
     # --- records ------------------------------------------------------------------------
 
     def note(self, why: str, eip: int) -> None:
-        self.exits[why] += 1
-        self._recent.append((why, eip, self.total))
+        self.notes.add(why, eip, self.total)
         if self.listeners:
             self.tell(why, eip)
 
     def recent_exits(self) -> list[str]:
-        return [f"{why:22} at {eip:08x} after {count:,}" for why, eip, count in self._recent]
+        return list(self.notes.recent())
 
     def statistics(self) -> dict[str, object]:
+        shadow = self.shadow.statistics()
+        shadow["fills"] += self.crossing.fills
+        shadow["flushes"] += self.crossing.flushes
+        shadow["hidden_region_accesses"] += self.crossing.hidden
         return {
             "by_kind": dict(self.kinds),
             "exits": dict(self.exits),
-            "shadow": self.shadow.statistics(),
+            "shadow": shadow,
             "wrong_answers": [],
         }

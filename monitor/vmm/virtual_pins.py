@@ -8,16 +8,17 @@ business, and nothing may be taken from under it. What runs the guest is virtual
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 from typing import Any, cast
 
 from bt.contract import DescriptorEngine, Engine, PortEngine, Selectors
-from bt.engine import ENGINES, Interp, Ram
+from bt.engine import ENGINES, Crossing, Interp, Ram
 from bt.models import Model
 from monitor.vmm.board import Board
 from monitor.vmm.errors import UserError
 from monitor.vmm.memory import GuestMemory
+from monitor.vmm.notes import Notes, Shared
 from monitor.vmm.processor import Processor
 from monitor.vmm.selector_loads import SelectorLoads
 from monitor.vmm.shadow import HIDDEN_BASE, ShadowMmu
@@ -27,10 +28,18 @@ from monitor.vmm.shadow_descriptors import ShadowDescriptor, ShadowDescriptors
 class VirtualPins(Processor):
     """What the loop asks, but for run()."""
 
+    total = Shared()  # guest instructions completed
+    _end = Shared()  # the count at which run() must be back
+    _noticed = Shared()  # the machine has something to do
+    _asked = Shared()  # the monitor has, before the next turn
+    _in_engine = Shared()  # translated code is running, which may use ports
+
     def __init__(
         self, ram: Ram, memory: GuestMemory, board: Board, engine: str = "interp"
     ) -> None:
         self.listeners = []
+        self.crossing = Crossing()
+        self.notes = Notes(self.crossing)
         self.memory = memory
         self.ideal = Interp(ram, board)
         self.board = board
@@ -42,24 +51,18 @@ class VirtualPins(Processor):
         self.ram = ram
         self.frames = self.engine.memory()
         self.shadow = self.make_shadow()
+        self.interest = bytearray(1 << 20)  # linear pages of which somebody wants to hear
         self.descriptors = ShadowDescriptors(
-            ram, self.frames, self.ideal, HIDDEN_BASE, self.descriptor_lost
+            ram, self.frames, self.ideal, HIDDEN_BASE, self.descriptor_lost, self.interest
         )
         self._loads: SelectorLoads | None = None  # for an engine that loads segments by itself
         if traits.selectors is Selectors.SHADOW:
             loads = cast(DescriptorEngine[Any], self.engine)
             self._loads = SelectorLoads(self.descriptors, loads, self.ideal)
-        self._end = 0  # the count at which run() must be back
-        self.total = 0  # guest instructions completed
-        self.kinds: Counter[str] = Counter()  # the same by how they ran
-        self.exits: Counter[str] = Counter()
-        self._recent: deque[tuple[str, int, int]] = deque(maxlen=16)
         self.stops = set()
         self._passed = (-1, -1)  # count and address of the breakpoint that was reported last
         self._intr = False
-        self._noticed = False
         self._stop = False  # stop() was called
-        self._in_engine = False  # translated code is running, which may use ports
         self._map_changed = False  # and the shadows do not know yet
 
     def make_shadow(self) -> ShadowMmu:
@@ -68,14 +71,26 @@ class VirtualPins(Processor):
             self.memory, self.ram, self.ideal, self.engine, self.board.has_device
         )
 
+    @property
+    def exits(self) -> Counter[str]:
+        """How often the engine has left, by why."""
+        return self.notes.counts()
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """Guest instructions by how they ran."""
+        crossing = self.crossing
+        kinds = Counter(translated=crossing.translated, direct=crossing.direct)
+        kinds.update(emulated=crossing.emulated, restored=self.restored)
+        return +kinds
+
     def count(self) -> int:
         return self.total
 
     def resume_at(self, count: int) -> None:
         self.restored = count
-        self.kinds.clear()
-        if count:
-            self.kinds["restored"] = count
+        crossing = self.crossing
+        crossing.translated = crossing.direct = crossing.emulated = 0
         self.total = count
         self.ideal.set_icount(count)
         self._passed = (-1, -1)
@@ -90,7 +105,7 @@ class VirtualPins(Processor):
         return int((self.engine if self._in_engine else self.ideal).eip)
 
     def notice(self) -> None:
-        self._noticed = True
+        self._noticed = 1
         self.ideal.recheck = 1
         if self._in_engine and self.board.counter.in_access:
             self._ports.recheck = 1  # only here: elsewhere it might stop in the middle of a stub
@@ -188,6 +203,7 @@ class VirtualPins(Processor):
         self.notice()
         if self._in_engine:
             self._map_changed = True
+            self._asked = 1
         else:
             self._follow_ideal()
 
