@@ -25,7 +25,7 @@ from sound_lab import (
 from test_snapshots import chips
 
 from devices.sound.sb_formats import Adpcm
-from devices.sound.track import RATE
+from devices.sound.samples import RATE
 
 BUFFER = 0x20000
 
