@@ -1,4 +1,4 @@
-"""What a chip that is heard gives: samples of 16 bits, RATE a second of virtual time, each numbered."""
+"""What a chip that is heard gives: numbered samples of 16 bits, RATE a second of virtual time."""
 
 from __future__ import annotations
 

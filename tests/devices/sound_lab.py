@@ -8,8 +8,8 @@ import numpy as np
 
 from devices.clock import NS_PER_SECOND as SECOND
 from devices.dma import PlainMemory
-from devices.sound.sb16 import SoundBlaster16
 from devices.sound.samples import RATE
+from devices.sound.sb16 import SoundBlaster16
 
 BASE = 0x220
 RESET, DATA, COMMAND, STATUS, ACK16 = 0x226, 0x22A, 0x22C, 0x22E, 0x22F
