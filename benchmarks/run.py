@@ -33,6 +33,7 @@ from benchmarks import (
     translation,
     virtualization,
 )
+from benchmarks.crossings import tables as crossings
 from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section
 from benchmarks.timing import BenchmarkError
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkPlan], Iterator[Section]]] = {
     "self_modifying": self_modifying.sections,
     "translation": translation.sections,
     "guest_calls": guest_calls.sections,
+    "crossings": crossings.sections,
     "linux_boot": linux_boot.sections,
     "pc": pc.sections,
 }
