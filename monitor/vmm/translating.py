@@ -28,7 +28,6 @@ from bt.interp.state import (
     POSTURE_KERNEL_IOPL,
     POSTURE_USER,
     POSTURE_USER_FLAGS,
-    RECORD_CACHE,
 )
 from bt.policy import CONTEXTS, Context
 from bt.translate import MAX_BLOCK_BYTES, Translator
@@ -48,9 +47,7 @@ from monitor.vmm.memory import GuestMemory
 from monitor.vmm.notes import Shared
 from monitor.vmm.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
 from monitor.vmm.shadow_descriptors import ShadowDescriptor
-from monitor.vmm.virtual import VirtualProcessor
-
-M32 = 0xFFFFFFFF
+from monitor.vmm.translation_records import TranslationRecords
 
 
 class How(Enum):
@@ -95,7 +92,7 @@ def decide(posture: int, rule: Rule = RULE) -> tuple[How, Context]:
     return rule.get(posture, OTHERWISE)
 
 
-class TranslatingProcessor(VirtualProcessor):
+class TranslatingProcessor(TranslationRecords):
     _fpu_ip = Shared()  # the x87 instruction pointer before the engine ran
 
     def __init__(
@@ -325,42 +322,6 @@ class TranslatingProcessor(VirtualProcessor):
         place = super().io_place()
         return self.cache.guest_place(place)[0] if self._in_engine else place
 
-    def record(self, room: int) -> None:
-        super().record(room)
-        self._traced.clear()
-        self.translator.record = bool(room)
-        self.forget_translations()
-
-    def take_record(self) -> list[tuple[int, int, int, int, int]]:
-        taken = self._traced + self._take_trace()
-        self._traced.clear()
-        return taken
-
-    def _take_trace(self) -> list[tuple[int, int, int, int, int]]:
-        """Addresses of the cache become the guest's."""
-        return [
-            (self._guest_note(place) if place & RECORD_CACHE else place, root, count, low, high)
-            for place, root, count, low, high in self.frames.take_record()
-        ]
-
-    def _guest_note(self, place: int) -> int:
-        return place & ~M32 | self.cache.guest_place(place & M32)[0]
-
-    def count_entries(self, on: bool) -> None:
-        """Count how often each guest instruction is begun in the cache (Engine.entries).
-
-        What was translated before is translated again, with or without marks to count by.
-        """
-        self.check_notes()
-        assert self._notes is not None
-        self._notes.count_entries()
-        self.translator.count_entries = on
-        self.forget_translations()
-
-    def entries(self, address: int) -> int:
-        """How often the instruction at an address of the cache was begun since count_entries()."""
-        return self._notes.entries(address) if self._notes is not None else 0
-
     def drop(self, blocks: list[TranslatedBlock]) -> None:
         """Guest code changed under these blocks."""
         if blocks:
@@ -435,38 +396,6 @@ class TranslatingProcessor(VirtualProcessor):
         """The block that begins at the guest's EIP."""
         _, context = decide(self.ideal.posture(), self.rule)
         return self.cache.find(self.ideal.eip, context.number)
-
-    # --- records ------------------------------------------------------------------------
-
-    def statistics(self) -> dict[str, object]:
-        """Instructions that were simulated in stubs are not "translated"."""
-        result = super().statistics()
-        stubs = int(self._notes.stubs_done) if self._notes is not None else 0
-        translated = self.kinds["translated"] - stubs
-        result["by_kind"] = dict(self.kinds) | {"translated": translated, "stubs": stubs}
-        result["patches"] = dict(self.translator.patches)
-        result["tc"] = self._tc_statistics()
-        return result
-
-    def _tc_statistics(self) -> dict[str, object]:
-        """Size of the translation cache, and how often what was wanted was there."""
-        cache = self.cache
-        translated, found = self.dispatches
-        lookups = int(self._notes.lookups) if self._notes is not None else 0
-        kernel, user = self.translator.choices
-        return {
-            "bytes": cache.used,
-            "blocks": sum(map(len, cache.blocks)),
-            "flushes": cache.flushes,
-            "guest_instructions_translated": self.translator.instructions,
-            "dispatches": translated + found + self.crossing.hits,
-            "dispatch_hits": found + self.crossing.hits,
-            "lookups": lookups,
-            "lookup_hits": max(0, lookups - self.exits["indirect branch"]),
-            "reserved_kernel": kernel.now.name,
-            "reserved_user": user.now.name,
-            "reserved_changes": kernel.changes + user.changes,
-        }
 
 
 AS_WRITTEN = Methods(TranslatingProcessor, COMPILED)
