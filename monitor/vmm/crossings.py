@@ -12,7 +12,8 @@ Numbers that both halves, and callbacks of devices amid a crossing, ask and chan
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING, cast
+from abc import abstractmethod
+from typing import Any, cast
 
 import numpy as np
 
@@ -36,10 +37,9 @@ from bt.interp.crossing_state import (
 )
 from bt.interp.state import EXIT_NONE, POSTURES
 from bt.policy import CONTEXTS, Context
+from monitor.vmm.code_pages import CodePages
 from monitor.vmm.shadow import HIDDEN_BASE, TC_BYTES, ShadowMmu, vcpu_linear
-
-if TYPE_CHECKING:
-    from monitor.vmm.translating import TranslatingProcessor
+from monitor.vmm.translation_records import TranslationRecords
 
 HOWS = {"direct": HOW_DIRECT, "translated": HOW_TRANSLATED, "emulated": HOW_EMULATED}
 # What of the processor is compiled.
@@ -48,6 +48,22 @@ COMPILED = (
     *("engine_fault", "emulate", "_step_ideal", "not_stopped", "account", "note"),
     *("_run_translated", "_dispatch", "_resume", "leave_translated", "_roll_back", "leave_by"),
 )
+
+
+class Crossable(TranslationRecords):
+    """A translating processor, as what it does is asked for from here."""
+
+    code_pages: CodePages
+
+    rule: dict[int, tuple[Any, Context]]  # how a posture runs (How); emulated if not here
+
+    @abstractmethod
+    def _roll_back(self, at: int) -> None:
+        """EIP and spilled registers of the guest instruction that a TC address belongs to."""
+
+    @abstractmethod
+    def leave_translated(self, reason: int, context: Context) -> int:
+        """Roll back to a guest instruction boundary, then see why the engine left."""
 
 
 class Methods:
@@ -71,7 +87,7 @@ SHADOWS = Methods(ShadowMmu, ("fault", "_search", "_written", "_is_ram", "_map_o
 class Crossings:
     """Those of one translating processor."""
 
-    def __init__(self, processor: TranslatingProcessor, written: Methods) -> None:
+    def __init__(self, processor: Crossable, written: Methods) -> None:
         """`written`: the processor's methods that are compiled, as they are written."""
         self._processor = processor
         self._engine = cast(InterpEngine, processor.engine)  # asked where it is one

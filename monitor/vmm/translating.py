@@ -42,12 +42,11 @@ from bt.vcpu_page import (
 )
 from monitor.vmm.board import Board
 from monitor.vmm.code_pages import CodePages, Survey
-from monitor.vmm.crossings import COMPILED, Crossings, Methods
+from monitor.vmm.crossings import COMPILED, Crossable, Crossings, Methods
 from monitor.vmm.memory import GuestMemory
 from monitor.vmm.notes import Shared
 from monitor.vmm.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
 from monitor.vmm.shadow_descriptors import ShadowDescriptor
-from monitor.vmm.translation_records import TranslationRecords
 
 
 class How(Enum):
@@ -92,7 +91,7 @@ def decide(posture: int, rule: Rule = RULE) -> tuple[How, Context]:
     return rule.get(posture, OTHERWISE)
 
 
-class TranslatingProcessor(TranslationRecords):
+class TranslatingProcessor(Crossable):
     _fpu_ip = Shared()  # the x87 instruction pointer before the engine ran
 
     def __init__(
