@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from monitor.host.screen_feed import FRAMES
 from monitor.host.user_input import UserInput
 from monitor.host.window.hid_keys import KEYS
 
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
     from monitor import Machine
 
 BUTTONS = {1: "left", 2: "middle", 3: "right"}
+FRAMES = 40  # a second; a turn of the machine ends late now and then, and 30 are wanted
 SMALL = 400  # pixels: narrower pictures are shown twice as large
+NO_MODE = 100  # pixels: a picture that is narrower or lower is of an adapter that is not set up
+FIRST = 720, 400  # the window's size until there is a mode
 CTRL, ALT = ("ctrl", "rctrl"), ("alt", "ralt")
 FREE = "Ctrl-Alt frees the mouse"
 
@@ -120,6 +122,8 @@ class Window:
         height, width = (max(1, each) for each in picture.shape[:2])
         times = 2 if width <= SMALL else 1
         wanted = width * times, height * times
+        if min(width, height) < NO_MODE:
+            wanted = self._opened if any(self._opened) else FIRST
         if self._opened == (0, 0) or (wanted != self._opened == self._toolkit.size):
             self._toolkit.open(*wanted)
             self._opened = wanted
