@@ -13,7 +13,7 @@ import pytest
 import wild
 from patience import PATIENCE
 
-from bt.interp.state import ATTR_UNUSABLE
+from bt.interp.state import ATTR_UNUSABLE, EXIT_NONE
 from monitor.vmm.virtual import VirtualProcessor
 
 SCRIPT = Path(__file__).with_name("wild.py")
@@ -133,6 +133,29 @@ def test_a_monitor_that_is_wrong_is_found_out(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(VirtualProcessor, "run_direct", wrong)
     found = next(seed for seed in range(1, 8) if wild.compare(seed).differs)
     assert wild.forget(found), "that is not a matter of the TLB"
+
+
+LINGERS = 5_129_343  # an exception that is its own handler, until its frames meet something else
+
+
+def test_how_long_a_guest_lingers_is_no_difference() -> None:
+    """How many turns that takes depends on where a budget ends."""
+    verdict = wild.compare(LINGERS, "devices")
+    assert (verdict.kind, verdict.differs) == ("stopped", [])
+
+
+def test_a_mode_that_stays_for_ever_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = VirtualProcessor._turn
+
+    def wrong(self: VirtualProcessor, budget: int) -> int:
+        if self.total == 20:
+            self._noticed = True
+            return EXIT_NONE
+        return right(self, min(budget, 20 - self.total) if self.total < 20 else budget)
+
+    monkeypatch.setattr(VirtualProcessor, "_turn", wrong)
+    found = wild.compare(1)
+    assert found.differs == ["stays behind instruction 20 in mode translate only"]
 
 
 STALE = 1_050_966  # changes a page-table entry that the TLB holds, and reads the page
