@@ -12,6 +12,7 @@ from patience import PATIENCE
 
 from benchmarks.peers.bochs_display import Display, keys
 
+pytest.importorskip("pyte")
 STEPS = (("menu", "c"), ("prompt>", "ls\n"))
 
 
