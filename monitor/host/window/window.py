@@ -70,7 +70,6 @@ class Window:
         self._title = ""
         self._captured = False
         self._down: set[str] = set()
-        self._buttons: set[str] = set()
         self._over = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="window", daemon=True)
         self._handlers: dict[str, Callable[..., None]] = {
@@ -172,8 +171,7 @@ class Window:
             if down:
                 self._capture(True)  # and no click for the guest
             return
-        (self._buttons.add if down else self._buttons.discard)(BUTTONS[number])
-        self._inputs.buttons(self._buttons)
+        self._inputs.button(BUTTONS[number], bool(down))
 
     def _capture(self, on: bool) -> None:
         self._captured = on
@@ -183,7 +181,6 @@ class Window:
     def _leave(self) -> None:
         """The keys that are down will come up elsewhere."""
         self._down.clear()
-        self._buttons.clear()
         self._inputs.let_go()
         if self._captured:
             self._capture(False)
