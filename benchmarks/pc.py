@@ -12,18 +12,18 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import images, ours
+from benchmarks import images, ours, pc_guests
+from benchmarks.pc_guests import BOCHS_LIMIT, TRANSLATE_LIMIT, against
 from benchmarks.peers import bochs
 from benchmarks.plan import BenchmarkPlan
 from benchmarks.report import Row, Section, seconds
-from benchmarks.timing import BenchmarkError, Measured
+from benchmarks.timing import BenchmarkError
 from benchmarks.worker import Job, Result
 
 FLOPPY = Path(__file__).resolve().parents[2] / "shared" / "guests" / "freedos722.img"
 MEMORY = 16
 DONE = "all done"
 FILE = b"AUTOEXECBAT"
-BOCHS_LIMIT, TRANSLATE_LIMIT = 1.0, 1.5
 WORK = {
     "FreeDOS to its prompt": (),
     "FreeDOS: nasm, primes, pi": ("nasm hello.asm -o a.com", "primes", "pi"),
@@ -39,6 +39,7 @@ def sections(plan: BenchmarkPlan) -> Iterator[Section]:
         for title, commands in list(WORK.items())[: 1 if plan.quick else None]:
             section.rows += _rows(title, prepared(commands), plan, section)
     yield section
+    yield pc_guests.section(plan)
 
 
 def prepared(commands: tuple[str, ...]) -> Path:
@@ -84,8 +85,8 @@ def _rows(title: str, floppy: Path, plan: BenchmarkPlan, section: Section) -> It
     if bare.instructions != translated.instructions:
         raise BenchmarkError(f"{title}: the two modes ran different numbers of instructions")
     if peer is not None:
-        yield _against(f"{title}: bare / Bochs", bare, peer, BOCHS_LIMIT)
-    yield _against(f"{title}: translate / bare", translated, bare, TRANSLATE_LIMIT)
+        yield against(f"{title}: bare / Bochs", bare, peer, BOCHS_LIMIT)
+    yield against(f"{title}: translate / bare", translated, bare, TRANSLATE_LIMIT)
 
 
 def _run(floppy: Path, mode: str) -> Result:
@@ -94,8 +95,3 @@ def _run(floppy: Path, mode: str) -> Result:
     if result.ending != "until":
         raise BenchmarkError(f"{floppy.name}, {mode}: {result.ending}")
     return result
-
-
-def _against(name: str, run: Measured | Result, baseline: Measured | Result, limit: float) -> Row:
-    figures = seconds(run.seconds), seconds(baseline.seconds)
-    return Row(name, *figures, run.seconds / baseline.seconds, limit)

@@ -13,7 +13,7 @@ import pty
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -45,25 +45,31 @@ def measure(command: Sequence[str | Path], limit: float = 900.0) -> Measured:
 
 
 def measure_on_terminal(
-    command: Sequence[str | Path], finished: Callable[[], bool], limit: float = 900.0
+    command: Sequence[str | Path],
+    finished: Callable[[bytes], bool],
+    limit: float = 900.0,
+    environment: Mapping[str, str] | None = None,
 ) -> Measured:
-    """Run a command that insists on a terminal, to its end or until it has done its work."""
+    """Run a command that insists on a terminal, to its end or until it has done its work.
+
+    `finished` is asked again and again, with all that was said on the terminal.
+    """
     master, slave = pty.openpty()
     os.set_blocking(master, False)
-    output: list[bytes] = []
+    output = bytearray()
 
     def drain_and_ask() -> bool:
         with contextlib.suppress(OSError):  # nothing there yet, or the other end is closed
-            output.append(os.read(master, 1 << 16))
-        return finished()
+            output.extend(os.read(master, 1 << 16))
+        return finished(bytes(output))
 
     try:
-        process = _start(command, slave, slave, {"TERM": "vt100"})
+        process = _start(command, slave, slave, {"TERM": "vt100", **(environment or {})})
         status, usage = _reap(process, limit, drain_and_ask)
     finally:
         os.close(slave)
         os.close(master)
-    return _measured(usage, b"".join(output), os.waitstatus_to_exitcode(status))
+    return _measured(usage, bytes(output), os.waitstatus_to_exitcode(status))
 
 
 def _start(

@@ -32,7 +32,8 @@ RAM_FILE = "/memfd:guest-ram"
 class Job:
     """What to run. `kernel` is a bzImage, `multiboot` any of the small guests.
 
-    `words` are options of `vp run` instead.
+    `words` are options of `vp run` instead, `typing` what is typed then,
+    and `most` so many instructions are enough.
     """
 
     mode: str
@@ -43,6 +44,8 @@ class Job:
     multiboot: str = ""
     until: str = ""
     words: tuple[str, ...] = ()
+    typing: tuple[str, ...] = ()
+    most: str = ""
     time_translation: bool = False
     count_engine: bool = False
 
@@ -72,8 +75,10 @@ def perform(job: Job) -> Result:
         machine.load_linux(job.kernel, initrd=job.initrd, cmdline=job.append)
     elif job.multiboot:
         machine.load_multiboot(job.multiboot, firmware_state="raw")
+    if job.typing:
+        _type(machine, job)
     before = time.process_time()
-    outcome = machine.run(until=job.until or None)
+    outcome = machine.run(until=job.until or None, max_instructions=_most(job))
     seconds = time.process_time() - before
     return _result(machine, outcome, seconds, watch)
 
@@ -83,6 +88,18 @@ def _of_words(job: Job) -> Machine:
 
     machine = machine_of(["--mode", job.mode, *job.words])
     return machine
+
+
+def _most(job: Job) -> int | None:
+    from monitor.cli.quantities import count
+
+    return count(job.most) if job.most else None
+
+
+def _type(machine: Machine, job: Job) -> None:
+    from monitor.cli.run_machine import type_as
+
+    type_as(machine, job.typing)
 
 
 def _result(

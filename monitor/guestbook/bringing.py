@@ -36,7 +36,9 @@ class BootCd(NamedTuple):
         return LOADER, MODULE, self.kernel, self.initrd
 
 
-TEXT_SCREEN = "vga=normal fb=false noapic nolapic acpi=off mitigations=off cryptomgr.notests"
+TEXT_SCREEN = (
+    "vga=normal fb=false nomodeset noapic nolapic acpi=off mitigations=off cryptomgr.notests"
+)
 CDS = {
     LINUX_CD: BootCd("vmlinuz", "initramfs.cpio.gz", QUICK),
     INSTALLER_CD: BootCd("debian-installer/linux", "debian-installer/initrd.gz", TEXT_SCREEN),

@@ -56,12 +56,17 @@ class Guest:
             words = [word.replace(f"{{{name}}}", places[name]) for word in words]
         return words
 
-    def attended(self) -> list[str]:
-        """Options that type what the row types, and end when it has been seen."""
+    def typed(self) -> list[str]:
+        """Options that type what the row types."""
         words = []
         for step in self.steps:
             words += ["--type-after", literally(step.after), step.option, step.text]
-        return [*words, "--until", literally(self.expect), "--max-instructions", self.most]
+        return words
+
+    def attended(self) -> list[str]:
+        """Options that type what the row types, and end when it has been seen."""
+        ending = ["--until", literally(self.expect), "--max-instructions", self.most]
+        return [*self.typed(), *ending]
 
 
 def literally(text: str) -> str:

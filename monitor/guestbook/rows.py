@@ -53,14 +53,14 @@ GUESTS = (
         "memtest", "memtest86+, a pass over 16 MiB of memory, from a CD",
         ("memtest86+.iso",), "GPL-2.0",
         "--cdrom {memtest86+.iso} --memory 16 --serial null",
-        expect="Pass:  1 ", most="9e10", also=("Errors: 0",), long=True,
+        expect="Pass:  1 ", most="6e10", also=("Errors: 0",), long=True,
     ),
     Guest(
         "isolinux", "Linux 6.1 with busybox, from a CD that ISOLINUX boots",
         (LINUX_CD,), "GPL-2.0",
         f"--cdrom {{{LINUX_CD}}} --memory 64",
         (Step("/ # ", "seq 1 100 | awk '{s+=$1} END{print s}'\n", "--type"),),
-        expect="5050", most="7e9", screen=False, long=True,
+        expect="5050", most="4e9", screen=False, long=True,
     ),
     Guest(
         "ipxe", "iPXE, which boots from networks, to its prompt",
@@ -72,8 +72,8 @@ GUESTS = (
     Guest(
         "debian-installer", "Debian's installer, to its first question, from a CD",
         (INSTALLER_CD,), "GPL-2.0 and others, free to copy",
-        f"--cdrom {{{INSTALLER_CD}}} --memory 256 --serial null",
-        expect="Choose the language", most="3e10", long=True,
+        f"--cdrom {{{INSTALLER_CD}}} --memory 768 --serial null",
+        expect="Choose the language", most="1.2e10", long=True,
     ),
 )  # fmt: skip
 BY_NAME = {guest.name: guest for guest in GUESTS}
