@@ -5,7 +5,7 @@ exits. It stands for their methods as they are here: where somebody has put a me
 the place of one, listens to exits, or has breakpoints, the loop in Python runs, and that is their
 price. What it leaves goes on in Python where it stopped.
 
-Numbers that both halves, and callbacks of devices amid a crossing, ask and change are `Shared`
+Numbers that both halves, and callbacks of devices amid a crossing, ask and change are `shared`
 (notes.py).
 """
 
@@ -160,12 +160,12 @@ class Crossings:
 
     def from_cache(self, start: int, context: Context) -> int:
         """The same, beginning in the cache."""
-        processor = self._processor
-        reserved = processor.translator.reserved(context).number
-        self.crossing.set_context(context.number, vcpu_linear(context), reserved, context.user)
-        self.crossing.how = HOW_TRANSLATED
-        self.crossing.context = context.number
-        self.crossing.start = start
+        crossing = self.crossing
+        reserved = self._processor.translator.reserved(context).number
+        crossing.set_context(context.number, vcpu_linear(context), reserved, context.user)
+        crossing.how = HOW_TRANSLATED
+        crossing.context = context.number
+        crossing.start = start
         return self._go_on()
 
     def _go_on(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 from bt.engine import Crossing
@@ -27,17 +28,13 @@ WORDS = {NOTE_EMULATE: "emulate", NOTE_FILL: "shadow fill", NOTE_TRACED: "traced
          NOTE_CRITICAL: "critical instruction"}  # fmt: skip
 
 
-class Shared:
-    """A number of the processor's that compiled code has, too."""
+def shared(name: str) -> property:
+    """A number of the processor's that compiled code has, too: of that name in its crossing."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name.lstrip("_")
+    def put(processor: Any, value: int) -> None:
+        setattr(processor.crossing, name, value)
 
-    def __get__(self, processor: Any, kind: type | None = None) -> int:
-        return int(getattr(processor.crossing, self.name))
-
-    def __set__(self, processor: Any, value: int) -> None:
-        setattr(processor.crossing, self.name, value)
+    return property(attrgetter(f"crossing.{name}"), put)
 
 
 def said(code: int) -> str:

@@ -44,7 +44,7 @@ from monitor.vmm.board import Board
 from monitor.vmm.code_pages import CodePages, Survey
 from monitor.vmm.crossings import COMPILED, Crossable, Crossings, Methods
 from monitor.vmm.memory import GuestMemory
-from monitor.vmm.notes import Shared
+from monitor.vmm.notes import shared
 from monitor.vmm.shadow import HIDDEN_BASE, HIDDEN_BYTES, TC_BYTES, vcpu_linear
 from monitor.vmm.shadow_descriptors import ShadowDescriptor
 
@@ -92,7 +92,7 @@ def decide(posture: int, rule: Rule = RULE) -> tuple[How, Context]:
 
 
 class TranslatingProcessor(Crossable):
-    _fpu_ip = Shared()  # the x87 instruction pointer before the engine ran
+    _fpu_ip = shared("fpu_ip")  # the x87 instruction pointer before the engine ran
 
     def __init__(
         self,

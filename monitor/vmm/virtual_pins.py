@@ -18,7 +18,7 @@ from bt.models import Model
 from monitor.vmm.board import Board
 from monitor.vmm.errors import UserError
 from monitor.vmm.memory import GuestMemory
-from monitor.vmm.notes import Notes, Shared
+from monitor.vmm.notes import Notes, shared
 from monitor.vmm.processor import Processor
 from monitor.vmm.selector_loads import SelectorLoads
 from monitor.vmm.shadow import HIDDEN_BASE, ShadowMmu
@@ -28,11 +28,11 @@ from monitor.vmm.shadow_descriptors import ShadowDescriptor, ShadowDescriptors
 class VirtualPins(Processor):
     """What the loop asks, but for run()."""
 
-    total = Shared()  # guest instructions completed
-    _end = Shared()  # the count at which run() must be back
-    _noticed = Shared()  # the machine has something to do
-    _asked = Shared()  # the monitor has, before the next turn
-    _in_engine = Shared()  # translated code is running, which may use ports
+    total = shared("total")  # guest instructions completed
+    _end = shared("end")  # the count at which run() must be back
+    _noticed = shared("noticed")  # the machine has something to do
+    _asked = shared("asked")  # the monitor has, before the next turn
+    _in_engine = shared("in_engine")  # translated code is running, which may use ports
 
     def __init__(
         self, ram: Ram, memory: GuestMemory, board: Board, engine: str = "interp"
