@@ -3,6 +3,7 @@
     instructions a second     drawing at A0000 and at 4 MiB
     frames a second           with the picture taken after each, as a window would
     exits a frame             of the engine's, in mode translate
+    shown in a window         with each drawn in one (monitor/host/window), where pygame-ce is there
 
 and a fire in 16 bits from a floppy disk (monitor/guests/fire.py), looked at in the same way, where
 SeaBIOS is there to start it.
@@ -10,9 +11,11 @@ SeaBIOS is there to start it.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 
 from benchmarks import images, ours
 from benchmarks.alternate import least
@@ -54,7 +57,31 @@ def _from_floppy(plan: BenchmarkPlan) -> Section:
         machine.run(until_address=fire.ORIGIN)
         machine.run(max_instructions=10 * FRAME)
         section.rows.append(_looked_at(plan, mode, machine, fire.FRAMES)[0])
+        if find_spec("pygame") is not None:
+            section.rows.append(_in_a_window(plan, machine))
     return section
+
+
+def _in_a_window(plan: BenchmarkPlan, machine: Machine) -> Row:
+    """Frames a second, each drawn in a window; without a screen, in SDL's own that shows nothing.
+
+    The window's time is that of the loop below, so that each frame is drawn once.
+    """
+    from monitor.host.window.toolkit import DRIVER, Toolkit
+    from monitor.host.window.window import Window
+
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault(DRIVER, "dummy")
+    now = [0.0]
+    toolkit = Toolkit(repeats=False)
+    with Window(machine, toolkit, clock=lambda: now[0]) as window:
+
+        def show() -> None:
+            now[0] += 1
+            window.look()
+
+        name = f"  shown in a window, by SDL's {toolkit.driver}"
+        return _looked_at(plan, name, machine, fire.FRAMES, show)[0]
 
 
 def _fire(mode: str, place: int) -> Machine:
@@ -78,13 +105,17 @@ def _rows(plan: BenchmarkPlan, mode: str) -> Iterator[Row]:
         yield Row("  exits a frame", f"{each:.1f}", "", each, EXITS_LIMIT)
 
 
-def _looked_at(plan: BenchmarkPlan, name: str, machine: Machine, counter: int) -> tuple[Row, int]:
+def _looked_at(
+    plan: BenchmarkPlan, name: str, machine: Machine, counter: int,
+    look: Callable[[], object] | None = None,
+) -> tuple[Row, int]:  # fmt: skip
     """Frames a second, with the screen drawn as often as a window would; and how many they were."""
+    look = look or machine.screen.dirty
     frames = _frames(machine, counter)
     begun = time.process_time()
     for _ in range(30 * plan.repeats):
         machine.run(max_instructions=FRAME)
-        machine.screen.dirty()
+        look()
     spent = time.process_time() - begun
     frames = _frames(machine, counter) - frames
     rate = frames / spent

@@ -156,6 +156,13 @@ class FwCfg(Chip):
         if offset == 0 and size == 2:
             self.select(value)
 
+    def read_elements(self, offset: int, size: int, count: int) -> bytes:
+        """A REP INSB takes an item as a whole."""
+        return self._take(count) if offset == 1 else b""
+
+    def write_elements(self, offset: int, size: int, data: bytes) -> int:
+        return 0
+
     def select(self, selector: int) -> None:
         """Begin at the first byte of an item."""
         self.selector = selector & ~WRITE_MODE

@@ -21,8 +21,8 @@ from devices.device import Chip
 from devices.fields import fields, number
 from devices.i8254 import I8254, PIT_HZ, Counter
 from devices.port61 import Port61
+from devices.sound.samples import RATE, OnSamples, unheard
 
-RATE = 44100
 LOUD = 12000  # of 32767
 LONGEST = 60
 CHUNK = 1 << 16  # samples rendered at once
@@ -31,10 +31,7 @@ MOST = 1 << 62
 FAR = 1 << 60
 
 Moments = NDArray[np.int64]  # after the beginning of a stretch
-Samples = NDArray[np.int16]
 START = np.zeros(1, np.int64)
-#: Given the number of the first one; those between two calls are silent.
-OnSamples = Callable[[int, Samples], None]
 
 
 def high_until(counter: Counter, begin: int, moments: Moments) -> Moments:
@@ -66,7 +63,7 @@ class Speaker(Chip):
     def __init__(self, pit: I8254, port61: Port61) -> None:
         self._pit = pit
         self._port = port61
-        self.on_samples: OnSamples = _unheard
+        self.on_samples: OnSamples = unheard
         self.tick = pit.tick()  # up to which it is rendered
         self.high = 0  # of the sample that is not complete
         pit.before_counter2 = self.render
@@ -128,7 +125,3 @@ class Speaker(Chip):
         if self.high and self.samples > first:
             self.on_samples(first, np.array([self.high * LOUD // PIT_HZ], np.int16))
             self.high = 0
-
-
-def _unheard(_first: int, _samples: Samples) -> None:
-    """Nobody listens."""

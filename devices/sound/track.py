@@ -16,30 +16,21 @@ out from its own number, so the sound is the same in whatever pieces it comes:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.clock import NS_PER_SECOND
 from devices.device import Chip
 from devices.fields import fields, number
+from devices.sound.samples import RATE, OnSamples, Samples, unheard
 
-RATE = 44100
 MOST = 1 << 62
 PAUSE = RATE // 1000  # samples of silence after which the next frame does not follow the last one
 LOUDEST = 0x7FFF
 LOWEST = -0x8000
 
 Frames = NDArray[np.int64]  # left and right
-Samples = NDArray[np.int16]
 Fraction = tuple[int, int]
-#: Given the number of the first one; those between two calls are silent.
-OnSamples = Callable[[int, Samples], None]
-
-
-def unheard(_first: int, _samples: Samples) -> None:
-    """Nobody listens."""
 
 
 def sample_at(nanoseconds: int) -> int:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from monitor.cli.console_prompt import LineReader
 from monitor.console.attended import Attended
 from monitor.console.words import PROMPT, completions
-from monitor.host.line_editor import ERASE, LineEditor
+from monitor.host.line_editor import LineEditor
 from monitor.host.serial_link import SerialLink
 from monitor.settings.serial_config import SerialConfig
 
@@ -94,8 +94,7 @@ class _Typed(_Console):
             self.submit(line, self._answer)
 
     def _answer(self, answer: str) -> None:
-        said = f"\r{answer}{ERASE}\n" if answer else ""
-        self._show(f"{said}{self._editor.line()}")
+        self._show(self._editor.said(answer) + self._editor.line())
 
     def _show(self, text: str) -> None:
         self.link(text.replace("\n", "\r\n").encode(errors="replace"))

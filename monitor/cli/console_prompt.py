@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from monitor.console.attended import Attended
 from monitor.console.words import PROMPT, completions
-from monitor.host.line_editor import ERASE, LineEditor
+from monitor.host.line_editor import LineEditor
 from monitor.host.terminal import write_all
 
 LONGEST_LINE = 1 << 16
@@ -57,8 +57,7 @@ class TerminalPrompt:
             self._attended.submit(line, self._answered)
 
     def _answered(self, answer: str) -> None:
-        said = f"\r{answer}{ERASE}\n" if answer else ""
-        self._write(said + (self._editor.line() if self.open else ""))
+        self._write(self._editor.said(answer) + (self._editor.line() if self.open else ""))
 
 
 class LineReader:

@@ -100,7 +100,7 @@ class Attached:
             self._hear(machine, ports.sound, stack)
 
     def _hear(self, machine: Machine, config: SoundConfig, stack: ExitStack) -> None:
-        from devices.sound.speaker import RATE
+        from devices.sound.samples import RATE
         from monitor.host.sound_device import Pulse, SoundDevice
         from monitor.host.sound_mix import SoundMix
         from monitor.host.wave_file import WaveFile

@@ -9,7 +9,7 @@ the CMOS bytes 38h and 3Dh as the boot order, a nibble each: 1 floppy, 2 disk, 3
     etc/e820               where RAM is
     etc/boot-fail-wait     -1: with nothing to boot, it stops, and does not start again
     etc/system-states      which ACPI sleep states there are: off, and no other
-    etc/table-loader, ...  ACPI's tables, on a board with APICs (tables/loader.py)
+    etc/table-loader, ...  ACPI's and the MP table, on a board with APICs (tables/loader.py)
     pciVVVV,DDDD.rom       the VGA BIOS, for the display adapter with these numbers
     vgaroms/, genroms/     a VGA BIOS for one that is not on PCI; option ROMs
 
@@ -21,14 +21,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from bt.models import MODELS
 from devices.chipset import Chipset
 from devices.fw_cfg import FwCfg
 from devices.pci.function import PciFunction
 from monitor.embedding.roms import Roms
 from monitor.firmware.rom_files import VGA_BIOS, find, open_bios, open_rom
+from monitor.firmware.tables import mp
 from monitor.firmware.tables.loader import offer as offer_tables
 from monitor.loaders.source import Source
 from monitor.settings.boot import BootConfig, parse_boot
+from monitor.settings.machine import Settings
 from monitor.vmm.board import Board
 from monitor.vmm.errors import UserError
 
@@ -53,6 +56,9 @@ class Parts(Protocol):
 
     @property
     def roms(self) -> Roms: ...
+
+    @property
+    def settings(self) -> Settings: ...
 
 
 def load(
@@ -80,7 +86,8 @@ def load(
         machine.roms.add(address, data)
     tell(machine.board, chipset.fw_cfg, config, files)
     if machine.board.apics is not None:
-        offer_tables(chipset, machine.board.memory_bytes)
+        board, model = machine.board, MODELS[machine.settings.cpu]
+        offer_tables(chipset, board.memory_bytes, mp.table(model, board.bus, pci=True))
 
 
 def tell(board: Board, fw_cfg: FwCfg, boot: BootConfig, files: dict[str, bytes]) -> None:

@@ -56,6 +56,10 @@ class LineEditor:
         """The prompt and what was typed, anew."""
         return f"\r{self.prompt}{self._text}{ERASE}"
 
+    def said(self, text: str) -> str:
+        """What to show of a text that comes amid the line: in its place, ending with a line."""
+        return f"\r{text}{ERASE}\n" if text else ""
+
     def _enter(self) -> str:
         text, self._text = self._text, ""
         if text.strip() and (not self._history or self._history[-1] != text):

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from devices.bus import Bus
 from monitor.vmm.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from devices.bus import Bus
 
 RATE = 25  # pictures a second
 STEP_NS = 1_000_000_000 // RATE

@@ -24,7 +24,6 @@ KEYS |= {f"Key{letter.upper()}": letter for letter in "abcdefghijklmnopqrstuvwxy
 KEYS |= {f"Digit{digit}": f"{digit}" for digit in range(10)}
 KEYS |= {f"Numpad{digit}": f"kp{digit}" for digit in range(10)}
 KEYS |= {f"F{number}": f"f{number}" for number in range(1, 13)}
-MODIFIERS = frozenset(("shift", "rshift", "ctrl", "rctrl", "alt", "ralt", "lwin", "rwin"))
 
 
 def key_of(code: str) -> str | None:

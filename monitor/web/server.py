@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from monitor.console.attended import Attended
+from monitor.host.user_input import UserInput
 from monitor.vmm.errors import UserError
 from monitor.web.access import Access, new_token
-from monitor.web.hands import Hands
 from monitor.web.pictures import Pictures
 from monitor.web.questions import Questions
 from monitor.web.subject import Subject
@@ -63,14 +63,16 @@ class PageServer:
 
     def __enter__(self) -> Self:
         self._listener = _listen(*self._address)
+        self._stack = ExitStack()
         self._pictures = Pictures(self._machine)
-        self._hands = Hands(self._machine)
+        self._inputs = self._stack.enter_context(UserInput(self._machine))
         self._machine.serial.listeners.append(self._hear)
         self._machine.serial.input_open = True
         self._loop = asyncio.new_event_loop()  # which its thread closes
         self._thread.start()
         self._started.wait()
         if self._error is not None:
+            self._stack.close()
             self._listener.close()
             raise self._error
         return self
@@ -82,7 +84,7 @@ class PageServer:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        self._hands.close()
+        self._stack.close()
         self._listener.close()
 
     def finish(self, how: str) -> None:
@@ -144,7 +146,7 @@ class PageServer:
 
     async def _welcome(self, socket: web.WebSocketResponse) -> None:
         visitor = Visitor(
-            self._machine, socket, self._pictures, self._hands, self._serial, self._questions
+            self._machine, socket, self._pictures, self._inputs, self._serial, self._questions
         )
         self._visitors.add(visitor)
         self._watch()

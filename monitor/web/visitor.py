@@ -17,8 +17,9 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from monitor.host.user_input import UserInput
 from monitor.web.frames import Frames
-from monitor.web.hands import BadMessage, Hands, Person
+from monitor.web.hands import BadMessage, Person
 from monitor.web.pictures import Pictures
 from monitor.web.questions import Questions
 from monitor.web.subject import Subject
@@ -38,13 +39,13 @@ class Visitor:
     """Served until it leaves, or is shown the door."""
 
     def __init__(
-        self, machine: Subject, socket: web.WebSocketResponse, pictures: Pictures, hands: Hands,
-        serial: Tail, questions: Questions,
+        self, machine: Subject, socket: web.WebSocketResponse, pictures: Pictures,
+        inputs: UserInput, serial: Tail, questions: Questions,
     ) -> None:  # fmt: skip
         self._machine = machine
         self._socket = socket
         self._frames = Frames(pictures)
-        self._person = Person(hands)
+        self._person = Person(inputs)
         self._serial = serial
         self._heard = 0  # of the serial console
         self._questions = questions

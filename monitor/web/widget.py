@@ -18,8 +18,9 @@ from typing import Any
 
 import anywidget
 
+from monitor.host.user_input import UserInput
 from monitor.web.frames import Frames
-from monitor.web.hands import BadMessage, Hands, Person
+from monitor.web.hands import BadMessage, Person
 from monitor.web.pictures import Pictures
 from monitor.web.subject import Subject
 
@@ -37,8 +38,9 @@ class ScreenWidget(anywidget.AnyWidget):
         self._lock = threading.Lock()  # frames go out in order, whoever sends them
         self._pictures = Pictures(machine)
         self._frames = Frames(self._pictures)
-        self._hands = Hands(machine)
-        self._person = Person(self._hands)
+        inputs = UserInput(machine)
+        inputs.begin()
+        self._person = Person(inputs)
         self._pictures.watchers.append(self._send_news)
         self.on_msg(self._hear)
         _after_cells(self.refresh)

@@ -20,7 +20,7 @@ DF, DB, TS, NP, SS, GP, PF, AC = 8, 1, 10, 11, 12, 13, 14, 17
 TASK_FAULTS = (DF, TS, NP, SS, GP, PF, at.SHUTDOWN)
 EFLAGS_TF, EFLAGS_VM, EFLAGS_VIF, EFLAGS_VIP = 0x100, 0x20000, 0x80000, 0x100000
 EFLAGS_IOPL = 0x3000
-CR0_TS, CR4_VME, DR6_BS, DR6_BT = 8, 1, 0x4000, 0x8000
+CR0_TS, CR4_VME, CR4_PAE, DR6_BS, DR6_BT = 8, 1, 0x20, 0x4000, 0x8000
 PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 ACCESSED_SEGMENT, ACCESSED_PAGE, BUSY, RF = 0x100, 0x20, 0x200, 0x10000
 
@@ -197,6 +197,20 @@ def accessed_on_the_way(case: Case) -> set[str]:
     return found
 
 
+def pointers_of_a_task(case: Case) -> set[str]:
+    """A task's CR3 leads to reserved bits: here the old pointers stay, under Bochs there are none,
+    so that the exception cannot be delivered either."""
+    root = case.ours.registers["cr3"]
+    assert isinstance(root, int)
+    root &= ~31
+    ends = case.ours.vector, case.bochs.vector
+    if not case.world.state["cr4"] & CR4_PAE or ends != (GP, at.SHUTDOWN) or root >= at.ARENA_SIZE:
+        return set()
+    pointers = [(case.word(place), case.word(place + 4)) for place in range(root, root + 32, 8)]
+    bad = any(low & 1 and (low & 0x1E6 or high & ~0xF) for low, high in pointers)
+    return set(case.names) if bad else set()
+
+
 def undefined_after_double_fault(case: Case) -> set[str]:
     """What the instruction and its exceptions wrote before they became a double or triple fault."""
     if not case.same_end or case.ours.vector not in (DF, at.SHUTDOWN):
@@ -332,6 +346,12 @@ RULES = (
         "Whenever the processor uses a paging-structure entry as part of linear-address "
         "translation, it sets the accessed flag in that entry (if it is not already set).",
         accessed_on_the_way,
+    ),
+    Rule(
+        "SDM vol. 3, 4.4.1",
+        "If any of the PDPTEs sets both the P flag (bit 0) and any reserved bit, the MOV to CR "
+        "instruction causes a general-protection exception (#GP(0)) and the PDPTEs are not loaded.",
+        pointers_of_a_task,
     ),
     Rule(
         "SDM vol. 3, 6.15, interrupt 8",

@@ -21,6 +21,7 @@ from tests.bochs.instructions import (
     flags,
     selector,
 )
+from tests.bochs.pae import widen
 from tests.bochs.transfers import (
     V86_CODE,
     V86_SP,
@@ -33,6 +34,7 @@ from tests.bochs.transfers import (
 )
 from tests.bochs.world import World
 
+PAE = "pae"
 NE, PE_ET = 0x20, 0x11
 #: In every random register, so that none points to what the kernel and the host keep in RAM.
 BEYOND_RAM = 0x0800_0000
@@ -41,14 +43,19 @@ LOADABLE = (*range(the.CODE32, the.CODE32 + 32, 8), *range(the.DATA32, the.STACK
 START_FRAME = the.STACK - 0x40  # where the kernel's IRET finds its frame
 
 
-def world(seed: int, number: int) -> World:
-    """World `number` of a seed; the same for ever as long as this package stays as it is."""
+def world(seed: str, number: int) -> World:
+    """World `number` of a seed; the same for ever as long as this package stays as it is.
+
+    With a seed that begins with "pae" its page tables are PAE's.
+    """
     random = Random(f"{seed}/{number}")
     made = World(bytearray(the.template()), _state(random))
     _odd_segments(made, random)
     _pages(made, random)
     _stages(made, random, _start(made, random))
     _damage(made, random)
+    if seed.startswith(PAE):
+        widen(made, random)
     return made
 
 

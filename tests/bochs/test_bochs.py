@@ -24,7 +24,7 @@ from tests.bochs.ours import run_bare, run_machine
 from tests.bochs.record import parse
 from tests.bochs.world import World
 
-SEED = "ci"
+SEED, PAE_SEED = "ci", "pae"
 UD = 6
 #: AM is set; everything else of the processor's state is plain.
 START = {
@@ -35,14 +35,15 @@ START = {
 needs_bochs = pytest.mark.skipif(not available(), reason=MISSING)
 
 
-def packed(numbers: range) -> list[bytes]:
-    return [world(SEED, number).pack(template()) for number in numbers]
+def packed(numbers: range, seed: str = SEED) -> list[bytes]:
+    return [world(seed, number).pack(template()) for number in numbers]
 
 
 @needs_bochs
 @pytest.mark.slow
-def test_worlds_agree_with_bochs() -> None:
-    result = compare(SEED, 0, 400)
+@pytest.mark.parametrize("seed", [SEED, PAE_SEED])
+def test_worlds_agree_with_bochs(seed: str) -> None:
+    result = compare(seed, 0, 400)
     assert not result.findings, report(result)
     assert not result.lost, report(result)
     assert result.compared >= 380
@@ -130,9 +131,10 @@ def test_worlds_are_repeatable_and_of_many_kinds() -> None:
 
 
 @pytest.mark.slow
-def test_worlds_come_out_the_same_translated() -> None:
+@pytest.mark.parametrize("seed", [SEED, PAE_SEED])
+def test_worlds_come_out_the_same_translated(seed: str) -> None:
     """The whole monitor on the worlds, to the last accessed bit."""
-    batch = packed(range(150))
+    batch = packed(range(150), seed)
     _, runaways = run_bare(template(), batch)
     ending = [raw for number, raw in enumerate(batch) if number not in runaways]
     bare = list(parse(run_machine(template(), ending, "bare")))

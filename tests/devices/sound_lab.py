@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from dma_lab import REGISTERS, program
 
 from devices.clock import NS_PER_SECOND as SECOND
 from devices.dma import PlainMemory
+from devices.sound.samples import RATE
 from devices.sound.sb16 import SoundBlaster16
-from devices.sound.track import RATE
 
 BASE = 0x220
 RESET, DATA, COMMAND, STATUS, ACK16 = 0x226, 0x22A, 0x22C, 0x22E, 0x22F
 MEMORY = 0x100000
 AUTO, SINGLE, READ, WRITE = 0x10, 0x40, 0x08, 0x04
-REGISTERS = {0: (0x00, 0x01, 0x87), 1: (0x02, 0x03, 0x83), 3: (0x06, 0x07, 0x82),
-             5: (0xC4, 0xC6, 0x8B), 6: (0xC8, 0xCA, 0x89), 7: (0xCC, 0xCE, 0x8A)}  # fmt: skip
 
 
 class Lab:
@@ -75,16 +74,7 @@ class Lab:
 
     def dma(self, number: int, mode: int, address: int, transfers: int) -> None:
         """As a driver programs a channel; those of DMA2 count words."""
-        base, shift = (0xC0, 1) if number & 4 else (0x00, 0)
-        at, count, page = REGISTERS[number]
-        board = self.board
-        board.outb(base + (10 << shift), 4 | number & 3)
-        board.outb(base + (12 << shift), 0)
-        board.outb(base + (11 << shift), mode | number & 3)
-        board.outb(at, address >> shift & 0xFF, address >> shift >> 8 & 0xFF)
-        board.outb(page, address >> 16)
-        board.outb(count, transfers - 1 & 0xFF, transfers - 1 >> 8)
-        board.outb(base + (10 << shift), number & 3)
+        program(self.board, number, mode, address, transfers)
 
     def count(self, number: int) -> int:
         """What is left on a channel, as drivers read it."""

@@ -315,6 +315,19 @@ def test_the_directory(board: Board) -> None:
     assert item(board, 0x19, 8) == bytes(8) and item(board, 0x20, 2) == bytes(2)
 
 
+def test_many_bytes_at_once_are_those_one_by_one(board: Board) -> None:
+    board.chipset.fw_cfg.add_file("etc/one", b"the first file")
+    board.bus.write_port(0x510, 2, 0x20)
+    assert board.bus.read_ports(0x511, 1, 4) == b"the "
+    assert board.bus.read_port(0x511, 1) == ord("f")
+    assert board.bus.read_ports(0x511, 1, 12) == b"irst file" + bytes(3)
+    assert board.chipset.fw_cfg.offset == 17
+    for port, size in ((0x510, 1), (0x510, 2), (0x511, 2), (0x514, 4)):
+        assert board.bus.read_ports(port, size, 4) == b"", "one by one"
+    assert board.bus.write_ports(0x511, 1, b"x") == board.bus.write_ports(0x510, 2, b"x") == 0
+    assert board.chipset.fw_cfg.offset == 17
+
+
 def test_dma(board: Board) -> None:
     board.chipset.fw_cfg.add_file("etc/one", b"the first file")
     assert board.bus.read_port(0x514, 4) == int.from_bytes(b"QEMU", "little")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dma_lab import program
 
 from devices.dma import Memory, PlainMemory
 from devices.i8237 import I8237Pair
 
 SIZE = 0x40000
 AUTO, DOWN, WRITE, READ, SINGLE = 0x10, 0x20, 0x04, 0x08, 0x40
-REGISTERS = {2: (0x04, 0x05, 0x81), 3: (0x06, 0x07, 0x82), 5: (0xC4, 0xC6, 0x8B)}
 
 
 @pytest.fixture
@@ -21,19 +21,6 @@ def memory(board: Any) -> Any:
     board.outb(0xD6, 0xC0)
     board.outb(0xD4, 0x00)
     return board.bus.memory.behind.bytes
-
-
-def program(board: Any, number: int, mode: int, address: int, transfers: int) -> None:
-    """As a driver does it; a channel of DMA2 takes the address in words."""
-    base, shift = (0xC0, 1) if number & 4 else (0x00, 0)
-    at, count, page = REGISTERS[number]
-    board.outb(base + (10 << shift), 4 | number & 3)
-    board.outb(base + (12 << shift), 0)
-    board.outb(base + (11 << shift), mode | number & 3)
-    board.outb(at, address >> shift & 0xFF, address >> shift >> 8 & 0xFF)
-    board.outb(page, address >> 16)
-    board.outb(count, transfers - 1 & 0xFF, transfers - 1 >> 8)
-    board.outb(base + (10 << shift), number & 3)
 
 
 def word(board: Any, port: int, clear: int = 0x0C) -> int:

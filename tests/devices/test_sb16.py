@@ -24,8 +24,8 @@ from sound_lab import (
 )
 from test_snapshots import chips
 
+from devices.sound.samples import RATE
 from devices.sound.sb_formats import Adpcm
-from devices.sound.track import RATE
 
 BUFFER = 0x20000
 

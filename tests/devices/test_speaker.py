@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from devices.i8254 import PIT_HZ
-from devices.sound.speaker import LONGEST, LOUD, RATE, Speaker
+from devices.sound.samples import RATE
+from devices.sound.speaker import LONGEST, LOUD, Speaker
 
 SECOND = 10**9
 

@@ -12,7 +12,8 @@ import pytest
 from patience import PATIENCE
 
 from bt.assembler import assemble
-from devices.sound.speaker import LOUD, RATE
+from devices.sound.samples import RATE
+from devices.sound.speaker import LOUD
 from monitor import Machine
 from monitor.checkpoint.rewind import Rewind
 from monitor.host.wave_file import WaveFile

@@ -15,7 +15,7 @@ from patience import PATIENCE
 from test_vp_sound import vp
 
 from bt.assembler import assemble
-from devices.sound.speaker import RATE
+from devices.sound.samples import RATE
 from monitor import Machine
 from monitor.checkpoint.rewind import Rewind
 from monitor.cli.ports import sources_of

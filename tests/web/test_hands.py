@@ -8,20 +8,22 @@ import pytest
 
 from bt.assembler import assemble
 from monitor import Machine
+from monitor.host.user_input import MOST, Motion, UserInput
 from monitor.web.codes import KEYS, key_of
-from monitor.web.hands import MOST, BadMessage, Hands, Motion, Person
+from monitor.web.hands import BadMessage, Person
 
 BASE = 0x100000
 
 
 class Desk:
-    """A machine with hands at it, which runs a little when asked to."""
+    """A machine with somebody at it, which runs a little when asked to."""
 
     def __init__(self, clock: str = "icount", **options: Any) -> None:
         self.machine = Machine(memory_mb=2, mode="bare", clock=clock, **options)
         self.machine.load_flat(assemble("again: inc eax\n jmp again", BASE), BASE, esp=0x8000)
-        self.hands = Hands(self.machine)
-        self.person = Person(self.hands)
+        self.inputs = UserInput(self.machine)
+        self.inputs.begin()
+        self.person = Person(self.inputs)
         self.given: list[tuple[str, Any]] = []
         inputs = self.machine.board.inputs
         give = inputs.give
@@ -83,6 +85,41 @@ def test_who_leaves_lets_go() -> None:
     assert desk.run() == []
 
 
+def test_letting_go_is_never_lost() -> None:
+    desk = Desk("host", parts=["mouse"])
+    desk.key("ShiftLeft")
+    desk.mouse(buttons=1)
+    codes = [code for code in KEYS if code.startswith("Key")]
+    for _ in range(MOST):
+        for code in codes:
+            desk.key(code)
+            desk.key(code, down=False)
+    desk.person.leave()
+    given = desk.run()
+    assert given[0] == ("struck", "+shift") and given[-2:] == [
+        ("struck", "-shift"), ("mouse", (0, 0, 0, 0))]  # fmt: skip
+    for code in codes:
+        assert given.count(("struck", f"+{key_of(code)}")) == given.count(
+            ("struck", f"-{key_of(code)}")
+        )
+
+
+def test_programs_keys_wait_for_each_other() -> None:
+    """VNC's, which come faster than a keyboard takes them."""
+    desk = Desk("host")
+    desk.inputs = UserInput(desk.machine, typed=True)
+    with desk.inputs:
+        desk.inputs.key("a", True)
+        desk.inputs.key("a", True)
+        desk.inputs.key("a", False)
+        assert desk.run() == [("keys", ["+a"]), ("keys", ["-a"])]
+        desk.inputs.character(["shift", "b"])
+        assert desk.run() == [("keys", ["+shift", "+b", "-b", "-shift"])]
+        desk.inputs.key("c", True)
+    assert desk.run() == [("keys", ["+c"]), ("keys", ["-c"])]
+    assert len(desk.machine.loop.chores) == 1 and desk.machine.board.real_inputs.attended == 0
+
+
 def test_a_key_that_went_down_elsewhere_does_not_come_up_here() -> None:
     desk = Desk("host")
     desk.key("Enter", down=False)
@@ -108,7 +145,7 @@ def test_what_nobody_takes_is_bounded() -> None:
     desk = Desk()
     for _ in range(3 * MOST):
         desk.key("KeyA")
-    assert len(desk.hands._acts) == MOST
+    assert len(desk.inputs._acts) == MOST
     for _ in range(6):
         desk.run()
         for _ in range(MOST):
@@ -141,7 +178,7 @@ def test_what_no_page_says_is_refused(message: dict[str, Any]) -> None:
 def test_numbers_are_cut_to_sense() -> None:
     desk = Desk(parts=["mouse"])
     desk.mouse(x=10**30, y=-(10**30), place=[-5, 10**9], buttons=1 << 40)
-    motion, *buttons = desk.hands._acts
+    motion, *buttons = desk.inputs._acts
     assert motion == Motion(10_000, -10_000, 0, (0, 0xFFFF))
     assert len(buttons) == 5
 

@@ -45,8 +45,7 @@ def install(board: Board, roms: Roms, cpu: str) -> None:
         rom += tables
     rom += bytes(-len(rom) % 16)
     rom[POINTER_AT : POINTER_AT + mp.POINTER_BYTES] = mp.pointer(ROM + len(rom))
-    slots = sorted({slot for slot, _, _ in bus.pci.functions()})
-    rom += mp.table(MODELS[cpu], slots, pci)
+    rom += mp.table(MODELS[cpu], bus, pci)
     roms.add(ROM, bytes(rom))
 
 

@@ -9,10 +9,10 @@ Manual: Intel MultiProcessor Specification 1.4, chapter 4.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 
 from bt.models import APIC, Model
 from devices.apic import io_apic, local_apic
+from devices.bus import Bus
 from devices.pci.piix4_pm import SCI
 from monitor.firmware.tables.acpi import HIGH_LEVEL, IO_APIC_ID
 from monitor.firmware.tables.dsdt import PINS, PIRQ_ROUTES, interrupt_of
@@ -33,8 +33,9 @@ def pointer(table_at: int) -> bytes:
     return bytes(data)
 
 
-def table(model: Model, slots: Iterable[int], pci: bool) -> bytes:
-    """The configuration table. `slots` are the PCI devices there are."""
+def table(model: Model, bus: Bus, pci: bool) -> bytes:
+    """The configuration table, for the PCI devices on a bus."""
+    slots = sorted({slot for slot, _, _ in bus.pci.functions()})
     isa_bus = 1 if pci else 0
     entries = [_processor(model)]
     if pci:

@@ -208,7 +208,8 @@ class Client:
             if self._at is not None:
                 self._inputs.move(x - self._at[0], y - self._at[1])
             self._at = x, y
-        self._inputs.buttons([name for bit, name in BUTTONS.items() if mask & bit])
+        for bit, name in BUTTONS.items():
+            self._inputs.button(name, bool(mask & bit))
         pressed = mask & ~self._buttons
         self._inputs.scroll(bool(pressed & WHEEL_DOWN) - bool(pressed & WHEEL_UP))
         self._buttons = mask

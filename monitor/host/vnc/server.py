@@ -46,7 +46,7 @@ class VncServer:
         self._config = config
         self._name = name
         self._feed = ScreenFeed(machine)
-        self._inputs = UserInput(machine)
+        self._inputs = UserInput(machine, typed=True)
         self._clients: dict[Client, float] = {}  # and until when it has to be greeted
         self._closing = False
         if config.password:

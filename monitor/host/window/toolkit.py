@@ -50,6 +50,8 @@ class Toolkit:
             driver = pygame.display.get_driver()
         except pygame.error as error:
             raise _nowhere(error) from error
+        #: Of SDL's: x11, wayland, dummy.
+        self.driver: str = driver
         if driver in UNSEEN and os.environ.get(DRIVER) != driver:  # nobody has asked for that
             pygame.display.quit()
             raise _nowhere("no X or Wayland")

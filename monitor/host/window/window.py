@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from monitor.host.screen_feed import FRAMES
 from monitor.host.user_input import UserInput
 from monitor.host.window.hid_keys import KEYS
 
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
     from monitor import Machine
 
 BUTTONS = {1: "left", 2: "middle", 3: "right"}
+FRAMES = 40  # a second; a turn of the machine ends late now and then, and 30 are wanted
 SMALL = 400  # pixels: narrower pictures are shown twice as large
+NO_MODE = 100  # pixels: a picture that is narrower or lower is of an adapter that is not set up
+FIRST = 720, 400  # the window's size until there is a mode
 CTRL, ALT = ("ctrl", "rctrl"), ("alt", "ralt")
 FREE = "Ctrl-Alt frees the mouse"
 
@@ -70,7 +72,6 @@ class Window:
         self._title = ""
         self._captured = False
         self._down: set[str] = set()
-        self._buttons: set[str] = set()
         self._over = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="window", daemon=True)
         self._handlers: dict[str, Callable[..., None]] = {
@@ -121,6 +122,8 @@ class Window:
         height, width = (max(1, each) for each in picture.shape[:2])
         times = 2 if width <= SMALL else 1
         wanted = width * times, height * times
+        if min(width, height) < NO_MODE:
+            wanted = self._opened if any(self._opened) else FIRST
         if self._opened == (0, 0) or (wanted != self._opened == self._toolkit.size):
             self._toolkit.open(*wanted)
             self._opened = wanted
@@ -172,8 +175,7 @@ class Window:
             if down:
                 self._capture(True)  # and no click for the guest
             return
-        (self._buttons.add if down else self._buttons.discard)(BUTTONS[number])
-        self._inputs.buttons(self._buttons)
+        self._inputs.button(BUTTONS[number], bool(down))
 
     def _capture(self, on: bool) -> None:
         self._captured = on
@@ -183,7 +185,6 @@ class Window:
     def _leave(self) -> None:
         """The keys that are down will come up elsewhere."""
         self._down.clear()
-        self._buttons.clear()
         self._inputs.let_go()
         if self._captured:
             self._capture(False)
