@@ -19,7 +19,7 @@ class Operation:
     """A command of the guest's program; None for a limit that is not set.
 
     `limit`, `aim`: translated over bare. `exits`, `fills`: for one, at most. `qemu`: translated
-    over QEMU. `rounds` take a bare machine some hundredths of a second.
+    over QEMU. `rounds` take a bare machine a few hundredths of a second or more.
     """
 
     command: str
@@ -58,13 +58,13 @@ CROSSINGS = (
     Operation("context", "pipe, 100 pages touched on each side", 500, None, None, None, 0),
 )
 USER = (
-    Operation("integers", "user code: integers", 4_000, USER_LIMIT, 1),
-    Operation("memory", "user code: memory", 10_000, USER_LIMIT, 1),
-    Operation("floats", "user code: x87", 10_000, USER_LIMIT, 1),
-    Operation("calls", "user code: calls, indirect and recursive", 20_000, USER_LIMIT, 1),
+    Operation("integers", "user code: integers", 12_000, USER_LIMIT, 1),
+    Operation("memory", "user code: memory", 20_000, USER_LIMIT, 1),
+    Operation("floats", "user code: x87", 30_000, USER_LIMIT, 1),
+    Operation("calls", "user code: calls, indirect and recursive", 60_000, USER_LIMIT, 1),
 )
 #: Nothing but the timer's interrupts, so that these can be told from an operation's own exits.
-NOTHING = Operation("nothing", "nothing", 200_000)
+NOTHING = Operation("nothing", "nothing", 1_000_000)
 #: Loads of `vp bench macro`: translated over bare, and the aim.
 MACRO = {
     "process": (1.5, 1.3),

@@ -23,11 +23,15 @@ Counts = Mapping[str, float]  # exits and flushes, by kind
 
 @dataclass(frozen=True)
 class Cost:
-    """What one operation costs one machine; `exits` by kind, fills among them."""
+    """What one operation costs one machine; `exits` by kind, fills among them.
+
+    `interrupts` of the timer are in its seconds, far less than one.
+    """
 
     seconds: float
     exits: Counts = field(default_factory=dict)
     flushes: float = 0.0
+    interrupts: float = 0.0
 
 
 @dataclass
@@ -109,7 +113,8 @@ class Race:
         runs = self._runs[name, operation.command]
         counts = dict(runs.counts(self.of_interrupt(name)))
         flushes = counts.pop(FLUSHES)
-        return Cost(runs.seconds(), counts, flushes)
+        interrupts = runs.interrupts() / (operation.rounds - operation.few)
+        return Cost(runs.seconds(), counts, flushes, interrupts)
 
     def of_interrupt(self, name: str) -> Counts:
         """Exits for one of the timer's interrupts."""

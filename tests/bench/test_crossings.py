@@ -196,6 +196,22 @@ def test_user_code_has_no_rows_of_exits() -> None:
     assert len(list(tables.of_operation(USER[0], Cost(1.0), Cost(1.0), None))) == 1
 
 
+def test_user_code_is_also_told_apart_from_the_timer() -> None:
+    class Ticking(MadeUp):
+        def do(self, command: str, rounds: int) -> Spent:
+            spent = super().do(command, rounds)
+            return replace(spent, seconds=spent.seconds + 5e-4 * spent.counts.interrupts)
+
+    found = Race([USER[0]])
+    found.enter([MadeUp("bare"), Ticking("translate")], 3)
+    translated, apart = list(tables.crossings(found))[:2]
+    [few, rounds] = [3 + number // 1_000 for number in (USER[0].few, USER[0].rounds)]
+    ticks = (rounds - few) / (USER[0].rounds - USER[0].few)
+    assert ticks > 0 and translated.ratio == pytest.approx(1 + ticks * 5e-4 / 1e-6)
+    assert apart.ratio == pytest.approx(1.0)
+    assert "without the timer" in apart.name and apart.limit is None
+
+
 def test_without_the_guests_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linux, "KERNEL", Path("/nonexistent/vmlinuz"))
     [section] = tables.sections(BenchmarkPlan())
