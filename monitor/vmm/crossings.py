@@ -96,7 +96,8 @@ class Crossings:
         shadow, cache = processor.shadow, processor.cache
         page = shadow.physical(TC_BYTES)
         crossing.set_up(HIDDEN_BASE, page, shadow.held, shadow.searched, processor.interest)
-        self._places = memoryview(mmap.mmap(-1, TC_BYTES))  # PLACE_*
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # no memory where nothing is written
+        self._places = memoryview(mmap.mmap(-1, TC_BYTES, flags=private))  # PLACE_*
         crossing.use_cache(cache.eip_map.cast("B"), cache.undo_map, self._places)
         keys, starts = memoryview(bytearray(8 * TARGETS)), memoryview(bytearray(4 * TARGETS))
         crossing.use_table(keys, starts)

@@ -80,8 +80,8 @@ class VirtualPins(Processor):
     def kinds(self) -> Counter[str]:
         """Guest instructions by how they ran."""
         crossing = self.crossing
-        kinds = Counter(translated=crossing.translated, direct=crossing.direct)
-        kinds.update(emulated=crossing.emulated, restored=self.restored)
+        kinds = Counter(translated=crossing.translated, emulated=crossing.emulated)
+        kinds.update(direct=crossing.direct, restored=self.restored)
         return +kinds
 
     def count(self) -> int:
