@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -70,3 +71,17 @@ def life(guest: Guest, mode: str) -> Life:
     return Life(
         outcome, typist.done, screen, console, machine.instructions, machine.registers, memory
     )
+
+
+def state(machine: Machine) -> dict[str, object]:
+    """All that has to be the same in the end, as JSON has it."""
+    found = {
+        "registers": machine.registers,
+        "instructions": machine.instructions,
+        "now": machine.clock.now(),
+        "board": machine.board.snapshot(),
+        "memory": hashlib.sha256(machine.memory.map()).hexdigest(),
+        "picture": hashlib.sha256(machine.screen.array.tobytes()).hexdigest(),
+        "text": machine.screen.text,
+    }
+    return json.loads(json.dumps(found))  # type: ignore[no-any-return]

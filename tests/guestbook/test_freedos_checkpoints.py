@@ -3,7 +3,6 @@ and translated; and comes to the same prompt as without any, to the last bit."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from guest_lives import state
 from patience import PATIENCE
 
 from monitor import Machine
@@ -18,6 +18,7 @@ from monitor.firmware.rom_files import BIOS, VGA_BIOS, find
 
 TESTS = Path(__file__).resolve().parents[1]
 DISK = TESTS.parents[1] / "shared" / "guests" / "freedos722.img"
+PATHS = os.pathsep.join((str(TESTS), str(Path(__file__).parent)))
 PLACES = 20
 PROMPT = "A:\\>"
 MODES = ("bare", "translate")
@@ -29,20 +30,6 @@ pytestmark = [
     pytest.mark.skipif(find(BIOS) is None or find(VGA_BIOS[True]) is None,
                        reason="no SeaBIOS: Debian's package seabios, or `make guests`"),
 ]  # fmt: skip
-
-
-def state(machine: Machine) -> dict[str, object]:
-    """All that has to be the same in the end, as JSON has it."""
-    found = {
-        "registers": machine.registers,
-        "instructions": machine.instructions,
-        "now": machine.clock.now(),
-        "board": machine.board.snapshot(),
-        "memory": hashlib.sha256(machine.memory.map()).hexdigest(),
-        "picture": hashlib.sha256(machine.screen.array.tobytes()).hexdigest(),
-        "text": machine.screen.text,
-    }
-    return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
 
 def go_on(path: Path, mode: str, count: int) -> dict[str, object]:
@@ -65,7 +52,7 @@ def test_freedos_boots_through_twenty_checkpoints(tmp_path: Path) -> None:
     for number, count in enumerate(counts):
         line = [sys.executable, __file__, str(path), MODES[number % 2], str(count)]
         done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False,
-                              env={**os.environ, "PYTHONPATH": str(TESTS)})  # fmt: skip
+                              env={**os.environ, "PYTHONPATH": PATHS})  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert PROMPT in str(whole["text"])
     assert json.loads(done.stdout) == whole
