@@ -81,7 +81,8 @@ def state(machine: Machine) -> dict[str, object]:
         "now": machine.clock.now(),
         "board": machine.board.snapshot(),
         "memory": hashlib.sha256(machine.memory.map()).hexdigest(),
-        "picture": hashlib.sha256(machine.screen.array.tobytes()).hexdigest(),
-        "text": machine.screen.text,
     }
+    if machine.settings.vga != "none":
+        found["picture"] = hashlib.sha256(machine.screen.array.tobytes()).hexdigest()
+        found["text"] = machine.screen.text
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
