@@ -95,6 +95,9 @@ CALLS: dict[CodeType, Callable[[Board, Locals], str]] = {
     Processor.ask.__code__: lambda board, found: f"the extension {_name(found.get('function'))}",
     Processor.tell.__code__: lambda board, found: f"a listener of {found.get('reason', 'exits')!r}",
 }
+# Looked for by identity: the thread runs on between two steps of a walk along its stack, and what
+# is asked of a frame that is gone by then may be anything.
+_CALLED = {id(code) for code in CALLS}
 
 
 @contextmanager
@@ -174,7 +177,7 @@ class _Watch:
         """The outermost call out of this machine on a stack, so not one of a machine within."""
         found = None
         while frame is not None:
-            if frame.f_code in CALLS and frame.f_locals.get("self") in self._owners:
+            if id(frame.f_code) in _CALLED and frame.f_locals.get("self") in self._owners:
                 found = frame
             frame = frame.f_back
         return found
