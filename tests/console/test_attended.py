@@ -80,8 +80,9 @@ def test_stop_from_outside_ends_it_while_it_stands(subject: Subject) -> None:
 
 
 def test_the_limit_of_instructions_spans_the_stops(subject: Subject) -> None:
+    subject.attended.submit("stop", subject.answers.put)  # the run might be over before it is asked
     subject.start(max_instructions=3_000_000)
-    subject.ask("stop")
+    subject.answers.get(timeout=PATIENCE)
     subject.ask("cont")
     assert subject.ends().kind == "instructions"
     assert subject.machine.instructions == 3_000_000

@@ -25,6 +25,8 @@ from bt.policy import CONTEXTS
 from bt.vcpu_page import FAR_LANDINGS, NEAR_LANDINGS, VCPU_BYTES, VSYS
 from monitor import Machine
 from monitor.cli import build_parser
+from monitor.guestbook import bringing
+from monitor.guestbook.rows import BY_NAME
 from monitor.vmm.shadow import HIDDEN_BASE, VCPU_LINEAR, vcpu_linear
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,6 +208,8 @@ def test_commands_would_be_accepted(page: Path) -> None:
             assert set(words[1:]) <= make_targets(), f"{page.name}: {words}"
         else:
             assert words[0] in ("vp", ".venv/bin/vp"), f"{page.name}: {words}"
+            if words[1:3] == ["guest", "run"] and bringing.missing(BY_NAME[words[3]]):
+                continue  # its files are looked for with its options
             args = build_parser().parse_args(words[1:])  # leaves with SystemExit where it is wrong
             assert callable(args.run)
 
